@@ -1,0 +1,34 @@
+//! The records that the guest (PID 1 in the VM) and the host exchange. Types only.
+//!
+//! Two directions, one module each:
+//! - host → guest: [`plan::GuestPlan`], packed into the initramfs as `/plan.json`, plus the
+//!   two arguments on the kernel command line that select a boot and carry its nonce;
+//! - guest → host: [`record::Record`], one JSON object a line on the second serial port.
+//!
+//! The guest observes and the host judges: an observation carries no verdict, and an
+//! expectation never leaves the plan. Both sides carry [`VERSION`] and refuse another one.
+
+pub mod plan;
+pub mod record;
+
+/// Version of the plan and of the records. Raised whenever a field changes its meaning.
+pub const VERSION: u32 = 1;
+
+/// Kernel command-line argument that names the boot, e.g. `aegisbpf.boot=no-bpf-lsm`.
+///
+/// The dot keeps the kernel from handing it to init as an argument or variable.
+pub const BOOT_ARG: &str = "aegisbpf.boot=";
+
+/// Kernel command-line argument with the boot's nonce, so that stale records can't pass.
+pub const NONCE_ARG: &str = "aegisbpf.nonce=";
+
+/// Where the guest finds its plan.
+pub const PLAN_PATH: &str = "/plan.json";
+
+/// Where the guest finds the agent.
+pub const AGENT_PATH: &str = "/usr/bin/aegisbpf";
+
+/// Folder with the kernel modules, and the file in it that lists them in load order.
+pub const MODULES_DIR: &str = "/lib/modules";
+/// One file name a line, relative to [`MODULES_DIR`], dependencies first.
+pub const MODULES_ORDER: &str = "/lib/modules/load-order";

@@ -1,0 +1,132 @@
+//! What the host asks a guest to do, and what it expects to come out.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::record::Fate;
+
+/// Everything one kernel's guest may be asked to do; the command line picks the boot.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GuestPlan {
+    /// [`crate::VERSION`] of the host.
+    pub version: u32,
+    /// The kernel's name in `kernels.toml`.
+    pub kernel: String,
+    /// How long the guest waits for one event (the agent's readiness, a record, a child's
+    /// end), in milliseconds. Scaled by the host to the accelerator.
+    pub wait_ms: u64,
+    /// One entry for each boot of this kernel.
+    pub boots: Vec<BootPlan>,
+}
+
+/// One boot: what the guest must find itself in, and the proofs to run there.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BootPlan {
+    /// `bpf-lsm` or `no-bpf-lsm`.
+    pub boot: String,
+    /// What the guest checks before any proof.
+    pub machine: ExpectedMachine,
+    /// The proofs, in the order in which they run.
+    pub proofs: Vec<PlannedProof>,
+}
+
+/// The machine that the guest must have woken up in.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExpectedMachine {
+    /// `uname -r`, whole.
+    pub release: String,
+    /// A text that `uname -v` must hold as a whole word, e.g. `6.1.192-2`: the releases of
+    /// Debian's older kernels carry only an ABI number.
+    pub version_word: Option<String>,
+    /// Our arguments, each present exactly once; a launcher may add its own.
+    pub cmdline: Vec<String>,
+    /// Whether the kernel's LSM list must have `bpf`.
+    pub bpf_in_lsm: bool,
+}
+
+/// One proof with the arms that it must report.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlannedProof {
+    /// Named after the promise, e.g. `kills-denied-open`.
+    pub id: String,
+    /// The agent's configuration under which it runs; proofs of one configuration share it.
+    pub configuration: String,
+    /// Every arm, each to be reported exactly once.
+    pub arms: Vec<PlannedArm>,
+}
+
+/// One arm of a proof with what it must show.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlannedArm {
+    /// `before`, `during`, `benign`, `exempt`, `exempt-child`, `after`, or the proof's own.
+    pub arm: String,
+    /// What the host will hold the observation against.
+    pub expect: Expectation,
+}
+
+/// What an arm's observation must be. The host judges; the guest reads it only to know
+/// whether an event of the agent is to be waited for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Expectation {
+    /// An act with exactly this fate. With `event`, the agent's own event for it must name
+    /// the same pid, target and this outcome; without, there must be no event for it.
+    Act {
+        /// The exact fate.
+        fate: Fate,
+        /// The outcome that the agent's event must carry.
+        event: Option<String>,
+    },
+    /// The agent ended by itself with this exit code.
+    Exit {
+        /// The exact code.
+        code: i32,
+    },
+    /// A JSON document of the agent for which every clause holds.
+    Document {
+        /// All must hold; an empty list is a plan error.
+        clauses: Vec<Clause>,
+    },
+    /// No BPF program or link exists that wasn't there before the agent started.
+    NoBpfLeft,
+}
+
+/// One claim about a JSON document. Pointers are RFC 6901; a missing value fails a clause.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Clause {
+    /// The value there is exactly this.
+    Equals {
+        /// Where.
+        pointer: String,
+        /// What.
+        value: Value,
+    },
+    /// There is a value, and it isn't this.
+    Differs {
+        /// Where.
+        pointer: String,
+        /// What it must not be.
+        value: Value,
+    },
+    /// The array there has an element that equals this, or, for an object, one that has at
+    /// least these members.
+    Contains {
+        /// Where.
+        pointer: String,
+        /// The element, or some of its members.
+        value: Value,
+    },
+    /// There is an array, and no element of it matches (as in [`Clause::Contains`]).
+    Lacks {
+        /// Where.
+        pointer: String,
+        /// The element, or some of its members.
+        value: Value,
+    },
+}

@@ -1,0 +1,182 @@
+//! What a guest tells: JSON lines, the first a [`Record::Hello`], the last a [`Record::End`].
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// One line on the result channel.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "record", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Record {
+    /// The first line: the machine as the guest found it.
+    Hello(Hello),
+    /// A proof began. A death after this is a failure of that proof.
+    ProofStarted {
+        /// The proof's id, as planned.
+        id: String,
+        /// The configuration, as planned.
+        configuration: String,
+    },
+    /// What one arm saw.
+    Evidence {
+        /// The proof's id.
+        id: String,
+        /// The arm's name, as planned.
+        arm: String,
+        /// What was seen; the host judges it.
+        observation: Observation,
+    },
+    /// A proof ended.
+    ProofFinished {
+        /// The proof's id.
+        id: String,
+        /// Whether all its arms could be observed.
+        outcome: Outcome,
+        /// Why not, where they could not.
+        reason: Option<String>,
+        /// `/proc/sys/kernel/tainted` when it ended: a kernel warning or oops shows here.
+        tainted: u64,
+    },
+    /// Something worth keeping that judges nothing.
+    Log {
+        /// How loud.
+        level: Level,
+        /// One or more lines.
+        message: String,
+    },
+    /// The last line.
+    End {
+        /// How many records came before this one.
+        count: u64,
+    },
+}
+
+/// The machine as the guest found it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hello {
+    /// [`crate::VERSION`] of the guest.
+    pub version: u32,
+    /// The nonce from the command line; empty if there was none.
+    pub nonce: String,
+    /// The boot's name from the command line; empty if there was none.
+    pub boot: String,
+    /// `uname -r`.
+    pub release: String,
+    /// `uname -v`.
+    pub version_string: String,
+    /// `/proc/cmdline`, without the line end.
+    pub cmdline: String,
+    /// `/sys/kernel/security/lsm`, split at commas.
+    pub lsm: Vec<String>,
+    /// Whether `/sys/kernel/btf/vmlinux` can be read.
+    pub btf: bool,
+    /// `/proc/sys/kernel/tainted` before any proof.
+    pub tainted: u64,
+    /// Kernel modules loaded from the image, in order.
+    pub modules: Vec<String>,
+    /// What the guest found to differ from the plan; it runs no proof unless this is empty.
+    pub mismatches: Vec<String>,
+}
+
+/// Whether a proof's arms could all be observed. Not a verdict: the host's verdict holds
+/// the observations against the plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Every arm was observed.
+    Observed,
+    /// The proof can't run here; counts only where `kernels.toml` declares it.
+    Skipped,
+    /// An arm could not be observed.
+    Error,
+}
+
+/// How loud a [`Record::Log`] is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    /// For the record.
+    Info,
+    /// Shown with a failure.
+    Error,
+}
+
+/// What one arm saw.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Observation {
+    /// Somebody tried something.
+    Act(Act),
+    /// The agent ended.
+    Exit {
+        /// Its exit code, unless a signal ended it.
+        code: Option<i32>,
+        /// The signal that ended it.
+        signal: Option<i32>,
+        /// The end of what it said on standard error.
+        stderr: String,
+    },
+    /// A JSON document that the agent wrote or printed.
+    Document {
+        /// As parsed.
+        document: Value,
+    },
+    /// BPF programs and links that weren't there before the agent started.
+    BpfLeft {
+        /// Each as `prog NAME (id N)` or `link N`.
+        objects: Vec<String>,
+    },
+}
+
+/// One attempt at something, and what came of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Act {
+    /// The pid (thread group id) of whoever tried.
+    pub pid: u32,
+    /// What was tried on, e.g. the path as it was opened.
+    pub target: String,
+    /// What came of it.
+    pub fate: Fate,
+    /// Whether any of the secret's bytes reached the output.
+    pub leaked: bool,
+    /// The agent's own event for this pid, if it told of one.
+    pub event: Option<SeenEvent>,
+}
+
+/// What came of an act.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Fate {
+    /// It succeeded.
+    Allowed,
+    /// The call failed with this errno.
+    Denied {
+        /// The error number, e.g. 1 for `EPERM`.
+        errno: i32,
+    },
+    /// The process died of this signal.
+    Killed {
+        /// The signal's number, e.g. 9 for `SIGKILL`.
+        signal: i32,
+    },
+    /// It ended in a way that says nothing about the act.
+    Broken {
+        /// Its exit code.
+        code: i32,
+    },
+}
+
+/// The parts of an event of the agent that a proof rests on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SeenEvent {
+    /// The event's thread group id.
+    pub pid: u32,
+    /// The path in the event, or `DEVICE:INODE` where it has only that.
+    pub target: String,
+    /// `denied`, `killed` or `observed`.
+    pub outcome: String,
+    /// The signal helper's result, where a signal was sent.
+    pub signal_result: Option<i64>,
+}
