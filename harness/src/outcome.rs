@@ -1,0 +1,101 @@
+//! What came out of a matrix run, as plain data: the verdict makes it, every report reads it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// A boot of a kernel, or the kernel's comparison of its boots (`cross-boot`).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct SuiteId {
+    /// The kernel's name in `kernels.toml`.
+    pub kernel: String,
+    /// `bpf-lsm`, `no-bpf-lsm` or `cross-boot`.
+    pub boot: String,
+}
+
+impl std::fmt::Display for SuiteId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.kernel, self.boot)
+    }
+}
+
+/// How one planned proof came out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProofResult {
+    /// The proof's id.
+    pub id: String,
+    /// How it came out.
+    pub status: Status,
+    /// Why, one line each; empty for a pass.
+    pub reasons: Vec<String>,
+    /// From its first record to its last.
+    pub duration: Duration,
+}
+
+/// How a proof came out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Every arm showed what was planned.
+    Passed,
+    /// A promise broke: an arm showed something else, or the guest died in this proof.
+    Failed,
+    /// Declared in `kernels.toml` with a reason, and confirmed by the guest.
+    Skipped,
+    /// The guest skipped what nobody declared; counts as a failure.
+    UndeclaredSkip,
+    /// Infrastructure: no record of it, a machine other than planned, a cut channel.
+    Incomplete,
+}
+
+/// How QEMU's run ended; only ever *explains* missing records.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Ending {
+    /// QEMU ended by itself.
+    Exited {
+        /// Its exit code, or none if a signal ended it.
+        code: Option<i32>,
+    },
+    /// The whole-boot limit passed and the harness ended QEMU.
+    Hung {
+        /// The limit in seconds.
+        limit_s: u64,
+    },
+    /// QEMU never ran.
+    NotStarted {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// One boot (or one cross-boot comparison), judged.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BootResult {
+    /// Which.
+    pub suite: SuiteId,
+    /// `virtme-ng` or `qemu`.
+    pub launcher: String,
+    /// `kvm` or `tcg`.
+    pub accelerator: String,
+    /// `uname -r` as the guest said it; none without a hello.
+    pub release: Option<String>,
+    /// The Debian package version of the kernel, or none for a kernel by path.
+    pub package_version: Option<String>,
+    /// The version that the lock had before, where it was no longer on offer.
+    pub replaced_version: Option<String>,
+    /// One for each planned proof, in the plan's order.
+    pub proofs: Vec<ProofResult>,
+    /// What was wrong with the boot as a whole: a mismatch, a missing `end`, a cut record.
+    /// Empty for a clean boot; not empty means that the run can't be clean.
+    pub faults: Vec<String>,
+    /// How QEMU ended; none for a cross-boot comparison.
+    pub ending: Option<Ending>,
+    /// From launch to the end of QEMU.
+    pub duration: Duration,
+    /// The boot's folder: console.log, records.jsonl, command.txt.
+    pub dir: PathBuf,
+    /// The end of the console, where something went wrong.
+    pub console_tail: Option<String>,
+}
