@@ -4,3 +4,4 @@
 pub mod channel;
 pub mod event;
 pub mod outcome;
+pub mod verdict;
