@@ -4,4 +4,5 @@
 pub mod channel;
 pub mod event;
 pub mod outcome;
+pub mod report;
 pub mod verdict;
