@@ -1,0 +1,6 @@
+//! The host side of the harness: everything behind `cargo xtask`.
+
+pub mod exit;
+pub mod image;
+pub mod kernels;
+pub mod manifest;
