@@ -2,4 +2,8 @@
 //! each kernel. `main.rs` only parses the command line and calls one module of `commands`.
 
 pub mod event;
+pub mod exit;
+pub mod image;
+pub mod kernels;
+pub mod manifest;
 pub mod outcome;
