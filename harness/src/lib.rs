@@ -5,5 +5,7 @@ pub mod event;
 pub mod exit;
 pub mod image;
 pub mod kernels;
+pub mod launch;
 pub mod manifest;
 pub mod outcome;
+pub mod plan;

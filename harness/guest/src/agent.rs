@@ -238,6 +238,11 @@ impl Running {
 }
 
 impl Ended {
+    /// As an error, for where it wasn't to end, or not so.
+    pub fn error(&self, what: &str) -> anyhow::Error {
+        anyhow!("{what} ended with {}: {}", self.status, tail(&self.stderr))
+    }
+
     /// As evidence.
     pub fn observation(&self) -> Observation {
         Observation::Exit {

@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Error, Result, anyhow};
 use protocol::plan::{BootPlan, GuestPlan, PlannedProof};
 use protocol::record::{Act, Level, Observation, Outcome};
 
@@ -57,6 +57,36 @@ struct InProgress<'a> {
     planned: &'a PlannedProof,
     proof: &'static dyn Proof,
     seen: Seen,
+    unseen: Option<Unseen>,
+}
+
+/// Why a proof's arms couldn't all be observed.
+struct Unseen {
+    outcome: Outcome,
+    why: Error,
+}
+
+impl From<Error> for Unseen {
+    fn from(why: Error) -> Self {
+        let outcome = Outcome::Broken;
+        Self { outcome, why }
+    }
+}
+
+/// The agent's exit code for "nothing could be measured here": a skip, which counts only
+/// where it is declared.
+const NOTHING_MEASURED: i32 = 77;
+
+impl InProgress<'_> {
+    /// Goes through one phase, unless an earlier one broke: one proof's trouble is its own.
+    fn phase(&mut self, name: &str, phase: impl FnOnce(&dyn Proof, &mut Seen) -> Result<()>) {
+        if self.unseen.is_none() {
+            let went = phase(self.proof, &mut self.seen);
+            self.unseen = went
+                .err()
+                .map(|error| error.context(name.to_owned()).into());
+        }
+    }
 }
 
 /// Runs every planned proof of the boot.
@@ -80,26 +110,33 @@ pub fn run(plan: &GuestPlan, boot: &BootPlan, channel: &mut Channel) -> Result<(
         for proof in &planned {
             channel.started(&proof.id, name)?;
         }
-        let (outcome, reason, done) = match run_configuration(name, &planned, limit, channel) {
-            Ok((done, None)) => (Outcome::Observed, None, done),
-            Ok((done, Some(broken))) => (Outcome::Broken, Some(format!("{broken:#}")), done),
-            Err(error) => (Outcome::Error, Some(format!("{error:#}")), Vec::new()),
-        };
-        for proof in done {
-            for (arm, observation) in proof.seen.arms {
-                channel.evidence(&proof.planned.id, arm, observation)?;
+        match run_configuration(name, &planned, limit, channel) {
+            Ok(proofs) => proofs
+                .into_iter()
+                .try_for_each(|proof| tell(proof, channel))?,
+            Err(error) => {
+                let reason = format!("{error:#}");
+                for proof in &planned {
+                    channel.finished(&proof.id, Outcome::Error, Some(reason.clone()))?;
+                }
             }
-        }
-        for proof in &planned {
-            channel.finished(&proof.id, outcome, reason.clone())?;
         }
     }
     Ok(())
 }
 
+fn tell(proof: InProgress, channel: &mut Channel) -> Result<()> {
+    let id = &proof.planned.id;
+    for (arm, observation) in proof.seen.arms {
+        channel.evidence(id, arm, observation)?;
+    }
+    match proof.unseen {
+        None => channel.finished(id, Outcome::Observed, None),
+        Some(Unseen { outcome, why }) => channel.finished(id, outcome, Some(format!("{why:#}"))),
+    }
+}
+
 /// Takes the proofs of one configuration through one life of the agent.
-///
-/// Gives what they saw and, where the agent broke off, why: then the rest went unseen.
 ///
 /// # Errors
 /// The guest itself couldn't.
@@ -108,7 +145,7 @@ fn run_configuration<'a>(
     planned: &[&'a PlannedProof],
     limit: Duration,
     channel: &mut Channel,
-) -> Result<(Vec<InProgress<'a>>, Option<anyhow::Error>)> {
+) -> Result<Vec<InProgress<'a>>> {
     let configuration = configuration::by_name(name)?;
     let ground = Ground::make(limit)?;
     let agent = Agent::prepare(configuration, &ground.policy(), limit)?;
@@ -119,92 +156,94 @@ fn run_configuration<'a>(
     let objects = bpf_objects::all()?;
     let mut proofs = Vec::new();
     for &planned in planned {
-        let proof = proofs::by_id(&planned.id)?;
         proofs.push(InProgress {
             planned,
-            proof,
+            proof: proofs::by_id(&planned.id)?,
             seen: Seen::default(),
+            unseen: None,
         });
     }
-    let broken = live(&lab, configuration, &mut proofs, channel).err();
-    let left: Vec<String> = bpf_objects::all()?.difference(&objects).cloned().collect();
     for proof in &mut proofs {
-        if proof.proof.watches_bpf_objects() {
-            let objects = left.clone();
-            proof
-                .seen
-                .other("left-behind", Observation::BpfLeft { objects });
+        proof.phase("before the agent", |proof, seen| proof.before(&lab, seen));
+    }
+    match live(&lab, configuration, &mut proofs) {
+        Ok(ended) => {
+            if !ended.stderr.is_empty() {
+                channel.log(Level::Info, &format!("{name}: {}", ended.stderr))?;
+            }
+            for proof in &mut proofs {
+                proof.phase("after the agent", |proof, seen| proof.after(&lab, seen));
+                proof.phase("joining its events", |_, seen| join_events(&ended, seen));
+            }
+        }
+        Err(Unseen { outcome, why }) => {
+            for proof in proofs.iter_mut().filter(|proof| proof.unseen.is_none()) {
+                let why = anyhow!("the agent: {why:#}");
+                proof.unseen = Some(Unseen { outcome, why });
+            }
         }
     }
-    Ok((proofs, broken))
+    let left: Vec<String> = bpf_objects::all()?.difference(&objects).cloned().collect();
+    for proof in proofs
+        .iter_mut()
+        .filter(|proof| proof.proof.watches_bpf_objects())
+    {
+        let objects = left.clone();
+        proof
+            .seen
+            .other("left-behind", Observation::BpfLeft { objects });
+    }
+    Ok(proofs)
 }
 
-/// One life of the agent, with the proofs before, during and after it.
+/// The agent's life, with the proofs during it.
+///
+/// # Errors
+/// The agent didn't live as its configuration wants it.
 fn live(
     lab: &Lab,
     configuration: &Configuration,
     proofs: &mut [InProgress],
-    channel: &mut Channel,
-) -> Result<()> {
-    for proof in proofs.iter_mut() {
-        proof
-            .proof
-            .before(lab, &mut proof.seen)
-            .context("before the agent")?;
-    }
-    let ended = match lab.agent.start()? {
+) -> Result<Ended, Unseen> {
+    match lab.agent.start()? {
         Start::Ready(running) => {
-            let went = if configuration.becomes_ready {
-                during(lab, &During::Running(&running), proofs)
-            } else {
-                Err(anyhow::anyhow!("the agent became ready; it was to refuse"))
-            };
-            let ended = running.stop()?;
-            went?;
-            if !ended.status.success() {
-                bail!("the agent ended with {}: {}", ended.status, ended.stderr);
+            if configuration.becomes_ready {
+                during(lab, &During::Running(&running), proofs);
             }
-            ended
+            let ended = running.stop()?;
+            if !configuration.becomes_ready {
+                return Err(anyhow!("it became ready, where it was to refuse").into());
+            }
+            if !ended.status.success() {
+                return Err(ended.error("asked to stop, it").into());
+            }
+            Ok(ended)
+        }
+        Start::Ended(ended) if ended.status.code() == Some(NOTHING_MEASURED) => Err(Unseen {
+            outcome: Outcome::Skipped,
+            why: ended.error("it found nothing to measure and"),
+        }),
+        Start::Ended(ended) if configuration.becomes_ready => {
+            Err(ended.error("before it was ready, it").into())
         }
         Start::Ended(ended) => {
-            if configuration.becomes_ready {
-                bail!(
-                    "the agent ended with {} before it was ready: {}",
-                    ended.status,
-                    ended.stderr
-                );
-            }
-            during(lab, &During::Ended(&ended), proofs)?;
-            ended
-        }
-    };
-    if !ended.stderr.is_empty() {
-        channel.log(
-            Level::Info,
-            &format!("{}: {}", configuration.name, ended.stderr),
-        )?;
-    }
-    for proof in proofs.iter_mut() {
-        proof
-            .proof
-            .after(lab, &mut proof.seen)
-            .context("after the agent")?;
-        for (_, observation) in &mut proof.seen.arms {
-            if let Observation::Act(act) = observation {
-                act.event = ended.event_of(act.pid)?;
-            }
+            during(lab, &During::Ended(&ended), proofs);
+            Ok(ended)
         }
     }
-    Ok(())
 }
 
-fn during(lab: &Lab, agent: &During, proofs: &mut [InProgress]) -> Result<()> {
+fn during(lab: &Lab, agent: &During, proofs: &mut [InProgress]) {
     for proof in proofs {
-        let id = &proof.planned.id;
-        proof
-            .proof
-            .during(lab, agent, &mut proof.seen)
-            .with_context(|| format!("{id}, during"))?;
+        proof.phase("during", |proof, seen| proof.during(lab, agent, seen));
+    }
+}
+
+fn join_events(ended: &Ended, seen: &mut Seen) -> Result<()> {
+    for (_, observation) in &mut seen.arms {
+        if let Observation::Act(act) = observation {
+            act.event = ended.event_of(act.pid)?;
+        }
     }
     Ok(())
 }
