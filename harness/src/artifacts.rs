@@ -82,17 +82,20 @@ fn cargo_build(root: &Path, arguments: &[&str]) -> Result<()> {
     let shell = Shell::new().context("starting a build")?;
     shell.change_dir(root);
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
-    cmd!(shell, "{cargo} build --quiet --locked --release --target {TARGET} {arguments...}")
-        .quiet()
-        .env(
-            "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS",
-            "-C target-feature=+crt-static",
-        )
-        // Either would silently take the place of the flags above.
-        .env_remove("RUSTFLAGS")
-        .env_remove("CARGO_ENCODED_RUSTFLAGS")
-        .run()
-        .context("building what goes into the guest")
+    cmd!(
+        shell,
+        "{cargo} build --quiet --locked --release --target {TARGET} {arguments...}"
+    )
+    .quiet()
+    .env(
+        "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS",
+        "-C target-feature=+crt-static",
+    )
+    // Either would silently take the place of the flags above.
+    .env_remove("RUSTFLAGS")
+    .env_remove("CARGO_ENCODED_RUSTFLAGS")
+    .run()
+    .context("building what goes into the guest")
 }
 
 fn take(root: &Path, name: &str, to: &Path) -> Result<()> {
@@ -167,7 +170,10 @@ mod tests {
 
     #[test]
     fn a_shell_script_is_no_program_for_the_guest() {
-        assert_eq!(static_x86_64(b"#!/bin/sh\n"), Err("not an x86-64 ELF program"));
+        assert_eq!(
+            static_x86_64(b"#!/bin/sh\n"),
+            Err("not an x86-64 ELF program")
+        );
     }
 
     proptest::proptest! {

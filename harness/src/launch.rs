@@ -16,7 +16,7 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::ValueEnum;
 
-pub use process::boot;
+pub use process::{boot, command_text};
 
 /// Who composes QEMU's command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -79,7 +79,8 @@ pub fn run(jobs: Vec<Job>, with: &LaunchWith, workers: usize, events: &Sender<Ev
             });
         }
     });
-    done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
+    done.into_inner()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 /// Longest first, so that no long boot is left alone at the end. Newer kernels boot slower,

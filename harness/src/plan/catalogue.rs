@@ -161,8 +161,8 @@ fn audit_fallback_when_asked() -> PlannedProof {
 /// The five arms of a file's enforcement, and the claim that they are held against.
 fn denied_open(claim: &[Clause], fate: Fate, outcome: &str) -> Vec<PlannedArm> {
     vec![
-        document("report", claim),
         act("before", Fate::Allowed, None),
+        document("report", claim),
         act("during", fate, Some(outcome)),
         act("benign", Fate::Allowed, None),
         act("exempt", Fate::Allowed, None),

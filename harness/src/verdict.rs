@@ -1,0 +1,320 @@
+//! The verdict: what was planned, held against what the guest told.
+//!
+//! In: a boot's plan, its nonce, the skips that `kernels.toml` declares, everything that came
+//! through the result channel, how QEMU ended, and the console. Out: one [`ProofResult`] for
+//! each planned proof, and the faults of the boot as a whole. Pure: no file, no clock.
+//!
+//! The rules, from the outside in:
+//! - the first line is a `hello` from exactly the planned machine, or nothing is judged;
+//! - each planned proof has one start, one evidence for each arm, and one finish, in order;
+//!   each observation is held against its expectation; a kernel warning is a failure;
+//! - `end` comes last with the right count, or the boot is at fault whatever its proofs say;
+//! - a break that was seen outranks an incomplete transcript, so damage can't hide it;
+//! - QEMU's exit status and the console's text only ever explain; they never pass anything.
+
+mod arm;
+mod clause;
+pub mod explain;
+mod machine;
+mod run;
+#[cfg(test)]
+pub(crate) mod samples;
+mod taint;
+#[cfg(test)]
+mod tests;
+mod transcript;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use protocol::plan::{BootPlan, PlannedProof};
+use protocol::record::{Hello, Observation, Outcome, Record};
+use serde_json::Value;
+
+use crate::channel::{Channel, Line};
+use crate::outcome::{Ending, ProofResult, Status};
+use transcript::{Finish, Transcript, Transcripts};
+
+pub use run::{RunVerdict, run_verdict};
+
+/// A skip that `kernels.toml` declares for this boot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeclaredSkip {
+    /// The proof's id.
+    pub proof: String,
+    /// Why it can't run there.
+    pub reason: String,
+}
+
+/// Documents of the agent, by proof and arm.
+pub type Documents = BTreeMap<(String, String), Value>;
+
+/// One boot, judged.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Judged {
+    /// One for each planned proof, in the plan's order.
+    pub proofs: Vec<ProofResult>,
+    /// What was wrong with the boot as a whole; empty for a clean one.
+    pub faults: Vec<String>,
+    /// The documents of the agent that can be relied on, e.g. to compare boots.
+    pub documents: Documents,
+    /// `uname -r` as the guest said it, even if it isn't the planned one.
+    pub release: Option<String>,
+}
+
+/// Holds what a guest told against what was planned for it.
+pub fn judge(
+    plan: &BootPlan,
+    nonce: &str,
+    declared_skips: &[DeclaredSkip],
+    channel: &Channel,
+    ending: &Ending,
+    console: &str,
+) -> Judged {
+    let hello = match hello(channel, ending, console) {
+        Ok(hello) => hello,
+        Err(fault) => return unjudged(plan, vec![fault], None),
+    };
+    let differences = machine::differences(plan, nonce, hello);
+    if !differences.is_empty() {
+        return unjudged(plan, differences, Some(hello.release.clone()));
+    }
+    let all = transcript::read(plan, hello.tainted, channel);
+    let mut judged = Judged {
+        release: Some(hello.release.clone()),
+        ..Judged::default()
+    };
+    if plan.proofs.is_empty() {
+        judged.faults.push("no proof was planned".to_string());
+    }
+    if !all.ended {
+        let why = explain::explain(console, ending);
+        judged
+            .faults
+            .push(format!("incomplete: no `end` record; {why}"));
+    }
+    judged.faults.extend(all.faults.iter().cloned());
+    let none = Transcript::default();
+    for planned in &plan.proofs {
+        let transcript = all.proofs.get(planned.id.as_str()).unwrap_or(&none);
+        let gap = gap(&all, transcript, planned, ending, console);
+        let skip = declared_skips.iter().find(|skip| skip.proof == planned.id);
+        let result = judge_proof(planned, transcript, gap, skip);
+        judged.documents.extend(documents(planned, transcript));
+        judged.proofs.push(result);
+    }
+    judged
+}
+
+/// The guest's first line, which must be its hello.
+fn hello<'a>(channel: &'a Channel, ending: &Ending, console: &str) -> Result<&'a Hello, String> {
+    match channel.lines().first() {
+        Some((_, Line::Record(Record::Hello(hello)))) => Ok(hello),
+        Some((_, Line::Record(_))) => {
+            Err("incomplete: the first record isn't the guest's hello".to_string())
+        }
+        Some((_, Line::Broken { text, why })) => Err(format!(
+            "incomplete: the first line isn't the guest's hello ({why}): `{text}`"
+        )),
+        None => {
+            let why = explain::explain(console, ending);
+            Err(format!("incomplete: the guest never said hello; {why}"))
+        }
+    }
+}
+
+/// A boot of which nothing can be said, because it isn't the one that was planned.
+fn unjudged(plan: &BootPlan, faults: Vec<String>, release: Option<String>) -> Judged {
+    let reasons: Vec<String> = faults.iter().map(|f| format!("not judged: {f}")).collect();
+    let proofs = plan
+        .proofs
+        .iter()
+        .map(|planned| ProofResult {
+            id: planned.id.clone(),
+            status: Status::Incomplete,
+            reasons: reasons.clone(),
+            duration: Duration::ZERO,
+        })
+        .collect();
+    Judged {
+        proofs,
+        faults,
+        documents: Documents::new(),
+        release,
+    }
+}
+
+/// Why a proof has no finish.
+enum Gap {
+    /// The guest died or hung while it ran: the promise broke.
+    Died(String),
+    /// Its records are missing for another reason: infrastructure.
+    Missing(String),
+}
+
+fn gap(
+    all: &Transcripts<'_>,
+    transcript: &Transcript<'_>,
+    planned: &PlannedProof,
+    ending: &Ending,
+    console: &str,
+) -> Option<Gap> {
+    if transcript.finished.is_some() {
+        return None;
+    }
+    let why = || explain::explain(console, ending);
+    if all.ended {
+        let what = match transcript.started {
+            Some(_) => "it never finished, though the guest went on",
+            None => "the guest sent no record of it",
+        };
+        return Some(Gap::Missing(what.to_string()));
+    }
+    if !all.running.contains(&planned.id.as_str()) {
+        return Some(Gap::Missing(match transcript.started {
+            Some(_) => "it never finished, though the guest went on".to_string(),
+            None => format!("it never started; {}", why()),
+        }));
+    }
+    // Half a record and no sign of a death speak of a cut channel; nobody can say then
+    // whether the proof went on behind the cut.
+    if all.cut && !explain::tells_of_death(console, ending) {
+        return Some(Gap::Missing(format!(
+            "its records are cut off half-way; {}",
+            why()
+        )));
+    }
+    Some(Gap::Died(format!(
+        "the guest died or hung in this proof; {}",
+        why()
+    )))
+}
+
+fn judge_proof(
+    planned: &PlannedProof,
+    transcript: &Transcript<'_>,
+    gap: Option<Gap>,
+    skip: Option<&DeclaredSkip>,
+) -> ProofResult {
+    let mut broken = broken_arms(planned, transcript);
+    let mut defects = transcript.defects.clone();
+    match gap {
+        Some(Gap::Died(why)) => broken.push(why),
+        Some(Gap::Missing(why)) => defects.push(why),
+        None => {}
+    }
+    if let Some(finish) = &transcript.finished {
+        broken.extend(broken_finish(finish));
+        if finish.outcome == Outcome::Observed {
+            defects.extend(transcript::arm_defects(planned, transcript));
+        }
+    }
+    let (status, reasons) = match &transcript.finished {
+        _ if !broken.is_empty() => {
+            broken.append(&mut defects);
+            (Status::Failed, broken)
+        }
+        Some(finish) if defects.is_empty() => whole(finish, skip),
+        _ => (Status::Incomplete, defects),
+    };
+    ProofResult {
+        id: planned.id.clone(),
+        status,
+        reasons,
+        duration: duration(transcript),
+    }
+}
+
+/// A proof with a whole transcript in which nothing broke.
+fn whole(finish: &Finish<'_>, skip: Option<&DeclaredSkip>) -> (Status, Vec<String>) {
+    let said = || finish.reason.unwrap_or("the guest gave no reason");
+    match (finish.outcome, skip) {
+        (Outcome::Observed, None) => (Status::Passed, Vec::new()),
+        // The declaration claims that it can't run here. It just did, so the claim is wrong
+        // and would hide the next failure.
+        (Outcome::Observed, Some(skip)) => {
+            let reason = format!(
+                "declared as skipped ({}), but it ran and passed: remove the declaration",
+                skip.reason
+            );
+            (Status::Failed, vec![reason])
+        }
+        (Outcome::Skipped, Some(skip)) => {
+            let reasons = vec![skip.reason.clone(), format!("the guest: {}", said())];
+            (Status::Skipped, reasons)
+        }
+        (Outcome::Skipped, None) => {
+            let reason = format!("skipped, which nobody declared; the guest: {}", said());
+            (Status::UndeclaredSkip, vec![reason])
+        }
+        (Outcome::Broken, _) => (Status::Failed, vec![unobserved(finish)]),
+        (Outcome::Error, _) => (Status::Incomplete, vec![unobserved(finish)]),
+    }
+}
+
+/// What a finish by itself says against a proof.
+fn broken_finish(finish: &Finish<'_>) -> Vec<String> {
+    let mut broken = Vec::new();
+    // On the planned machine, with the proof begun, a promise that can't be shown is broken:
+    // an agent that crashes leaves nothing to observe.
+    if finish.outcome == Outcome::Broken {
+        broken.push(unobserved(finish));
+    }
+    let raised = taint::raised(finish.tainted_before, finish.tainted);
+    if !raised.is_empty() {
+        broken.push(format!(
+            "the kernel complained while it ran: taint flags {}",
+            raised.join(", ")
+        ));
+    }
+    broken
+}
+
+fn unobserved(finish: &Finish<'_>) -> String {
+    let said = finish.reason.unwrap_or("the guest gave no reason");
+    format!("could not be observed: {said}")
+}
+
+/// Every evidence of a planned arm that isn't what was expected. Evidence that came twice is
+/// judged twice, so that a good one can't cover a bad one.
+fn broken_arms(planned: &PlannedProof, transcript: &Transcript<'_>) -> Vec<String> {
+    let mut broken = Vec::new();
+    for (name, observation) in &transcript.evidence {
+        for planned in planned.arms.iter().filter(|planned| planned.arm == *name) {
+            let reasons = arm::broken(&planned.expect, observation);
+            broken.extend(
+                reasons
+                    .into_iter()
+                    .map(|reason| format!("{name}: {reason}")),
+            );
+        }
+    }
+    broken
+}
+
+/// The documents that can be relied on as this proof's: sent once, in a sound transcript.
+fn documents(planned: &PlannedProof, transcript: &Transcript<'_>) -> Documents {
+    let mut documents = Documents::new();
+    if !transcript.defects.is_empty() {
+        return documents;
+    }
+    for planned_arm in &planned.arms {
+        let mut of_arm = transcript
+            .evidence
+            .iter()
+            .filter(|(arm, _)| *arm == planned_arm.arm);
+        if let (Some((arm, Observation::Document { document })), None) =
+            (of_arm.next(), of_arm.next())
+        {
+            documents.insert((planned.id.clone(), arm.to_string()), document.clone());
+        }
+    }
+    documents
+}
+
+fn duration(transcript: &Transcript<'_>) -> Duration {
+    match (transcript.started, &transcript.finished) {
+        (Some(started), Some(finish)) => finish.at.saturating_sub(started),
+        _ => Duration::ZERO,
+    }
+}

@@ -1,0 +1,440 @@
+//! One arm: what was observed, against what was expected.
+//!
+//! In: an [`Expectation`] from the plan and an [`Observation`] from the guest. Out: a reason
+//! for each way in which they differ, e.g. `expected killed by SIGKILL, saw allowed (the
+//! secret leaked)`. Exact throughout: "some failure" is never good enough for "denied".
+
+use protocol::plan::Expectation;
+use protocol::record::{Act, Fate, Observation};
+
+use super::clause;
+
+/// How much of the agent's standard error a reason shows.
+const MAX_STDERR: usize = 300;
+
+/// The reasons why this observation isn't what was expected; empty if it is.
+pub fn broken(expect: &Expectation, seen: &Observation) -> Vec<String> {
+    match (expect, seen) {
+        (Expectation::Act { fate, event }, Observation::Act(act)) => {
+            let mut reasons: Vec<String> = broken_fate(fate, act).into_iter().collect();
+            reasons.extend(broken_event(event.as_deref(), act));
+            reasons
+        }
+        (Expectation::Exit { code }, Observation::Exit { .. }) if exited(seen) == Some(*code) => {
+            Vec::new()
+        }
+        (Expectation::Document { clauses }, Observation::Document { document }) => {
+            clause::broken(clauses, document)
+        }
+        (Expectation::NoBpfLeft, Observation::BpfLeft { objects }) if objects.is_empty() => {
+            Vec::new()
+        }
+        (Expectation::NoBpfLeft, Observation::BpfLeft { objects }) => vec![format!(
+            "expected no BPF program or link to be left, saw {}",
+            objects.join(", ")
+        )],
+        _ => vec![format!("expected {}, saw {}", wanted(expect), told(seen))],
+    }
+}
+
+/// The code with which a process ended by itself.
+fn exited(seen: &Observation) -> Option<i32> {
+    match seen {
+        Observation::Exit {
+            code, signal: None, ..
+        } => *code,
+        _ => None,
+    }
+}
+
+fn broken_fate(expected: &Fate, act: &Act) -> Option<String> {
+    if let Fate::Broken { .. } = expected {
+        return Some("plan error: a broken act proves nothing, so none can be expected".into());
+    }
+    let should_leak = *expected == Fate::Allowed;
+    if act.fate == *expected && act.leaked == should_leak {
+        return None;
+    }
+    let leak = match (act.fate, act.leaked) {
+        (Fate::Allowed, true) => " (the secret leaked)",
+        (_, true) => ", but the secret leaked",
+        (Fate::Allowed, false) => ", but none of the secret came out",
+        (_, false) => "",
+    };
+    Some(format!(
+        "expected {}, saw {}{leak}",
+        fate_name(expected),
+        fate_name(&act.fate)
+    ))
+}
+
+fn broken_event(expected: Option<&str>, act: &Act) -> Vec<String> {
+    let (outcome, event) = match (expected, &act.event) {
+        (None, None) => return Vec::new(),
+        (None, Some(event)) => {
+            return vec![format!(
+                "expected no event, saw `{}` for pid {} on {}",
+                event.outcome, event.pid, event.target
+            )];
+        }
+        (Some(outcome), None) => {
+            return vec![format!("expected the agent's event `{outcome}`, saw none")];
+        }
+        (Some(outcome), Some(event)) => (outcome, event),
+    };
+    let mut reasons = Vec::new();
+    if event.outcome != outcome {
+        let seen = &event.outcome;
+        reasons.push(format!("event: expected outcome `{outcome}`, saw `{seen}`"));
+    }
+    if event.pid != act.pid {
+        let (expected, seen) = (act.pid, event.pid);
+        reasons.push(format!("event: expected pid {expected}, saw {seen}"));
+    }
+    if event.target != act.target {
+        let (expected, seen) = (&act.target, &event.target);
+        reasons.push(format!("event: expected target {expected}, saw {seen}"));
+    }
+    // A helper that failed has killed nobody, whatever else ended the process.
+    if outcome == "killed" && event.signal_result != Some(0) {
+        let seen = event
+            .signal_result
+            .map_or("none".to_string(), |result| result.to_string());
+        reasons.push(format!("event: expected signal result 0, saw {seen}"));
+    }
+    reasons
+}
+
+fn wanted(expect: &Expectation) -> String {
+    match expect {
+        Expectation::Act { fate, .. } => format!("an act that is {}", fate_name(fate)),
+        Expectation::Exit { code } => format!("exit code {code}"),
+        Expectation::Document { .. } => "a document".to_string(),
+        Expectation::NoBpfLeft => "a list of BPF objects left".to_string(),
+    }
+}
+
+fn told(seen: &Observation) -> String {
+    match seen {
+        Observation::Act(act) => format!("an act that was {}", fate_name(&act.fate)),
+        Observation::Exit {
+            code,
+            signal,
+            stderr,
+        } => {
+            let ended = match (code, signal) {
+                (Some(code), None) => format!("exit code {code}"),
+                (None, Some(signal)) => format!("a death by {}", signal_name(*signal)),
+                (Some(code), Some(signal)) => {
+                    format!("both exit code {code} and {}", signal_name(*signal))
+                }
+                (None, None) => "neither an exit code nor a signal".to_string(),
+            };
+            match last_words(stderr) {
+                Some(words) => format!("{ended}; stderr: `{words}`"),
+                None => ended,
+            }
+        }
+        Observation::Document { document } => {
+            format!("the document {}", clause::show_value(document))
+        }
+        Observation::BpfLeft { objects } => format!("{} BPF objects left", objects.len()),
+    }
+}
+
+/// The last line of what a process said, shortened from the front.
+fn last_words(stderr: &str) -> Option<String> {
+    let line = stderr.lines().map(str::trim).rfind(|l| !l.is_empty())?;
+    let length = line.chars().count();
+    if length <= MAX_STDERR {
+        return Some(line.to_string());
+    }
+    let tail: String = line.chars().skip(length - MAX_STDERR).collect();
+    Some(format!("…{tail}"))
+}
+
+fn fate_name(fate: &Fate) -> String {
+    match fate {
+        Fate::Allowed => "allowed".to_string(),
+        Fate::Denied { errno } => format!("denied with {}", errno_name(*errno)),
+        Fate::Killed { signal } => format!("killed by {}", signal_name(*signal)),
+        Fate::Broken { code } => format!("broken (exit code {code}, which says nothing)"),
+    }
+}
+
+fn errno_name(errno: i32) -> String {
+    match errno {
+        1 => "EPERM".to_string(),
+        2 => "ENOENT".to_string(),
+        9 => "EBADF".to_string(),
+        11 => "EAGAIN".to_string(),
+        13 => "EACCES".to_string(),
+        20 => "ENOTDIR".to_string(),
+        22 => "EINVAL".to_string(),
+        38 => "ENOSYS".to_string(),
+        111 => "ECONNREFUSED".to_string(),
+        n => format!("errno {n}"),
+    }
+}
+
+fn signal_name(signal: i32) -> String {
+    match signal {
+        4 => "SIGILL".to_string(),
+        6 => "SIGABRT".to_string(),
+        7 => "SIGBUS".to_string(),
+        9 => "SIGKILL".to_string(),
+        11 => "SIGSEGV".to_string(),
+        13 => "SIGPIPE".to_string(),
+        15 => "SIGTERM".to_string(),
+        31 => "SIGSYS".to_string(),
+        n => format!("signal {n}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::record::SeenEvent;
+    use serde_json::json;
+
+    use super::*;
+
+    const KILLED: Fate = Fate::Killed { signal: 9 };
+    const EPERM: Fate = Fate::Denied { errno: 1 };
+
+    fn event(outcome: &str) -> SeenEvent {
+        SeenEvent {
+            pid: 42,
+            target: "/secret".into(),
+            outcome: outcome.into(),
+            signal_result: (outcome == "killed").then_some(0),
+        }
+    }
+
+    fn act(fate: Fate, event: Option<SeenEvent>) -> Act {
+        Act {
+            pid: 42,
+            target: "/secret".into(),
+            fate,
+            leaked: fate == Fate::Allowed,
+            event,
+        }
+    }
+
+    fn expect(fate: Fate, event: Option<&str>) -> Expectation {
+        Expectation::Act {
+            fate,
+            event: event.map(String::from),
+        }
+    }
+
+    fn exit(code: Option<i32>, signal: Option<i32>, stderr: &str) -> Observation {
+        Observation::Exit {
+            code,
+            signal,
+            stderr: stderr.into(),
+        }
+    }
+
+    fn changed(change: impl FnOnce(&mut Act)) -> Observation {
+        let mut act = act(KILLED, Some(event("killed")));
+        change(&mut act);
+        Observation::Act(act)
+    }
+
+    #[test]
+    fn what_is_expected_is_no_reason() {
+        let document = json!({"a": 1});
+        let clauses = vec![protocol::plan::Clause::Equals {
+            pointer: "/a".into(),
+            value: json!(1),
+        }];
+        for (expect, seen) in [
+            (
+                expect(Fate::Allowed, None),
+                Observation::Act(act(Fate::Allowed, None)),
+            ),
+            (
+                expect(Fate::Allowed, Some("observed")),
+                Observation::Act(act(Fate::Allowed, Some(event("observed")))),
+            ),
+            (
+                expect(EPERM, Some("denied")),
+                Observation::Act(act(EPERM, Some(event("denied")))),
+            ),
+            (expect(KILLED, Some("killed")), changed(|_| {})),
+            (
+                Expectation::Exit { code: 3 },
+                exit(Some(3), None, "refused"),
+            ),
+            (
+                Expectation::Document { clauses },
+                Observation::Document { document },
+            ),
+            (
+                Expectation::NoBpfLeft,
+                Observation::BpfLeft { objects: vec![] },
+            ),
+        ] {
+            assert_eq!(broken(&expect, &seen), Vec::<String>::new(), "{expect:?}");
+        }
+    }
+
+    #[test]
+    fn any_other_fate_is_a_reason() {
+        let fates = [
+            Fate::Allowed,
+            EPERM,
+            Fate::Denied { errno: 13 },
+            KILLED,
+            Fate::Killed { signal: 15 },
+            Fate::Broken { code: 127 },
+        ];
+        for expected in fates {
+            for seen in fates {
+                let reasons = broken(&expect(expected, None), &Observation::Act(act(seen, None)));
+                let fine = expected == seen && !matches!(expected, Fate::Broken { .. });
+                assert_eq!(
+                    reasons.is_empty(),
+                    fine,
+                    "{expected:?} {seen:?} {reasons:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn reasons_read_well() {
+        let killed = || expect(KILLED, Some("killed"));
+        let leaky = |fate, leaked| {
+            let mut act = act(fate, None);
+            act.leaked = leaked;
+            Observation::Act(act)
+        };
+        for (expect, seen, reason) in [
+            (
+                expect(KILLED, None),
+                leaky(Fate::Allowed, true),
+                "expected killed by SIGKILL, saw allowed (the secret leaked)",
+            ),
+            (
+                expect(KILLED, None),
+                leaky(KILLED, true),
+                "expected killed by SIGKILL, saw killed by SIGKILL, but the secret leaked",
+            ),
+            (
+                expect(EPERM, None),
+                leaky(EPERM, true),
+                "expected denied with EPERM, saw denied with EPERM, but the secret leaked",
+            ),
+            (
+                expect(Fate::Allowed, None),
+                leaky(Fate::Allowed, false),
+                "expected allowed, saw allowed, but none of the secret came out",
+            ),
+            (
+                expect(EPERM, None),
+                leaky(Fate::Broken { code: 127 }, false),
+                "expected denied with EPERM, saw broken (exit code 127, which says nothing)",
+            ),
+            (
+                killed(),
+                changed(|act| act.event = None),
+                "expected the agent's event `killed`, saw none",
+            ),
+            (
+                killed(),
+                changed(|act| act.event.as_mut().unwrap().outcome = "denied".into()),
+                "event: expected outcome `killed`, saw `denied`",
+            ),
+            (
+                killed(),
+                changed(|act| act.event.as_mut().unwrap().pid = 43),
+                "event: expected pid 42, saw 43",
+            ),
+            (
+                killed(),
+                changed(|act| act.event.as_mut().unwrap().target = "/secrets".into()),
+                "event: expected target /secret, saw /secrets",
+            ),
+            (
+                killed(),
+                changed(|act| act.event.as_mut().unwrap().signal_result = Some(-16)),
+                "event: expected signal result 0, saw -16",
+            ),
+            (
+                killed(),
+                changed(|act| act.event.as_mut().unwrap().signal_result = None),
+                "event: expected signal result 0, saw none",
+            ),
+            (
+                expect(KILLED, None),
+                changed(|_| {}),
+                "expected no event, saw `killed` for pid 42 on /secret",
+            ),
+            (
+                Expectation::Exit { code: 3 },
+                exit(Some(0), None, "a\nlast words\n\n"),
+                "expected exit code 3, saw exit code 0; stderr: `last words`",
+            ),
+            (
+                Expectation::Exit { code: 0 },
+                exit(None, Some(11), ""),
+                "expected exit code 0, saw a death by SIGSEGV",
+            ),
+            (
+                Expectation::Exit { code: 0 },
+                exit(None, None, ""),
+                "expected exit code 0, saw neither an exit code nor a signal",
+            ),
+            (
+                Expectation::Exit { code: 0 },
+                exit(Some(0), Some(9), ""),
+                "expected exit code 0, saw both exit code 0 and SIGKILL",
+            ),
+            (
+                Expectation::NoBpfLeft,
+                Observation::BpfLeft {
+                    objects: vec!["prog x (id 3)".into(), "link 4".into()],
+                },
+                "expected no BPF program or link to be left, saw prog x (id 3), link 4",
+            ),
+        ] {
+            assert_eq!(broken(&expect, &seen), [reason]);
+        }
+    }
+
+    #[test]
+    fn an_observation_of_another_kind_is_a_reason() {
+        let expectations = [
+            expect(KILLED, Some("killed")),
+            Expectation::Exit { code: 3 },
+            Expectation::Document { clauses: vec![] },
+            Expectation::NoBpfLeft,
+        ];
+        let observations = [
+            changed(|_| {}),
+            exit(Some(3), None, ""),
+            Observation::Document {
+                document: json!({}),
+            },
+            Observation::BpfLeft { objects: vec![] },
+        ];
+        for (i, expect) in expectations.iter().enumerate() {
+            for (j, seen) in observations.iter().enumerate() {
+                if i != j {
+                    assert_eq!(broken(expect, seen).len(), 1, "{expect:?} {seen:?}");
+                }
+            }
+        }
+        assert_eq!(
+            broken(&expectations[0], &exit(Some(1), None, "no ring buffer")),
+            [
+                "expected an act that is killed by SIGKILL, saw exit code 1; stderr: `no ring buffer`"
+            ]
+        );
+        assert_eq!(
+            broken(&expectations[2], &observations[2]),
+            ["plan error: no clause says what the document must show"],
+        );
+    }
+}

@@ -1,0 +1,155 @@
+//! Why records are missing, in the words of the console and of QEMU's ending.
+//!
+//! In: the console's text and how QEMU ended. Out: one line for a person. An explanation
+//! never turns anything into a pass; it is asked for only once records are known to be
+//! missing, because a console line can be split, faked or absent.
+
+use crate::outcome::Ending;
+
+/// Longest console line that is quoted.
+const MAX_QUOTED: usize = 200;
+
+/// What a dying kernel says, and what to call it; the first match of each is quoted.
+const SIGNS: &[(&str, &[&str])] = &[
+    ("kernel panic", &["Kernel panic - not syncing"]),
+    (
+        "oops",
+        &[
+            "Oops: ",
+            "BUG: unable to handle",
+            "BUG: kernel NULL pointer",
+            "kernel BUG at ",
+            "general protection fault",
+        ],
+    ),
+    ("out of memory", &["Out of memory", "invoked oom-killer"]),
+    (
+        "lockup",
+        &[
+            "soft lockup",
+            "hard LOCKUP",
+            "rcu_preempt detected stalls",
+            "rcu_sched detected stalls",
+            "blocked for more than",
+        ],
+    ),
+];
+
+/// The console as text: terminal escapes, carriage returns and broken characters gone.
+pub fn clean(console: &[u8]) -> String {
+    let text = String::from_utf8_lossy(console);
+    console::strip_ansi_codes(&text).replace('\r', "")
+}
+
+/// The last `lines` lines that say something.
+pub fn tail(console: &str, lines: usize) -> String {
+    let said: Vec<&str> = console
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .collect();
+    said[said.len().saturating_sub(lines)..].join("\n")
+}
+
+/// Everything that the console and QEMU's ending can say about missing records.
+pub fn explain(console: &str, ending: &Ending) -> String {
+    let mut causes = signs(console);
+    causes.push(match ending {
+        Ending::Exited { code: Some(code) } => format!("QEMU ended with exit code {code}"),
+        Ending::Exited { code: None } => "QEMU was ended by a signal".to_string(),
+        Ending::Hung { limit_s } => {
+            format!("the guest hung: not done after {limit_s} s, the whole boot's limit")
+        }
+        Ending::NotStarted { reason } => format!("QEMU never ran: {reason}"),
+    });
+    causes.join("; ")
+}
+
+/// Whether the guest is known to have died or hung, rather than its channel to have been cut.
+pub fn tells_of_death(console: &str, ending: &Ending) -> bool {
+    matches!(ending, Ending::Hung { .. }) || !signs(console).is_empty()
+}
+
+fn signs(console: &str) -> Vec<String> {
+    SIGNS
+        .iter()
+        .filter_map(|(name, needles)| {
+            let line = console
+                .lines()
+                .find(|line| needles.iter().any(|needle| line.contains(needle)))?;
+            Some(format!("{name}: `{}`", quoted(line)))
+        })
+        .collect()
+}
+
+/// A console line without the kernel's timestamp, shortened.
+fn quoted(line: &str) -> String {
+    let line = line.trim();
+    let text = match line.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((time, text)) if time.trim().parse::<f64>().is_ok() => text.trim(),
+        _ => line,
+    };
+    text.chars().take(MAX_QUOTED).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CLEAN_END: Ending = Ending::Exited { code: Some(0) };
+
+    #[test]
+    fn the_console_explains_how_a_guest_died() {
+        let panic = "[    1.0] Run /init as init process\n\
+            [    2.5] Kernel panic - not syncing: Attempted to kill init! exitcode=0x0000000b\n\
+            [    2.6] ---[ end Kernel panic - not syncing: Attempted to kill init! ]---\n";
+        let oops = "[    2.1] BUG: kernel NULL pointer dereference, address: 0000000000000000\n\
+            [    2.2] Oops: 0002 [#1] PREEMPT SMP\n";
+        let oom = "[   12.5] Out of memory: Killed process 77 (aegisbpf)\n";
+        for (console, ending, expected) in [
+            (
+                panic,
+                CLEAN_END,
+                "kernel panic: `Kernel panic - not syncing: Attempted to kill init! \
+                 exitcode=0x0000000b`; QEMU ended with exit code 0",
+            ),
+            (
+                oops,
+                Ending::Hung { limit_s: 60 },
+                "oops: `BUG: kernel NULL pointer dereference, address: 0000000000000000`; \
+                 the guest hung: not done after 60 s, the whole boot's limit",
+            ),
+            (
+                oom,
+                CLEAN_END,
+                "out of memory: `Out of memory: Killed process 77 (aegisbpf)`; \
+                 QEMU ended with exit code 0",
+            ),
+            (
+                "",
+                Ending::Exited { code: None },
+                "QEMU was ended by a signal",
+            ),
+            (
+                "Booting from ROM..\n",
+                Ending::NotStarted {
+                    reason: "no such file".into(),
+                },
+                "QEMU never ran: no such file",
+            ),
+        ] {
+            assert_eq!(explain(console, &ending), expected);
+        }
+        assert!(tells_of_death(panic, &CLEAN_END));
+        assert!(tells_of_death("", &Ending::Hung { limit_s: 1 }));
+        assert!(!tells_of_death("reboot: Power down\n", &CLEAN_END));
+    }
+
+    #[test]
+    fn the_console_is_readable_text() {
+        let raw = b"\x1b[2J\x1b[1;31mred\x1b[0m\r\n\xff\n\n   \nlast\n";
+        assert_eq!(clean(raw), "red\n\u{fffd}\n\n   \nlast\n");
+        assert_eq!(tail(&clean(raw), 2), "\u{fffd}\nlast");
+        assert_eq!(tail("", 5), "");
+        assert_eq!(tail("one\n", 5), "one");
+    }
+}

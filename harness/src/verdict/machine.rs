@@ -1,0 +1,175 @@
+//! The machine that a guest woke up in, against the plan.
+//!
+//! In: the boot's plan, its nonce and the guest's hello. Out: one line for each difference.
+//! The guest compares too, before it runs anything; the host does it again from the facts
+//! alone, so that a guest that doesn't look can't pass.
+
+use protocol::plan::BootPlan;
+use protocol::record::Hello;
+
+/// What differs; empty if this is the planned machine.
+pub fn differences(plan: &BootPlan, nonce: &str, hello: &Hello) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut same = |what: &str, expected: &str, seen: &str| {
+        if expected != seen {
+            found.push(format!("{what}: expected `{expected}`, saw `{seen}`"));
+        }
+    };
+    let (host, guest) = (protocol::VERSION.to_string(), hello.version.to_string());
+    same("protocol version", &host, &guest);
+    same("nonce", nonce, &hello.nonce);
+    same("boot", &plan.boot, &hello.boot);
+    same("kernel release", &plan.machine.release, &hello.release);
+    // Without a nonce, the records of any other boot without one would do.
+    if nonce.is_empty() {
+        found.push("plan error: the boot has no nonce".to_string());
+    }
+    let words = |text: &str, word: &str| text.split_whitespace().filter(|w| *w == word).count();
+    if let Some(word) = &plan.machine.version_word
+        && words(&hello.version_string, word) == 0
+    {
+        let seen = &hello.version_string;
+        found.push(format!(
+            "kernel version: expected the word `{word}` in `{seen}`"
+        ));
+    }
+    for argument in &plan.machine.cmdline {
+        match words(&hello.cmdline, argument) {
+            1 => {}
+            0 => found.push(format!(
+                "command line: `{argument}` is missing in `{}`",
+                hello.cmdline
+            )),
+            n => found.push(format!("command line: `{argument}` is there {n} times")),
+        }
+    }
+    let bpf = hello.lsm.iter().any(|name| name == "bpf");
+    if bpf != plan.machine.bpf_in_lsm {
+        let expected = if bpf { "no `bpf`" } else { "`bpf`" };
+        let list = hello.lsm.join(",");
+        found.push(format!("LSM list: expected {expected} in `{list}`"));
+    }
+    if !hello.btf {
+        found.push("BTF: /sys/kernel/btf/vmlinux can't be read".to_string());
+    }
+    found.extend(
+        hello
+            .mismatches
+            .iter()
+            .map(|mismatch| format!("the guest found: {mismatch}")),
+    );
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verdict::samples;
+
+    fn differ(change: impl FnOnce(&mut Hello)) -> Vec<String> {
+        let mut hello = samples::hello();
+        change(&mut hello);
+        differences(&samples::plan(), samples::NONCE, &hello)
+    }
+
+    #[test]
+    fn the_planned_machine_has_no_differences() {
+        assert_eq!(differ(|_| {}), Vec::<String>::new());
+        assert_eq!(
+            differ(|hello| hello.cmdline.push_str(" panic=-1 launcher.extra=1")),
+            Vec::<String>::new(),
+            "a launcher may add its own"
+        );
+    }
+
+    #[test]
+    fn each_difference_is_found_and_named() {
+        type Change = fn(&mut Hello);
+        let cases: [(Change, &str); 14] = [
+            (
+                |h| h.version += 1,
+                "protocol version: expected `1`, saw `2`",
+            ),
+            (
+                |h| h.nonce = "n-2".into(),
+                "nonce: expected `n-1`, saw `n-2`",
+            ),
+            (|h| h.nonce.clear(), "nonce: expected `n-1`, saw ``"),
+            (
+                |h| h.boot = "bpf-lsm".into(),
+                "boot: expected `no-bpf-lsm`, saw `bpf-lsm`",
+            ),
+            (
+                |h| h.release = "6.12.117-cloud-amd64".into(),
+                "kernel release: expected `6.1.0-9-cloud-amd64`, saw `6.12.117-cloud-amd64`",
+            ),
+            (
+                |h| h.release = "6.1.0-9-cloud-amd64 ".into(),
+                "kernel release: expected `6.1.0-9-cloud-amd64`, saw `6.1.0-9-cloud-amd64 `",
+            ),
+            (
+                |h| h.version_string = "#1 SMP Debian 6.1.192-20 (2026-01-01)".into(),
+                "kernel version: expected the word `6.1.192-2` in `#1 SMP Debian 6.1.192-20 (2026-01-01)`",
+            ),
+            (
+                |h| h.cmdline = "lsm=lockdown,yama panic=-1".into(),
+                "command line: `aegisbpf.boot=no-bpf-lsm` is missing in `lsm=lockdown,yama panic=-1`",
+            ),
+            (
+                |h| h.cmdline.push_str(" lsm=lockdown,yama"),
+                "command line: `lsm=lockdown,yama` is there 2 times",
+            ),
+            (
+                |h| {
+                    h.cmdline = h
+                        .cmdline
+                        .replace("lsm=lockdown,yama", "lsm=lockdown,yama,bpf")
+                },
+                "command line: `lsm=lockdown,yama` is missing in `lsm=lockdown,yama,bpf aegisbpf.boot=no-bpf-lsm`",
+            ),
+            (
+                |h| h.lsm.push("bpf".into()),
+                "LSM list: expected no `bpf` in `lockdown,yama,bpf`",
+            ),
+            (
+                |h| h.btf = false,
+                "BTF: /sys/kernel/btf/vmlinux can't be read",
+            ),
+            (
+                |h| h.mismatches.push("two plans".into()),
+                "the guest found: two plans",
+            ),
+            (
+                |h| h.lsm = vec!["bpf".into()],
+                "LSM list: expected no `bpf` in `bpf`",
+            ),
+        ];
+        for (change, expected) in cases {
+            assert_eq!(differ(change), [expected]);
+        }
+    }
+
+    #[test]
+    fn bpf_must_be_a_whole_name_in_the_list() {
+        let mut plan = samples::plan();
+        plan.machine.bpf_in_lsm = true;
+        let mut hello = samples::hello();
+        hello.lsm = vec!["lockdown".into(), "notbpf".into(), "bpf2".into()];
+        assert_eq!(
+            differences(&plan, samples::NONCE, &hello),
+            ["LSM list: expected `bpf` in `lockdown,notbpf,bpf2`"]
+        );
+        hello.lsm.push("bpf".into());
+        assert!(differences(&plan, samples::NONCE, &hello).is_empty());
+    }
+
+    #[test]
+    fn an_empty_nonce_is_never_a_match() {
+        let mut hello = samples::hello();
+        hello.nonce.clear();
+        assert_eq!(
+            differences(&samples::plan(), "", &hello),
+            ["plan error: the boot has no nonce"]
+        );
+    }
+}

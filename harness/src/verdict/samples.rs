@@ -1,0 +1,200 @@
+//! A small plan and the records of a guest that keeps to it, for tests to damage.
+
+use std::time::Duration;
+
+use protocol::plan::{BootPlan, Clause, Expectation, ExpectedMachine, PlannedArm, PlannedProof};
+use protocol::record::{Act, Fate, Hello, Observation, Outcome, Record, SeenEvent};
+use serde_json::{Value, json};
+
+use crate::channel::Channel;
+
+pub const NONCE: &str = "n-1";
+pub const KILLED: Fate = Fate::Killed { signal: 9 };
+
+pub const PROMOTES: &str = "promotes-to-enforce-signal";
+pub const KILLS: &str = "kills-denied-open";
+pub const REFUSES: &str = "fails-closed-without-opt-in";
+
+pub fn plan() -> BootPlan {
+    let equals = |pointer: &str, value: Value| Clause::Equals {
+        pointer: pointer.into(),
+        value,
+    };
+    let report = vec![
+        equals("/runtime_state", json!("ENFORCE_SIGNAL")),
+        equals("/audit_only", json!(false)),
+    ];
+    BootPlan {
+        boot: "no-bpf-lsm".into(),
+        machine: ExpectedMachine {
+            release: "6.1.0-9-cloud-amd64".into(),
+            version_word: Some("6.1.192-2".into()),
+            cmdline: vec![
+                "lsm=lockdown,yama".into(),
+                "aegisbpf.boot=no-bpf-lsm".into(),
+            ],
+            bpf_in_lsm: false,
+        },
+        proofs: vec![
+            proof(
+                PROMOTES,
+                "signal",
+                vec![arm("report", Expectation::Document { clauses: report })],
+            ),
+            proof(
+                KILLS,
+                "signal",
+                vec![
+                    arm("before", act(Fate::Allowed, None)),
+                    arm("during", act(KILLED, Some("killed"))),
+                    arm("after", act(Fate::Allowed, None)),
+                ],
+            ),
+            proof(
+                REFUSES,
+                "closed",
+                vec![
+                    arm("exit", Expectation::Exit { code: 3 }),
+                    arm("left", Expectation::NoBpfLeft),
+                ],
+            ),
+        ],
+    }
+}
+
+fn proof(id: &str, configuration: &str, arms: Vec<PlannedArm>) -> PlannedProof {
+    PlannedProof {
+        id: id.into(),
+        configuration: configuration.into(),
+        arms,
+    }
+}
+
+fn arm(arm: &str, expect: Expectation) -> PlannedArm {
+    let arm = arm.into();
+    PlannedArm { arm, expect }
+}
+
+fn act(fate: Fate, event: Option<&str>) -> Expectation {
+    let event = event.map(String::from);
+    Expectation::Act { fate, event }
+}
+
+pub fn hello() -> Hello {
+    Hello {
+        version: protocol::VERSION,
+        nonce: NONCE.into(),
+        boot: "no-bpf-lsm".into(),
+        release: "6.1.0-9-cloud-amd64".into(),
+        version_string: "#1 SMP PREEMPT_DYNAMIC Debian 6.1.192-2 (2026-01-01)".into(),
+        cmdline: "lsm=lockdown,yama aegisbpf.boot=no-bpf-lsm".into(),
+        lsm: vec!["lockdown".into(), "yama".into()],
+        btf: true,
+        tainted: 0,
+        modules: vec![],
+        mismatches: vec![],
+    }
+}
+
+pub fn started(id: &str, configuration: &str) -> Record {
+    Record::ProofStarted {
+        id: id.into(),
+        configuration: configuration.into(),
+    }
+}
+
+pub fn evidence(id: &str, arm: &str, observation: Observation) -> Record {
+    Record::Evidence {
+        id: id.into(),
+        arm: arm.into(),
+        observation,
+    }
+}
+
+pub fn finished(id: &str, outcome: Outcome, reason: Option<&str>, tainted: u64) -> Record {
+    Record::ProofFinished {
+        id: id.into(),
+        outcome,
+        reason: reason.map(String::from),
+        tainted,
+    }
+}
+
+pub fn seen(fate: Fate) -> Observation {
+    let event = SeenEvent {
+        pid: 42,
+        target: "/secret".into(),
+        outcome: "killed".into(),
+        signal_result: Some(0),
+    };
+    Observation::Act(Act {
+        pid: 42,
+        target: "/secret".into(),
+        fate,
+        leaked: fate == Fate::Allowed,
+        event: (fate == KILLED).then_some(event),
+    })
+}
+
+pub fn exit(code: i32) -> Observation {
+    Observation::Exit {
+        code: Some(code),
+        signal: None,
+        stderr: String::new(),
+    }
+}
+
+pub fn report() -> Value {
+    json!({"runtime_state": "ENFORCE_SIGNAL", "audit_only": false})
+}
+
+/// What a guest sends when everything is as planned, without `end`.
+pub fn records() -> Vec<Record> {
+    let observed = |id| finished(id, Outcome::Observed, None, 0);
+    let document = report();
+    let objects = vec![];
+    vec![
+        Record::Hello(hello()),
+        started(PROMOTES, "signal"),
+        evidence(PROMOTES, "report", Observation::Document { document }),
+        observed(PROMOTES),
+        started(KILLS, "signal"),
+        evidence(KILLS, "before", seen(Fate::Allowed)),
+        evidence(KILLS, "during", seen(KILLED)),
+        evidence(KILLS, "after", seen(Fate::Allowed)),
+        observed(KILLS),
+        started(REFUSES, "closed"),
+        evidence(REFUSES, "exit", exit(3)),
+        evidence(REFUSES, "left", Observation::BpfLeft { objects }),
+        observed(REFUSES),
+    ]
+}
+
+/// Adds the `end` that counts these records.
+pub fn ended(mut records: Vec<Record>) -> Vec<Record> {
+    let count = records.len() as u64;
+    records.push(Record::End { count });
+    records
+}
+
+pub fn bytes(records: &[Record]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for record in records {
+        serde_json::to_writer(&mut bytes, record).expect("records serialize");
+        bytes.push(b'\n');
+    }
+    bytes
+}
+
+/// A channel on which record `n` arrived `n` seconds after launch.
+pub fn channel(records: &[Record]) -> Channel {
+    let mut channel = Channel::default();
+    for (second, record) in (0..).zip(records) {
+        channel.push(
+            &bytes(std::slice::from_ref(record)),
+            Duration::from_secs(second),
+        );
+    }
+    channel.close();
+    channel
+}
