@@ -99,3 +99,16 @@ pub struct BootResult {
     /// The end of the console, where something went wrong.
     pub console_tail: Option<String>,
 }
+
+impl BootResult {
+    /// Whether nothing at all went other than declared.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.faults.is_empty()
+            && !self.proofs.is_empty()
+            && self
+                .proofs
+                .iter()
+                .all(|proof| matches!(proof.status, Status::Passed | Status::Skipped))
+    }
+}

@@ -170,7 +170,7 @@ fn gap(
         };
         return Some(Gap::Missing(what.to_string()));
     }
-    if all.running != Some(planned.id.as_str()) {
+    if !all.running.contains(&planned.id.as_str()) {
         return Some(Gap::Missing(match transcript.started {
             Some(_) => "it never finished, though the guest went on".to_string(),
             None => format!("it never started; {}", why()),
@@ -247,7 +247,8 @@ fn whole(finish: &Finish<'_>, skip: Option<&DeclaredSkip>) -> (Status, Vec<Strin
             let reason = format!("skipped, which nobody declared; the guest: {}", said());
             (Status::UndeclaredSkip, vec![reason])
         }
-        (Outcome::Error, _) => (Status::Failed, vec![unobserved(finish)]),
+        (Outcome::Broken, _) => (Status::Failed, vec![unobserved(finish)]),
+        (Outcome::Error, _) => (Status::Incomplete, vec![unobserved(finish)]),
     }
 }
 
@@ -256,7 +257,7 @@ fn broken_finish(finish: &Finish<'_>) -> Vec<String> {
     let mut broken = Vec::new();
     // On the planned machine, with the proof begun, a promise that can't be shown is broken:
     // an agent that crashes leaves nothing to observe.
-    if finish.outcome == Outcome::Error {
+    if finish.outcome == Outcome::Broken {
         broken.push(unobserved(finish));
     }
     let raised = taint::raised(finish.tainted_before, finish.tainted);

@@ -1,1 +1,68 @@
-fn main() {}
+//! PID 1 of the proof VM.
+//!
+//! In: an initramfs holding this binary as `/init`, the agent, the plan and perhaps kernel
+//! modules; a kernel command line that names the boot and its nonce. Out: records on the
+//! second serial port (see `protocol`), then the end of the machine. There is no shell and
+//! no other user space; whoever commits the forbidden acts is this binary re-executed
+//! (`/init act …`).
+
+mod act;
+mod agent;
+mod arms;
+mod bpf_objects;
+mod cgroup;
+mod channel;
+mod configuration;
+mod machine;
+mod proofs;
+mod runner;
+mod wait;
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use protocol::plan::GuestPlan;
+use protocol::record::Level;
+
+use crate::channel::Channel;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().collect();
+    if arguments.get(1).map(String::as_str) == Some("act") {
+        return act::commit(&arguments[2..]);
+    }
+    if std::process::id() != 1 {
+        eprintln!("guest: this is the init of a proof VM; it does nothing elsewhere");
+        return ExitCode::from(2);
+    }
+    if let Err(error) = prove() {
+        // The console is all that is left; the host sees the missing `end` and shows it.
+        eprintln!("guest: {error:#}");
+    }
+    machine::end()
+}
+
+/// Everything between waking up and the last record.
+fn prove() -> Result<()> {
+    machine::mount_all()?;
+    let mut channel = Channel::open()?;
+    let loaded = machine::load_modules();
+    let plan = read_plan();
+    let (hello, boot) = machine::look_around(&plan, loaded)?;
+    let fit = hello.mismatches.is_empty();
+    channel.hello(hello)?;
+    match (&plan, boot, fit) {
+        (Ok(plan), Some(boot), true) => runner::run(plan, boot, &mut channel)?,
+        _ => channel.log(
+            Level::Error,
+            "no proof was run: the machine isn't as planned",
+        )?,
+    }
+    channel.end()
+}
+
+fn read_plan() -> Result<GuestPlan> {
+    let text = std::fs::read_to_string(protocol::PLAN_PATH)
+        .with_context(|| format!("reading {}", protocol::PLAN_PATH))?;
+    serde_json::from_str(&text).with_context(|| format!("parsing {}", protocol::PLAN_PATH))
+}

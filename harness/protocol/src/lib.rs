@@ -28,6 +28,9 @@ pub const PLAN_PATH: &str = "/plan.json";
 /// Where the guest finds the agent.
 pub const AGENT_PATH: &str = "/usr/bin/aegisbpf";
 
+/// Where the guest finds the sabotaged build of the agent, if the host packed one.
+pub const SABOTAGED_AGENT_PATH: &str = "/usr/bin/aegisbpf-sabotaged";
+
 /// Folder with the kernel modules, and the file in it that lists them in load order.
 pub const MODULES_DIR: &str = "/lib/modules";
 /// One file name a line, relative to [`MODULES_DIR`], dependencies first.

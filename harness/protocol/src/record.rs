@@ -87,7 +87,9 @@ pub enum Outcome {
     Observed,
     /// The proof can't run here; counts only where `kernels.toml` declares it.
     Skipped,
-    /// An arm could not be observed.
+    /// The agent didn't do what an arm needed, e.g. it never became ready: a broken promise.
+    Broken,
+    /// The guest itself couldn't, e.g. it found no way to make a cgroup: infrastructure.
     Error,
 }
 

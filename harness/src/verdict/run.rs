@@ -27,19 +27,11 @@ pub fn run_verdict(results: &[BootResult], planned: &[SuiteId]) -> RunVerdict {
     {
         return RunVerdict::PromiseBroken;
     }
-    let clean = |result: &BootResult| {
-        result.faults.is_empty()
-            && !result.proofs.is_empty()
-            && result
-                .proofs
-                .iter()
-                .all(|proof| matches!(proof.status, Status::Passed | Status::Skipped))
-    };
     let once = |suite: &SuiteId| results.iter().filter(|r| r.suite == *suite).count() == 1;
     let as_planned = !planned.is_empty()
         && results.len() == planned.len()
         && planned.iter().all(once)
-        && results.iter().all(clean);
+        && results.iter().all(BootResult::is_clean);
     if as_planned {
         RunVerdict::AsDeclared
     } else {

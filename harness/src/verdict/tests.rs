@@ -128,7 +128,10 @@ fn swapping_any_two_records_is_never_green() {
         for second in first + 1..records().len() {
             let judged = with(|records| records.swap(first, second));
             let clean = judged.faults.is_empty() && statuses(&judged) == [Status::Passed; 3];
-            assert!(!clean, "{first} {second}");
+            // Proofs of one configuration may overlap: the second of two may start before
+            // the first has finished.
+            let overlap = (first, second) == (3, 4);
+            assert_eq!(clean, overlap, "{first} {second}");
         }
     }
 }
@@ -457,11 +460,7 @@ fn each_proof_starts_once_in_its_place_and_configuration() {
     let silent = with(|records| drop(records.drain(4..9)));
     for (judged, which, expected) in [
         (out_of_order, PROMOTES, "started out of the plan's order"),
-        (
-            twice,
-            KILLS,
-            "kills-denied-open started before this had finished",
-        ),
+        (twice, KILLS, "started twice"),
         (
             other,
             KILLS,
@@ -583,14 +582,19 @@ fn a_declared_skip_excuses_no_missing_record_and_no_failure() {
 }
 
 #[test]
-fn what_could_not_be_observed_failed() {
-    let judged = with(|records| {
-        records.drain(6..8);
-        let why = Some("the agent ended before it was ready");
-        records[6] = finished(KILLS, Outcome::Error, why, 0);
-    });
-    let reason = "could not be observed: the agent ended before it was ready";
-    assert_judged(&judged, [PASSED, (Status::Failed, &[reason]), PASSED], &[]);
+fn what_the_agent_broke_failed_and_what_the_guest_could_not_is_incomplete() {
+    for (outcome, status) in [
+        (Outcome::Broken, Status::Failed),
+        (Outcome::Error, Status::Incomplete),
+    ] {
+        let judged = with(|records| {
+            records.drain(6..8);
+            let why = Some("the agent ended before it was ready");
+            records[6] = finished(KILLS, outcome, why, 0);
+        });
+        let reason = "could not be observed: the agent ended before it was ready";
+        assert_judged(&judged, [PASSED, (status, &[reason]), PASSED], &[]);
+    }
 }
 
 #[test]

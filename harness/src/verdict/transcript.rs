@@ -48,8 +48,9 @@ pub struct Finish<'a> {
 pub struct Transcripts<'a> {
     /// By proof; every planned proof has an entry.
     pub proofs: BTreeMap<&'a str, Transcript<'a>>,
-    /// The proof that had started and not finished when the records ended.
-    pub running: Option<&'a str>,
+    /// The proofs that had started and not finished when the records ended. Proofs of one
+    /// configuration share a life of the agent, so several may run at once.
+    pub running: Vec<&'a str>,
     /// Whether `end` came.
     pub ended: bool,
     /// Whether the last thing on the channel was no whole record.
@@ -115,10 +116,11 @@ impl<'a> Transcripts<'a> {
             ));
         }
         // It may have been any record of this proof, so the proof isn't whole.
-        if let Some(running) = self.running_mut() {
-            running
-                .defects
-                .push(format!("a broken line came while it ran ({why})"));
+        for running in &self.running {
+            if let Some(proof) = self.proofs.get_mut(running) {
+                let defect = format!("a broken line came while it ran ({why})");
+                proof.defects.push(defect);
+            }
         }
     }
 
@@ -162,14 +164,18 @@ impl<'a> Transcripts<'a> {
     }
 
     fn started(&mut self, at: Duration, id: &'a str, configuration: &str, plan: &BootPlan) {
-        if let Some(running) = self.running_mut() {
-            running
-                .defects
-                .push(format!("{id} started before this had finished"));
+        for running in &self.running {
+            let shared = plan
+                .proofs
+                .iter()
+                .any(|planned| planned.id == *running && planned.configuration == configuration);
+            if let Some(proof) = self.proofs.get_mut(running).filter(|_| !shared) {
+                let defect = format!("{id} started before this had finished");
+                proof.defects.push(defect);
+            }
         }
         let position = self.order.iter().position(|planned| *planned == id);
         let (Some(position), Some(proof)) = (position, self.proofs.get_mut(id)) else {
-            self.running = None;
             self.faults
                 .push(format!("the guest started {id}, which isn't planned"));
             return;
@@ -189,11 +195,11 @@ impl<'a> Transcripts<'a> {
         if proof.started.replace(at).is_some() {
             proof.defects.push("started twice".to_string());
         }
-        self.running = Some(self.order[position]);
+        self.running.push(self.order[position]);
     }
 
     fn evidence(&mut self, id: &str, arm: &'a str, observation: &'a Observation) {
-        let running = self.running == Some(id);
+        let running = self.running.contains(&id);
         let Some(proof) = self.proofs.get_mut(id) else {
             self.faults.push(format!(
                 "evidence came for {id} ({arm}), which isn't planned"
@@ -209,7 +215,7 @@ impl<'a> Transcripts<'a> {
     }
 
     fn finished(&mut self, id: &str, finish: Finish<'a>) {
-        let running = self.running == Some(id);
+        let running = self.running.contains(&id);
         let Some(proof) = self.proofs.get_mut(id) else {
             self.faults
                 .push(format!("the guest finished {id}, which isn't planned"));
@@ -223,13 +229,7 @@ impl<'a> Transcripts<'a> {
                 .push("finished while it wasn't running".to_string());
         }
         proof.finished = Some(finish);
-        if running {
-            self.running = None;
-        }
-    }
-
-    fn running_mut(&mut self) -> Option<&mut Transcript<'a>> {
-        self.proofs.get_mut(self.running?)
+        self.running.retain(|other| *other != id);
     }
 }
 

@@ -1,0 +1,315 @@
+//! The agent as a user has it: its command line, its files, its report, its events.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::os::fd::AsRawFd;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail};
+use protocol::record::{Observation, SeenEvent};
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use crate::configuration::Configuration;
+use crate::wait;
+
+/// Kept of standard error when the agent ends badly.
+const STDERR_TAIL: usize = 4096;
+
+/// The agent of one configuration, before and after its life.
+pub struct Agent<'a> {
+    configuration: &'a Configuration,
+    policy: PathBuf,
+    report: PathBuf,
+    seam: PathBuf,
+    limit: Duration,
+}
+
+/// An agent that said `ready`.
+pub struct Running {
+    child: Child,
+    events: JoinHandle<Result<Vec<Value>>>,
+    stderr: JoinHandle<String>,
+    limit: Duration,
+    report: PathBuf,
+}
+
+/// An agent that ended.
+pub struct Ended {
+    /// How.
+    pub status: ExitStatus,
+    /// What it told on standard output, each line parsed.
+    pub events: Vec<Value>,
+    /// What it said on standard error.
+    pub stderr: String,
+}
+
+/// What became of a start.
+pub enum Start {
+    /// It said `ready`.
+    Ready(Running),
+    /// It closed the readiness descriptor without it and ended.
+    Ended(Ended),
+}
+
+impl<'a> Agent<'a> {
+    /// Prepares the files of a configuration under `/run`.
+    ///
+    /// # Errors
+    /// A file can't be written, or the LSM list can't be read.
+    pub fn prepare(
+        configuration: &'a Configuration,
+        policy: &str,
+        limit: Duration,
+    ) -> Result<Self> {
+        let dir = PathBuf::from("/run").join(configuration.name);
+        fs::create_dir_all(&dir).with_context(|| format!("making {}", dir.display()))?;
+        let agent = Self {
+            configuration,
+            policy: dir.join("policy.toml"),
+            report: dir.join("capabilities.json"),
+            seam: dir.join("lsm"),
+            limit,
+        };
+        fs::write(&agent.policy, policy).context("writing the policy")?;
+        let listed = fs::read_to_string("/sys/kernel/security/lsm").context("reading the list")?;
+        let without_bpf: Vec<&str> = listed
+            .trim()
+            .split(',')
+            .filter(|name| *name != "bpf")
+            .collect();
+        fs::write(&agent.seam, without_bpf.join(",")).context("writing the seam's list")?;
+        Ok(agent)
+    }
+
+    /// Starts `run` and waits until it is ready or has ended.
+    ///
+    /// # Errors
+    /// It can't be started, or neither happens within the limit.
+    pub fn start(&self) -> Result<Start> {
+        // Both ends without close-on-exec would leak the reading end into the agent, and its
+        // end-of-file would never come.
+        let (ready, give) = pipe_with(PipeFlags::empty()).context("making the readiness pipe")?;
+        rustix::io::fcntl_setfd(&ready, rustix::io::FdFlags::CLOEXEC).context("marking it")?;
+        let mut child = self
+            .command("run")
+            .args(self.configuration.arguments)
+            .arg("--policy")
+            .arg(&self.policy)
+            .arg(format!("--ready-fd={}", give.as_raw_fd()))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .context("starting the agent")?;
+        drop(give);
+        let stdout = child.stdout.take().context("its stdout is piped")?;
+        let stderr = child.stderr.take().context("its stderr is piped")?;
+        let running = Running {
+            child,
+            events: std::thread::spawn(move || read_events(stdout)),
+            stderr: std::thread::spawn(move || read_text(stderr)),
+            limit: self.limit,
+            report: self.report.clone(),
+        };
+        let mut said = String::new();
+        let mut ready = fs::File::from(ready);
+        let heard = wait::readable(&ready, self.limit, "the agent's readiness")
+            .and_then(|()| Ok(ready.read_to_string(&mut said)?));
+        match heard {
+            Ok(_) if said == "ready\n" => Ok(Start::Ready(running)),
+            Ok(_) if said.is_empty() => Ok(Start::Ended(running.finish()?)),
+            Ok(_) => {
+                running.stop()?;
+                bail!("the agent said {said:?} on its readiness descriptor")
+            }
+            Err(error) => {
+                let ended = running.stop();
+                Err(error.context(match ended {
+                    Ok(ended) => format!("its standard error: {}", tail(&ended.stderr)),
+                    Err(second) => format!("and stopping it failed: {second:#}"),
+                }))
+            }
+        }
+    }
+
+    /// Runs `capabilities --json` to its end and gives what it printed.
+    ///
+    /// # Errors
+    /// It doesn't exit with 0, or prints no JSON.
+    pub fn capabilities(&self) -> Result<Value> {
+        let output = self
+            .command("capabilities")
+            .arg("--json")
+            .stdin(Stdio::null())
+            .output()
+            .context("running the agent's capabilities")?;
+        if !output.status.success() {
+            bail!(
+                "capabilities --json ended with {}: {}",
+                output.status,
+                tail(&String::from_utf8_lossy(&output.stderr))
+            );
+        }
+        serde_json::from_slice(&output.stdout).context("parsing what capabilities --json printed")
+    }
+
+    /// The report on disk, whoever wrote it.
+    ///
+    /// # Errors
+    /// There is none, or it isn't JSON.
+    pub fn report(&self) -> Result<Value> {
+        read_report(&self.report)
+    }
+
+    fn command(&self, subcommand: &str) -> Command {
+        let path = match self.configuration.sabotage {
+            None => protocol::AGENT_PATH,
+            Some(_) => protocol::SABOTAGED_AGENT_PATH,
+        };
+        let mut command = Command::new(path);
+        command.arg(subcommand);
+        command.env("AEGIS_CAPABILITIES_REPORT_PATH", &self.report);
+        if self.configuration.seam {
+            command.env("AEGIS_LSM_PATH", &self.seam);
+        }
+        if let Some(sabotage) = self.configuration.sabotage {
+            command.env("AEGIS_SABOTAGE", sabotage);
+        }
+        command
+    }
+}
+
+impl Running {
+    /// Its report, checked to be its own and of this boot.
+    ///
+    /// # Errors
+    /// There is none, it isn't JSON, or it speaks of another process or boot.
+    pub fn report(&self) -> Result<Value> {
+        let report = read_report(&self.report)?;
+        let pid = report.pointer("/agent/pid").and_then(Value::as_u64);
+        if pid != Some(u64::from(self.child.id())) {
+            bail!(
+                "the report names the agent {pid:?}, which is {}",
+                self.child.id()
+            );
+        }
+        let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
+        if report["boot_id"] != boot_id.trim() {
+            bail!(
+                "the report names the boot {}, which is {boot_id}",
+                report["boot_id"]
+            );
+        }
+        Ok(report)
+    }
+
+    /// Asks it to stop and waits for its end.
+    ///
+    /// # Errors
+    /// It doesn't end within the limit, or printed something other than JSON lines.
+    pub fn stop(self) -> Result<Ended> {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).context("stopping the agent")?;
+        self.finish()
+    }
+
+    fn finish(mut self) -> Result<Ended> {
+        let ended = wait::ended(&mut self.child, self.limit, "the agent's end");
+        let stderr = self
+            .stderr
+            .join()
+            .map_err(|_| anyhow!("reading the agent's standard error panicked"))?;
+        let status = ended.with_context(|| format!("it said: {}", tail(&stderr)))?;
+        let events = self
+            .events
+            .join()
+            .map_err(|_| anyhow!("reading the agent's events panicked"))??;
+        Ok(Ended {
+            status,
+            events,
+            stderr,
+        })
+    }
+}
+
+impl Ended {
+    /// As an error, for where it wasn't to end, or not so.
+    pub fn error(&self, what: &str) -> anyhow::Error {
+        anyhow!("{what} ended with {}: {}", self.status, tail(&self.stderr))
+    }
+
+    /// As evidence.
+    pub fn observation(&self) -> Observation {
+        Observation::Exit {
+            code: self.status.code(),
+            signal: self.status.signal(),
+            stderr: tail(&self.stderr).to_owned(),
+        }
+    }
+
+    /// The agent's event for this process, if it told of exactly one.
+    ///
+    /// # Errors
+    /// It told of several, or of one that lacks what every event must have.
+    pub fn event_of(&self, pid: u32) -> Result<Option<SeenEvent>> {
+        let mut mine = self
+            .events
+            .iter()
+            .filter(|event| event["tgid"].as_u64() == Some(u64::from(pid)));
+        let Some(event) = mine.next() else {
+            return Ok(None);
+        };
+        if let Some(second) = mine.next() {
+            bail!("the agent told twice of process {pid}: {event} and {second}");
+        }
+        let text = |field: &str| event[field].as_str().map(str::to_owned);
+        Ok(Some(SeenEvent {
+            pid,
+            target: text("path")
+                .or_else(|| text("rule_path"))
+                .with_context(|| format!("an event without a path: {event}"))?,
+            outcome: text("outcome")
+                .with_context(|| format!("an event without outcome: {event}"))?,
+            signal_result: event["signal_result"].as_i64(),
+        }))
+    }
+}
+
+fn read_report(path: &Path) -> Result<Value> {
+    let text = fs::read(path).with_context(|| format!("reading the report {}", path.display()))?;
+    serde_json::from_slice(&text).with_context(|| format!("parsing {}", path.display()))
+}
+
+fn read_events(stdout: impl Read) -> Result<Vec<Value>> {
+    BufReader::new(stdout)
+        .lines()
+        .map(|line| {
+            let line = line.context("reading the agent's events")?;
+            serde_json::from_str(&line).with_context(|| format!("an event that isn't JSON: {line}"))
+        })
+        .collect()
+}
+
+fn read_text(mut stream: impl Read) -> String {
+    let mut bytes = Vec::new();
+    let read = stream.read_to_end(&mut bytes);
+    let mut text = String::from_utf8_lossy(&bytes).into_owned();
+    if let Err(error) = read {
+        text.push_str(&format!("\n(reading it broke off: {error})"));
+    }
+    text
+}
+
+/// The last [`STDERR_TAIL`] bytes or a little less, cut at a character.
+fn tail(text: &str) -> &str {
+    let mut from = text.len().saturating_sub(STDERR_TAIL);
+    while !text.is_char_boundary(from) {
+        from += 1;
+    }
+    &text[from..]
+}

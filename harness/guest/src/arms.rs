@@ -1,0 +1,62 @@
+//! The arms of an enforcement proof, for the act of opening a file.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use protocol::record::Act;
+
+use crate::act;
+use crate::cgroup::{self, Place};
+
+/// The files that the proofs fight over, and the policy that forbids one of them.
+pub struct Ground {
+    secret: PathBuf,
+    benign: PathBuf,
+    limit: Duration,
+}
+
+impl Ground {
+    /// Makes the files and the cgroups.
+    ///
+    /// # Errors
+    /// Any of them can't be made.
+    pub fn make(limit: Duration) -> Result<Self> {
+        let ground = Self {
+            secret: PathBuf::from("/srv/secret"),
+            benign: PathBuf::from("/srv/benign"),
+            limit,
+        };
+        for path in [&ground.secret, &ground.benign] {
+            fs::write(path, format!("the content of {}\n", path.display()))
+                .with_context(|| format!("writing {}", path.display()))?;
+        }
+        cgroup::make_all()?;
+        Ok(ground)
+    }
+
+    /// A policy that denies the secret to all but the exempt cgroup.
+    pub fn policy(&self) -> String {
+        format!(
+            "version = 1\nexempt_cgroups = [\"{}\"]\n\n[[deny.file]]\npath = \"{}\"\n",
+            cgroup::EXEMPT,
+            self.secret.display()
+        )
+    }
+
+    /// Opens the secret from a place.
+    pub fn open_secret(&self, place: Place) -> Result<Act> {
+        self.open(place, &self.secret)
+    }
+
+    /// Opens the secret's neighbour from the plain place.
+    pub fn open_benign(&self) -> Result<Act> {
+        self.open(Place::Plain, &self.benign)
+    }
+
+    fn open(&self, place: Place, path: &Path) -> Result<Act> {
+        act::open(place, path, self.limit)
+            .with_context(|| format!("opening {} from {place:?}", path.display()))
+    }
+}

@@ -1,0 +1,121 @@
+//! Which BPF programs and links the kernel holds. The only module here with raw `bpf(2)`.
+
+use std::collections::BTreeSet;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+use anyhow::{Context, Result};
+
+/// Commands of `bpf(2)`, from the kernel's `enum bpf_cmd` (stable user API).
+const BPF_PROG_GET_NEXT_ID: libc::c_long = 11;
+const BPF_PROG_GET_FD_BY_ID: libc::c_long = 13;
+const BPF_OBJ_GET_INFO_BY_FD: libc::c_long = 15;
+const BPF_LINK_GET_NEXT_ID: libc::c_long = 31;
+
+/// `bpf_attr` as used by the `*_GET_NEXT_ID` and `*_GET_FD_BY_ID` commands.
+#[repr(C)]
+#[derive(Default)]
+struct IdAttr {
+    start_id: u32,
+    next_id: u32,
+    open_flags: u32,
+}
+
+/// `bpf_attr` as used by `BPF_OBJ_GET_INFO_BY_FD`.
+#[repr(C)]
+struct InfoAttr {
+    bpf_fd: u32,
+    info_len: u32,
+    info: u64,
+}
+
+/// The kernel's `struct bpf_prog_info`, up to its `name`: enough to say what was left.
+#[repr(C)]
+#[derive(Default)]
+struct ProgInfo {
+    kind: u32,
+    id: u32,
+    tag: [u8; 8],
+    jited_len: u32,
+    xlated_len: u32,
+    jited: u64,
+    xlated: u64,
+    load_time: u64,
+    created_by_uid: u32,
+    nr_map_ids: u32,
+    map_ids: u64,
+    name: [u8; 16],
+}
+
+/// Every program and link that exists now, as `prog NAME (id N)` and `link N`.
+///
+/// # Errors
+/// `bpf(2)` refuses; an empty set must not come from a failed look.
+pub fn all() -> Result<BTreeSet<String>> {
+    let mut found = BTreeSet::new();
+    for id in ids(BPF_PROG_GET_NEXT_ID).context("listing BPF programs")? {
+        // A program may go between the two calls; then it isn't left behind.
+        if let Ok(name) = program_name(id) {
+            found.insert(format!("prog {name} (id {id})"));
+        }
+    }
+    for id in ids(BPF_LINK_GET_NEXT_ID).context("listing BPF links")? {
+        found.insert(format!("link {id}"));
+    }
+    Ok(found)
+}
+
+fn ids(command: libc::c_long) -> Result<Vec<u32>> {
+    let mut found = Vec::new();
+    let mut attr = IdAttr::default();
+    loop {
+        match bpf(command, &mut attr) {
+            Ok(_) => {
+                found.push(attr.next_id);
+                attr.start_id = attr.next_id;
+            }
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => return Ok(found),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn program_name(id: u32) -> Result<String> {
+    let mut attr = IdAttr {
+        start_id: id,
+        ..IdAttr::default()
+    };
+    let raw = bpf(BPF_PROG_GET_FD_BY_ID, &mut attr)?;
+    let raw = i32::try_from(raw).context("a descriptor out of range")?;
+    // SAFETY: the kernel just made this descriptor for us; nobody else owns it.
+    let fd = unsafe { OwnedFd::from_raw_fd(raw) };
+    let mut info = ProgInfo::default();
+    let mut attr = InfoAttr {
+        bpf_fd: u32::try_from(fd.as_raw_fd()).context("a negative descriptor")?,
+        info_len: u32::try_from(size_of::<ProgInfo>()).context("a large struct")?,
+        info: (&raw mut info).expose_provenance() as u64,
+    };
+    bpf(BPF_OBJ_GET_INFO_BY_FD, &mut attr)?;
+    let name: Vec<u8> = info
+        .name
+        .into_iter()
+        .take_while(|&byte| byte != 0)
+        .collect();
+    Ok(String::from_utf8_lossy(&name).into_owned())
+}
+
+fn bpf<T>(command: libc::c_long, attr: &mut T) -> std::io::Result<libc::c_long> {
+    // SAFETY: `attr` is a live, zero-initialised prefix of `union bpf_attr` of the size we
+    // pass; the kernel treats what lies beyond as zero. Pointers inside it outlive the call.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            command,
+            std::ptr::from_mut(attr),
+            size_of::<T>(),
+        )
+    };
+    if result < 0 {
+        return Err(std::io::Error::last_os_error());
+    }
+    Ok(result)
+}

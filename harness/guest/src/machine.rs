@@ -1,0 +1,253 @@
+//! The machine around the guest: what it mounts, loads and finds, and how it ends.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use protocol::plan::{BootPlan, ExpectedMachine, GuestPlan};
+use protocol::record::Hello;
+use rustix::mount::{MountFlags, mount};
+use rustix::system::RebootCommand;
+
+/// One file system that the proofs or the agent need.
+struct Mount {
+    kind: &'static str,
+    target: &'static str,
+    why: &'static str,
+}
+
+/// In order: later targets lie inside earlier ones.
+const MOUNTS: &[Mount] = &[
+    Mount {
+        kind: "devtmpfs",
+        target: "/dev",
+        why: "serial ports, null",
+    },
+    Mount {
+        kind: "proc",
+        target: "/proc",
+        why: "self, cmdline, taint",
+    },
+    Mount {
+        kind: "sysfs",
+        target: "/sys",
+        why: "BTF",
+    },
+    Mount {
+        kind: "securityfs",
+        target: "/sys/kernel/security",
+        why: "the LSM list",
+    },
+    Mount {
+        kind: "tracefs",
+        target: "/sys/kernel/tracing",
+        why: "tracepoint ids",
+    },
+    Mount {
+        kind: "bpf",
+        target: "/sys/fs/bpf",
+        why: "pinned links would show here",
+    },
+    Mount {
+        kind: "cgroup2",
+        target: "/sys/fs/cgroup",
+        why: "exemptions, the canary",
+    },
+    Mount {
+        kind: "tmpfs",
+        target: "/run",
+        why: "reports and policies",
+    },
+    Mount {
+        kind: "tmpfs",
+        target: "/tmp",
+        why: "as everywhere",
+    },
+    Mount {
+        kind: "tmpfs",
+        target: "/srv",
+        why: "the files that the proofs fight over",
+    },
+];
+
+/// Mounts everything in [`MOUNTS`].
+///
+/// # Errors
+/// Any mount that fails: a proof on half a machine would blame the agent for it.
+pub fn mount_all() -> Result<()> {
+    for entry in MOUNTS {
+        // The mount points inside kernel file systems exist already and can't be made.
+        if !Path::new(entry.target).is_dir() {
+            fs::create_dir_all(entry.target).with_context(|| format!("making {}", entry.target))?;
+        }
+        let mounted = mount(
+            entry.kind,
+            entry.target,
+            entry.kind,
+            MountFlags::empty(),
+            None,
+        );
+        // A kernel built to mount devtmpfs by itself has it there already.
+        if mounted != Err(rustix::io::Errno::BUSY) {
+            mounted.with_context(|| {
+                format!(
+                    "mounting {} on {} ({})",
+                    entry.kind, entry.target, entry.why
+                )
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// Loads the image's modules in the order that the host worked out.
+///
+/// Returns their names, or what went wrong with the first that didn't load.
+pub fn load_modules() -> Result<Vec<String>> {
+    let Ok(order) = fs::read_to_string(protocol::MODULES_ORDER) else {
+        return Ok(Vec::new());
+    };
+    let mut loaded = Vec::new();
+    for name in order.lines().filter(|line| !line.is_empty()) {
+        let path = Path::new(protocol::MODULES_DIR).join(name);
+        let image = fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
+        match rustix::system::init_module(&image, c"") {
+            Ok(()) | Err(rustix::io::Errno::EXIST) => loaded.push(name.to_owned()),
+            Err(error) => {
+                return Err(error).with_context(|| format!("loading the module {name}"));
+            }
+        }
+    }
+    Ok(loaded)
+}
+
+/// Describes the machine and holds it against the plan; gives the boot if the plan has it.
+///
+/// # Errors
+/// Only where the machine can't be described at all; a difference is a mismatch instead.
+pub fn look_around<'plan>(
+    plan: &'plan Result<GuestPlan>,
+    loaded: Result<Vec<String>>,
+) -> Result<(Hello, Option<&'plan BootPlan>)> {
+    let uname = rustix::system::uname();
+    let cmdline = read("/proc/cmdline")?;
+    let argument = |prefix: &str| {
+        cmdline
+            .split_whitespace()
+            .find_map(|word| word.strip_prefix(prefix))
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let mut hello = Hello {
+        version: protocol::VERSION,
+        nonce: argument(protocol::NONCE_ARG),
+        boot: argument(protocol::BOOT_ARG),
+        release: uname.release().to_string_lossy().into_owned(),
+        version_string: uname.version().to_string_lossy().into_owned(),
+        cmdline,
+        lsm: read("/sys/kernel/security/lsm")?
+            .split(',')
+            .map(str::to_owned)
+            .collect(),
+        btf: fs::File::open("/sys/kernel/btf/vmlinux").is_ok(),
+        tainted: tainted(),
+        modules: Vec::new(),
+        mismatches: Vec::new(),
+    };
+    match loaded {
+        Ok(modules) => hello.modules = modules,
+        Err(error) => hello.mismatches.push(format!("{error:#}")),
+    }
+    let boot = match plan {
+        Err(error) => {
+            hello.mismatches.push(format!("{error:#}"));
+            None
+        }
+        Ok(plan) if plan.version != protocol::VERSION => {
+            hello.mismatches.push(format!(
+                "the plan has version {}, this guest speaks {}",
+                plan.version,
+                protocol::VERSION
+            ));
+            None
+        }
+        Ok(plan) => plan.boots.iter().find(|boot| boot.boot == hello.boot),
+    };
+    match boot {
+        Some(boot) => {
+            let found = mismatches(&boot.machine, &hello);
+            hello.mismatches.extend(found);
+        }
+        None => hello
+            .mismatches
+            .push(format!("the plan has no boot named {:?}", hello.boot)),
+    }
+    Ok((hello, boot))
+}
+
+/// What differs between the machine and the plan. The host checks the same again from the
+/// hello; here it keeps proofs from running on a machine that isn't the planned one.
+fn mismatches(expected: &ExpectedMachine, hello: &Hello) -> Vec<String> {
+    let mut found = Vec::new();
+    if hello.release != expected.release {
+        found.push(format!(
+            "the release is {:?}, planned was {:?}",
+            hello.release, expected.release
+        ));
+    }
+    if let Some(word) = &expected.version_word
+        && !hello.version_string.split_whitespace().any(|w| w == word)
+    {
+        found.push(format!(
+            "the version {:?} lacks the word {word:?}",
+            hello.version_string
+        ));
+    }
+    for argument in &expected.cmdline {
+        let times = hello
+            .cmdline
+            .split_whitespace()
+            .filter(|word| word == argument)
+            .count();
+        if times != 1 {
+            found.push(format!(
+                "the command line has {argument:?} {times} times instead of once"
+            ));
+        }
+    }
+    if hello.lsm.iter().any(|name| name == "bpf") != expected.bpf_in_lsm {
+        found.push(format!(
+            "the LSM list is {:?}, planned was {} bpf",
+            hello.lsm,
+            if expected.bpf_in_lsm {
+                "with"
+            } else {
+                "without"
+            }
+        ));
+    }
+    if !hello.btf {
+        found.push("the kernel has no BTF at /sys/kernel/btf/vmlinux".to_owned());
+    }
+    found
+}
+
+/// `/proc/sys/kernel/tainted`; all bits set where it can't be read, so that it is noticed.
+pub fn tainted() -> u64 {
+    fs::read_to_string("/proc/sys/kernel/tainted")
+        .ok()
+        .and_then(|text| text.trim().parse().ok())
+        .unwrap_or(u64::MAX)
+}
+
+/// Ends the machine. A restart, since QEMU runs with `-no-reboot` and so ends at once; it
+/// needs no ACPI.
+pub fn end() -> ! {
+    let failed = rustix::system::reboot(RebootCommand::Restart);
+    panic!("the machine doesn't restart: {failed:?}");
+}
+
+fn read(path: &str) -> Result<String> {
+    let text = fs::read_to_string(path).with_context(|| format!("reading {path}"))?;
+    Ok(text.trim_end().to_owned())
+}

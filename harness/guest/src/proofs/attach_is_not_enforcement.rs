@@ -1,0 +1,28 @@
+//! An LSM program attaches without error where the BPF LSM isn't active, and never fires:
+//! `capabilities` shows both, and `run` claims `ENFORCE` only where it fired.
+
+use anyhow::Result;
+use protocol::record::Observation;
+
+use super::Proof;
+use crate::runner::{During, Lab, Seen};
+
+/// See the module.
+pub struct AttachIsNotEnforcement;
+
+impl Proof for AttachIsNotEnforcement {
+    fn ids(&self) -> &'static [&'static str] {
+        &["attach-is-not-enforcement"]
+    }
+
+    fn before(&self, lab: &Lab, seen: &mut Seen) -> Result<()> {
+        let document = lab.agent.capabilities()?;
+        seen.other("capabilities", Observation::Document { document });
+        Ok(())
+    }
+
+    fn during(&self, _lab: &Lab, agent: &During, seen: &mut Seen) -> Result<()> {
+        seen.other("report", super::live_report(agent)?);
+        Ok(())
+    }
+}

@@ -1,0 +1,249 @@
+//! Runs the planned proofs, one configuration of the agent after the other.
+//!
+//! The proofs of a configuration share one life of the agent. All are announced before it,
+//! so that a kernel that dies in it is blamed on them; each goes through *before* (agent
+//! absent), *during* and *after*. Acts are told at the end, joined with the agent's own
+//! events: once the agent has stopped, its stream is complete, and a missing event is known
+//! to be missing without waiting for it.
+
+use std::time::Duration;
+
+use anyhow::{Error, Result, anyhow};
+use protocol::plan::{BootPlan, GuestPlan, PlannedProof};
+use protocol::record::{Act, Level, Observation, Outcome};
+
+use crate::agent::{Agent, Ended, Running, Start};
+use crate::arms::Ground;
+use crate::bpf_objects;
+use crate::channel::Channel;
+use crate::configuration::{self, Configuration};
+use crate::proofs::{self, Proof};
+
+/// What a proof may use.
+pub struct Lab<'a> {
+    /// The files to fight over.
+    pub ground: &'a Ground,
+    /// The agent of this configuration, for its report and its other subcommands.
+    pub agent: &'a Agent<'a>,
+}
+
+/// What a proof has seen so far: one observation an arm.
+#[derive(Default)]
+pub struct Seen {
+    arms: Vec<(&'static str, Observation)>,
+}
+
+impl Seen {
+    /// Keeps what an act came to; the agent's event is joined when its stream is complete.
+    pub fn act(&mut self, arm: &'static str, act: Act) {
+        self.arms.push((arm, Observation::Act(act)));
+    }
+
+    /// Keeps any other observation.
+    pub fn other(&mut self, arm: &'static str, observation: Observation) {
+        self.arms.push((arm, observation));
+    }
+}
+
+/// The agent while the proofs are in *during*.
+pub enum During<'a> {
+    /// It is up.
+    Running(&'a Running),
+    /// It ended by itself, as this configuration wants it.
+    Ended(&'a Ended),
+}
+
+struct InProgress<'a> {
+    planned: &'a PlannedProof,
+    proof: &'static dyn Proof,
+    seen: Seen,
+    unseen: Option<Unseen>,
+}
+
+/// Why a proof's arms couldn't all be observed.
+struct Unseen {
+    outcome: Outcome,
+    why: Error,
+}
+
+impl From<Error> for Unseen {
+    fn from(why: Error) -> Self {
+        let outcome = Outcome::Broken;
+        Self { outcome, why }
+    }
+}
+
+/// The agent's exit code for "nothing could be measured here": a skip, which counts only
+/// where it is declared.
+const NOTHING_MEASURED: i32 = 77;
+
+impl InProgress<'_> {
+    /// Goes through one phase, unless an earlier one broke: one proof's trouble is its own.
+    fn phase(&mut self, name: &str, phase: impl FnOnce(&dyn Proof, &mut Seen) -> Result<()>) {
+        if self.unseen.is_none() {
+            let went = phase(self.proof, &mut self.seen);
+            self.unseen = went
+                .err()
+                .map(|error| error.context(name.to_owned()).into());
+        }
+    }
+}
+
+/// Runs every planned proof of the boot.
+///
+/// # Errors
+/// Only a broken result channel; everything else is told through it.
+pub fn run(plan: &GuestPlan, boot: &BootPlan, channel: &mut Channel) -> Result<()> {
+    let limit = Duration::from_millis(plan.wait_ms);
+    let mut names: Vec<&str> = Vec::new();
+    for proof in &boot.proofs {
+        if !names.contains(&proof.configuration.as_str()) {
+            names.push(&proof.configuration);
+        }
+    }
+    for name in names {
+        let planned: Vec<&PlannedProof> = boot
+            .proofs
+            .iter()
+            .filter(|proof| proof.configuration == name)
+            .collect();
+        for proof in &planned {
+            channel.started(&proof.id, name)?;
+        }
+        match run_configuration(name, &planned, limit, channel) {
+            Ok(proofs) => proofs
+                .into_iter()
+                .try_for_each(|proof| tell(proof, channel))?,
+            Err(error) => {
+                let reason = format!("{error:#}");
+                for proof in &planned {
+                    channel.finished(&proof.id, Outcome::Error, Some(reason.clone()))?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn tell(proof: InProgress, channel: &mut Channel) -> Result<()> {
+    let id = &proof.planned.id;
+    for (arm, observation) in proof.seen.arms {
+        channel.evidence(id, arm, observation)?;
+    }
+    match proof.unseen {
+        None => channel.finished(id, Outcome::Observed, None),
+        Some(Unseen { outcome, why }) => channel.finished(id, outcome, Some(format!("{why:#}"))),
+    }
+}
+
+/// Takes the proofs of one configuration through one life of the agent.
+///
+/// # Errors
+/// The guest itself couldn't.
+fn run_configuration<'a>(
+    name: &str,
+    planned: &[&'a PlannedProof],
+    limit: Duration,
+    channel: &mut Channel,
+) -> Result<Vec<InProgress<'a>>> {
+    let configuration = configuration::by_name(name)?;
+    let ground = Ground::make(limit)?;
+    let agent = Agent::prepare(configuration, &ground.policy(), limit)?;
+    let lab = Lab {
+        ground: &ground,
+        agent: &agent,
+    };
+    let objects = bpf_objects::all()?;
+    let mut proofs = Vec::new();
+    for &planned in planned {
+        proofs.push(InProgress {
+            planned,
+            proof: proofs::by_id(&planned.id)?,
+            seen: Seen::default(),
+            unseen: None,
+        });
+    }
+    for proof in &mut proofs {
+        proof.phase("before the agent", |proof, seen| proof.before(&lab, seen));
+    }
+    match live(&lab, configuration, &mut proofs) {
+        Ok(ended) => {
+            if !ended.stderr.is_empty() {
+                channel.log(Level::Info, &format!("{name}: {}", ended.stderr))?;
+            }
+            for proof in &mut proofs {
+                proof.phase("after the agent", |proof, seen| proof.after(&lab, seen));
+                proof.phase("joining its events", |_, seen| join_events(&ended, seen));
+            }
+        }
+        Err(Unseen { outcome, why }) => {
+            for proof in proofs.iter_mut().filter(|proof| proof.unseen.is_none()) {
+                let why = anyhow!("the agent: {why:#}");
+                proof.unseen = Some(Unseen { outcome, why });
+            }
+        }
+    }
+    let left: Vec<String> = bpf_objects::all()?.difference(&objects).cloned().collect();
+    for proof in proofs
+        .iter_mut()
+        .filter(|proof| proof.proof.watches_bpf_objects())
+    {
+        let objects = left.clone();
+        proof
+            .seen
+            .other("left-behind", Observation::BpfLeft { objects });
+    }
+    Ok(proofs)
+}
+
+/// The agent's life, with the proofs during it.
+///
+/// # Errors
+/// The agent didn't live as its configuration wants it.
+fn live(
+    lab: &Lab,
+    configuration: &Configuration,
+    proofs: &mut [InProgress],
+) -> Result<Ended, Unseen> {
+    match lab.agent.start()? {
+        Start::Ready(running) => {
+            if configuration.becomes_ready {
+                during(lab, &During::Running(&running), proofs);
+            }
+            let ended = running.stop()?;
+            if !configuration.becomes_ready {
+                return Err(anyhow!("it became ready, where it was to refuse").into());
+            }
+            if !ended.status.success() {
+                return Err(ended.error("asked to stop, it").into());
+            }
+            Ok(ended)
+        }
+        Start::Ended(ended) if ended.status.code() == Some(NOTHING_MEASURED) => Err(Unseen {
+            outcome: Outcome::Skipped,
+            why: ended.error("it found nothing to measure and"),
+        }),
+        Start::Ended(ended) if configuration.becomes_ready => {
+            Err(ended.error("before it was ready, it").into())
+        }
+        Start::Ended(ended) => {
+            during(lab, &During::Ended(&ended), proofs);
+            Ok(ended)
+        }
+    }
+}
+
+fn during(lab: &Lab, agent: &During, proofs: &mut [InProgress]) {
+    for proof in proofs {
+        proof.phase("during", |proof, seen| proof.during(lab, agent, seen));
+    }
+}
+
+fn join_events(ended: &Ended, seen: &mut Seen) -> Result<()> {
+    for (_, observation) in &mut seen.arms {
+        if let Observation::Act(act) = observation {
+            act.event = ended.event_of(act.pid)?;
+        }
+    }
+    Ok(())
+}

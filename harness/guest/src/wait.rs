@@ -1,0 +1,41 @@
+//! Waiting for events with a limit: never by sleeping.
+
+use std::os::fd::AsFd;
+use std::process::{Child, ExitStatus};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
+
+/// Waits until the descriptor can be read or is closed at the other end.
+///
+/// # Errors
+/// The limit passed.
+pub fn readable(fd: impl AsFd, limit: Duration, what: &str) -> Result<()> {
+    let limit_spec = Timespec::try_from(limit).context("a limit out of range")?;
+    let mut fds = [PollFd::new(&fd, PollFlags::IN)];
+    loop {
+        match poll(&mut fds, Some(&limit_spec)) {
+            Ok(0) => bail!("{what}: nothing within {} s", limit.as_secs_f32()),
+            Ok(_) => return Ok(()),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error).with_context(|| format!("waiting for {what}")),
+        }
+    }
+}
+
+/// Waits for a child's end; one that outlives the limit is killed.
+///
+/// # Errors
+/// The limit passed (the child is gone then too).
+pub fn ended(child: &mut Child, limit: Duration, what: &str) -> Result<ExitStatus> {
+    let pid = Pid::from_child(child);
+    let pidfd = pidfd_open(pid, PidfdFlags::empty()).with_context(|| format!("watching {what}"))?;
+    if let Err(error) = readable(&pidfd, limit, what) {
+        rustix::process::kill_process(pid, Signal::KILL).context("killing it")?;
+        child.wait().context("reaping it")?;
+        return Err(error);
+    }
+    child.wait().with_context(|| format!("reaping {what}"))
+}

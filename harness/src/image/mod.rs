@@ -1,0 +1,3 @@
+//! The guest's image: one initramfs per kernel.
+
+pub mod pack;

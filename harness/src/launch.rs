@@ -1,0 +1,146 @@
+//! Boots one machine: composes QEMU's command, runs it, and hands on what its result channel
+//! carries while it comes in.
+//!
+//! In: a [`Machine`]. Out: bytes of the result channel as they arrive, and an [`Ending`].
+//! Nothing here judges. The two launchers differ only in who composes the command.
+
+pub mod accel;
+mod process;
+pub mod qemu;
+pub mod virtme;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::ValueEnum;
+
+pub use process::{boot, command_text};
+
+/// Who composes QEMU's command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Launcher {
+    /// virtme-ng's dry run.
+    VirtmeNg,
+    /// The harness itself.
+    Qemu,
+}
+
+impl Launcher {
+    /// As on the command line and in every report.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::VirtmeNg => "virtme-ng",
+            Self::Qemu => "qemu",
+        }
+    }
+}
+
+/// What runs the guest's instructions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accelerator {
+    /// The host's processor.
+    Kvm,
+    /// QEMU's translator.
+    Tcg,
+}
+
+impl Accelerator {
+    /// As on the command line and in every report.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Kvm => "kvm",
+            Self::Tcg => "tcg",
+        }
+    }
+
+    /// How long a whole boot may take: about twenty times what it takes on an idle host.
+    #[must_use]
+    pub fn boot_limit(self) -> Duration {
+        match self {
+            Self::Kvm => Duration::from_secs(60),
+            Self::Tcg => Duration::from_secs(180),
+        }
+    }
+
+    /// How long the guest waits for one event before it calls it missing.
+    #[must_use]
+    pub fn event_limit(self) -> Duration {
+        match self {
+            Self::Kvm => Duration::from_secs(10),
+            Self::Tcg => Duration::from_secs(30),
+        }
+    }
+}
+
+/// One machine to boot.
+#[derive(Debug, Clone)]
+pub struct Machine {
+    /// The bzImage.
+    pub vmlinuz: PathBuf,
+    /// The packed image.
+    pub initramfs: PathBuf,
+    /// Our part of the kernel's command line.
+    pub cmdline: String,
+    /// The guest's memory in MiB.
+    pub memory_mib: u32,
+    /// What runs it.
+    pub accelerator: Accelerator,
+    /// How long it may take as a whole.
+    pub limit: Duration,
+    /// The folder for its files; see [`Files`].
+    pub dir: PathBuf,
+}
+
+/// The files of one boot.
+#[derive(Debug, Clone)]
+pub struct Files {
+    /// The first serial port: the kernel's console.
+    pub console: PathBuf,
+    /// The second serial port: the records, as they came.
+    pub records: PathBuf,
+    /// What QEMU itself said.
+    pub qemu: PathBuf,
+    /// The lines to run again.
+    pub command: PathBuf,
+}
+
+impl Files {
+    /// The files in a boot's folder.
+    #[must_use]
+    pub fn of(dir: &Path) -> Self {
+        Self {
+            console: dir.join("console.log"),
+            records: dir.join("records.jsonl"),
+            qemu: dir.join("qemu.log"),
+            command: dir.join("command.txt"),
+        }
+    }
+}
+
+/// A composed command.
+#[derive(Debug, Clone)]
+pub struct Composed {
+    /// QEMU and its arguments.
+    pub argv: Vec<OsString>,
+    /// The command that composed it, where another program did.
+    pub composer: Option<Vec<OsString>>,
+    /// Whether the first serial port is QEMU's standard output instead of a file.
+    pub console_on_stdout: bool,
+}
+
+/// Composes the command for a machine.
+///
+/// `vng` is virtme-ng's program, for the launcher of that name.
+///
+/// # Errors
+/// The composing program can't be run, or prints something else than a QEMU command.
+pub fn compose(launcher: Launcher, vng: &Path, machine: &Machine) -> Result<Composed> {
+    match launcher {
+        Launcher::VirtmeNg => virtme::compose(vng, machine),
+        Launcher::Qemu => Ok(qemu::compose(machine)),
+    }
+}

@@ -1,0 +1,148 @@
+//! Which accelerator to use.
+//!
+//! `/dev/kvm` can open and still not run a kernel, so `auto` trusts it only after a marker
+//! boot on it has said hello. The answer is remembered for as long as the host is up.
+
+use std::fs::{self, OpenOptions};
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
+use super::Accelerator;
+
+/// What the user asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Wish {
+    /// KVM where a marker boot proves it, else TCG.
+    Auto,
+    /// KVM, whatever comes of it.
+    Kvm,
+    /// TCG.
+    Tcg,
+}
+
+/// What was found, and for which boot of the host.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Remembered {
+    boot_id: String,
+    kvm_runs_kernels: bool,
+}
+
+/// The accelerator to use, and a line to show where it isn't the one hoped for.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// To use.
+    pub accelerator: Accelerator,
+    /// To show.
+    pub notice: Option<String>,
+}
+
+/// Chooses. `memory` is the file that remembers; `marker` boots a machine on KVM with a
+/// short limit and tells whether it said hello.
+///
+/// # Errors
+/// The marker boot couldn't be tried at all, or the answer couldn't be remembered.
+pub fn choose(wish: Wish, memory: &Path, marker: impl FnOnce() -> Result<bool>) -> Result<Choice> {
+    let tcg = |why: &str| Choice {
+        accelerator: Accelerator::Tcg,
+        notice: Some(format!("using TCG: {why}")),
+    };
+    let kvm = Choice {
+        accelerator: Accelerator::Kvm,
+        notice: None,
+    };
+    match wish {
+        Wish::Kvm => return Ok(kvm),
+        Wish::Tcg => {
+            return Ok(Choice {
+                accelerator: Accelerator::Tcg,
+                notice: None,
+            });
+        }
+        Wish::Auto => {}
+    }
+    if let Err(error) = OpenOptions::new().read(true).write(true).open("/dev/kvm") {
+        return Ok(tcg(&format!("/dev/kvm can't be opened ({error})")));
+    }
+    let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id")
+        .context("reading the host's boot id")?;
+    let runs = match recall(memory, &boot_id) {
+        Some(runs) => runs,
+        None => {
+            let kvm_runs_kernels = marker().context("trying a marker boot on KVM")?;
+            remember(memory, boot_id, kvm_runs_kernels)?;
+            kvm_runs_kernels
+        }
+    };
+    if runs {
+        return Ok(kvm);
+    }
+    Ok(tcg("/dev/kvm opens, but a marker boot on it said nothing"))
+}
+
+/// What is remembered of this boot of the host. A damaged memory is no memory.
+fn recall(memory: &Path, boot_id: &str) -> Option<bool> {
+    let remembered: Remembered = serde_json::from_slice(&fs::read(memory).ok()?).ok()?;
+    (remembered.boot_id == boot_id).then_some(remembered.kvm_runs_kernels)
+}
+
+fn remember(memory: &Path, boot_id: String, kvm_runs_kernels: bool) -> Result<()> {
+    let dir = memory.parent().context("a memory in no folder")?;
+    fs::create_dir_all(dir).with_context(|| format!("making {}", dir.display()))?;
+    let mut file = tempfile::NamedTempFile::new_in(dir).context("making a temporary file")?;
+    let remembered = Remembered {
+        boot_id,
+        kvm_runs_kernels,
+    };
+    serde_json::to_writer(&mut file, &remembered).context("writing the answer")?;
+    file.persist(memory)
+        .with_context(|| format!("remembering it in {}", memory.display()))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn memory(dir: &tempfile::TempDir, text: &str) -> std::path::PathBuf {
+        let path = dir.path().join("accelerator.json");
+        fs::write(&path, text).expect("a writable folder");
+        path
+    }
+
+    #[test]
+    fn a_memory_counts_only_for_the_same_boot_of_the_host() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let path = memory(&dir, r#"{"boot_id":"a","kvm_runs_kernels":true}"#);
+        assert_eq!(recall(&path, "a"), Some(true));
+        assert_eq!(recall(&path, "b"), None);
+    }
+
+    #[test]
+    fn a_damaged_memory_is_no_memory() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        for text in ["", "{", "{}", r#"{"boot_id":"a","kvm_runs_kernels":1}"#] {
+            assert_eq!(recall(&memory(&dir, text), "a"), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_remembered_is_recalled() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let path = dir.path().join("new").join("accelerator.json");
+        remember(&path, "a".to_owned(), false).expect("a writable folder");
+        assert_eq!(recall(&path, "a"), Some(false));
+    }
+
+    #[test]
+    fn a_wish_needs_no_marker() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        for (wish, accelerator) in [(Wish::Kvm, Accelerator::Kvm), (Wish::Tcg, Accelerator::Tcg)] {
+            let choice = choose(wish, dir.path(), || panic!("no marker boot was asked for"));
+            assert_eq!(choice.expect("no I/O").accelerator, accelerator);
+        }
+    }
+}

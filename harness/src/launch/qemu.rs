@@ -1,0 +1,80 @@
+//! The direct launcher: QEMU's command as a list of small pure functions.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use super::{Accelerator, Composed, Files, Machine};
+
+/// The program that boots every machine.
+pub const PROGRAM: &str = "qemu-system-x86_64";
+
+/// The whole command.
+#[must_use]
+pub fn compose(machine: &Machine) -> Composed {
+    let files = Files::of(&machine.dir);
+    let mut argv = vec![OsString::from(PROGRAM)];
+    argv.extend(accelerator(machine.accelerator));
+    argv.extend(hardware(machine.memory_mib));
+    argv.extend(kernel(machine));
+    argv.extend(serial(&files.console));
+    argv.extend(serial(&files.records));
+    Composed {
+        argv,
+        composer: None,
+        console_on_stdout: false,
+    }
+}
+
+/// With KVM the host's processor as it is; TCG's own default model is its quickest.
+fn accelerator(accelerator: Accelerator) -> Vec<OsString> {
+    match accelerator {
+        Accelerator::Kvm => words(&["-accel", "kvm", "-cpu", "host"]),
+        Accelerator::Tcg => words(&["-accel", "tcg"]),
+    }
+}
+
+/// One processor, and no device but what the board can't go without: each costs the kernel
+/// time to find.
+fn hardware(memory_mib: u32) -> Vec<OsString> {
+    let mut argv = words(&[
+        "-machine",
+        "q35",
+        "-smp",
+        "1",
+        "-nodefaults",
+        "-no-user-config",
+    ]);
+    argv.extend(words(&[
+        "-display",
+        "none",
+        "-m",
+        &format!("{memory_mib}M"),
+    ]));
+    argv
+}
+
+/// The kernel and what it boots. `-no-reboot` pairs with `panic=-1`, and with the guest's
+/// own restart: either ends QEMU.
+fn kernel(machine: &Machine) -> Vec<OsString> {
+    let mut argv = words(&["-no-reboot", "-append", &machine.cmdline, "-kernel"]);
+    argv.push(machine.vmlinuz.clone().into_os_string());
+    argv.push(OsString::from("-initrd"));
+    argv.push(machine.initramfs.clone().into_os_string());
+    argv
+}
+
+/// One more serial port, to a file; the first is ttyS0, the second ttyS1.
+pub(super) fn serial(file: &Path) -> Vec<OsString> {
+    vec![OsString::from("-serial"), file_device(file)]
+}
+
+/// QEMU's name for a file as a character device.
+fn file_device(file: &Path) -> OsString {
+    let mut device = OsString::from("file:");
+    device.push(file);
+    device
+}
+
+fn words(words: &[&str]) -> Vec<OsString> {
+    words.iter().map(OsString::from).collect()
+}

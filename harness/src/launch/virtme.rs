@@ -1,0 +1,124 @@
+//! The virtme-ng launcher: its dry run composes QEMU's command, and the harness executes it.
+//!
+//! Executing the command ourselves keeps QEMU a direct child: `vng` ended by a signal leaves
+//! its QEMU behind, and its exit status says nothing. Our image replaces virtme-ng's root,
+//! since kernels for the cloud have no 9p to mount it with; an empty folder is exported in
+//! the place of the host's root.
+
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+use super::{Accelerator, Composed, Files, Machine, qemu};
+
+/// Runs the dry run and takes its command apart.
+///
+/// # Errors
+/// `vng` can't be run, fails, or prints something else than one QEMU command.
+pub fn compose(vng: &Path, machine: &Machine) -> Result<Composed> {
+    let root = machine.dir.join("root");
+    std::fs::create_dir_all(&root).with_context(|| format!("making {}", root.display()))?;
+    let composer = dry_run(vng, machine, &root);
+    let (program, arguments) = composer.split_first().context("an empty command")?;
+    let output = Command::new(program)
+        .args(arguments)
+        .env("PATH", search_path(vng)?)
+        .current_dir(&machine.dir)
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("running {}", vng.display()))?;
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    if !output.status.success() {
+        bail!(
+            "virtme-ng's dry run ended with {}: {}{}",
+            output.status,
+            stdout,
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    Ok(Composed {
+        argv: parse(&stdout)?,
+        composer: Some(composer),
+        console_on_stdout: true,
+    })
+}
+
+/// The search path with virtme-ng's own folder first: `vng` starts its siblings by name.
+fn search_path(vng: &Path) -> Result<OsString> {
+    let own = vng.parent().context("vng stands in no folder")?.to_owned();
+    let inherited = std::env::var_os("PATH").unwrap_or_default();
+    std::env::join_paths(std::iter::once(own).chain(std::env::split_paths(&inherited)))
+        .context("a folder of the search path has a colon in it")
+}
+
+/// virtme-ng's command line for a machine. Pure.
+fn dry_run(vng: &Path, machine: &Machine, root: &Path) -> Vec<OsString> {
+    let files = Files::of(&machine.dir);
+    let mut extra = vec![
+        OsString::from("-initrd"),
+        machine.initramfs.clone().into_os_string(),
+    ];
+    extra.extend(qemu::serial(&files.records));
+    extra.push(OsString::from("-no-reboot"));
+    let mut argv = vec![vng.as_os_str().to_owned()];
+    argv.extend(
+        [
+            "--dry-run",
+            "--verbose",
+            "--disable-monitor",
+            "--force-9p",
+            "--disable-microvm",
+        ]
+        .map(OsString::from),
+    );
+    if machine.accelerator == Accelerator::Tcg {
+        argv.push(OsString::from("--disable-kvm"));
+    }
+    argv.extend(["--cpus", "1", "--memory"].map(OsString::from));
+    argv.push(OsString::from(format!("{}M", machine.memory_mib)));
+    argv.push(OsString::from("--root"));
+    argv.push(root.as_os_str().to_owned());
+    argv.push(OsString::from("--append"));
+    argv.push(OsString::from(&machine.cmdline));
+    argv.push(joined("--qemu-opts=", &extra));
+    argv.push(OsString::from("--run"));
+    argv.push(machine.vmlinuz.clone().into_os_string());
+    argv
+}
+
+/// The words quoted for a shell, behind a prefix: virtme-ng splits this option itself.
+fn joined(prefix: &str, words: &[OsString]) -> OsString {
+    let mut joined = OsString::from(prefix);
+    for (index, word) in words.iter().enumerate() {
+        if index > 0 {
+            joined.push(" ");
+        }
+        joined.push(quote(word));
+    }
+    joined
+}
+
+/// One word quoted for a shell. A NUL can't stand in a path, so nothing is ever refused.
+pub(super) fn quote(word: &OsStr) -> String {
+    let text = word.to_string_lossy();
+    shlex::try_quote(&text).map_or_else(|_| text.to_string(), |quoted| quoted.into_owned())
+}
+
+/// Takes the one shell-quoted line apart that a dry run prints. Pure.
+fn parse(stdout: &str) -> Result<Vec<OsString>> {
+    let mut lines = stdout.lines().filter(|line| !line.trim().is_empty());
+    let (Some(line), None) = (lines.next(), lines.next()) else {
+        bail!("virtme-ng's dry run printed something else than one line: {stdout:?}");
+    };
+    let words = shlex::split(line).with_context(|| {
+        format!("virtme-ng's dry run printed a line cut off in a quote: {line}")
+    })?;
+    match words.first() {
+        Some(program) if program.contains("qemu") => {
+            Ok(words.into_iter().map(OsString::from).collect())
+        }
+        _ => bail!("virtme-ng's dry run printed something else than a QEMU command: {line}"),
+    }
+}

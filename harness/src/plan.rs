@@ -1,0 +1,168 @@
+//! From kernels to planned boots: which proofs run where, and what they must show.
+//!
+//! In: the kernels that are ready, the boots and proofs asked for, the accelerator. Out: for
+//! each kernel the [`GuestPlan`] that goes into its image, and for each boot what the
+//! launcher and the verdict need. Pure.
+
+pub mod catalogue;
+
+use globset::GlobSet;
+use protocol::plan::{BootPlan, ExpectedMachine, GuestPlan};
+
+use crate::kernels::ReadyKernel;
+use crate::launch::Accelerator;
+use crate::outcome::SuiteId;
+
+/// The name of the suites that compare a kernel's boots.
+pub const CROSS_BOOT: &str = "cross-boot";
+
+/// The two ways in which every kernel is booted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Boot {
+    /// `bpf` is in `lsm=`.
+    BpfLsm,
+    /// `bpf` is left out of `lsm=`.
+    NoBpfLsm,
+}
+
+impl Boot {
+    /// Both, in the order in which they are reported.
+    pub const ALL: [Self; 2] = [Self::BpfLsm, Self::NoBpfLsm];
+
+    /// As it stands in suites, on the command line and in `kernels.toml`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::BpfLsm => "bpf-lsm",
+            Self::NoBpfLsm => "no-bpf-lsm",
+        }
+    }
+
+    /// The LSMs that the kernel is asked to run. It skips those that it doesn't know, so
+    /// one list serves all kernels; without `lsm=` Debian's 5.10 would leave `bpf` out.
+    fn lsm(self) -> &'static str {
+        match self {
+            Self::BpfLsm => "lsm=landlock,lockdown,yama,integrity,apparmor,bpf",
+            Self::NoBpfLsm => "lsm=landlock,lockdown,yama,integrity,apparmor",
+        }
+    }
+}
+
+/// What the user asked for.
+#[derive(Debug)]
+pub struct Wanted<'a> {
+    /// The boots.
+    pub boots: &'a [Boot],
+    /// Which proofs; empty means all.
+    pub proofs: Option<&'a GlobSet>,
+    /// Whether there is a sabotaged build to put to the proofs too.
+    pub sabotaged_agent: bool,
+}
+
+/// One boot to launch and to judge.
+#[derive(Debug, Clone)]
+pub struct PlannedBoot {
+    /// Which.
+    pub suite: SuiteId,
+    /// What the guest is asked, and what the verdict expects.
+    pub plan: BootPlan,
+    /// On the command line of this boot only, and in its hello.
+    pub nonce: String,
+    /// The whole of our part of the kernel's command line.
+    pub cmdline: String,
+}
+
+/// The proof that compares two boots, with the proofs whose reports it compares.
+pub const SEAM_IS_FAITHFUL: &str = "seam-is-faithful";
+
+/// The proof that yields the real report of the signal tier.
+pub const REAL_PROMOTION: &str = "promotes-to-enforce-signal";
+
+/// The proof that yields the seam's report of the signal tier.
+pub const SEAM_PROMOTION: &str = "seam-promotes-to-enforce-signal";
+
+/// The proofs asked for, of one boot, in the order of the catalogue.
+#[must_use]
+pub fn proofs(boot: Boot, wanted: &Wanted) -> Vec<protocol::plan::PlannedProof> {
+    catalogue::proofs(boot, wanted.sabotaged_agent)
+        .into_iter()
+        .filter(|proof| {
+            let needed =
+                [REAL_PROMOTION, SEAM_PROMOTION].contains(&proof.id.as_str()) && cross_boot(wanted);
+            needed || is_wanted(wanted, &proof.id)
+        })
+        .collect()
+}
+
+/// Whether the comparison of the boots is planned: it needs both, and the user's wish.
+#[must_use]
+pub fn cross_boot(wanted: &Wanted) -> bool {
+    Boot::ALL.iter().all(|boot| wanted.boots.contains(boot)) && is_wanted(wanted, SEAM_IS_FAITHFUL)
+}
+
+fn is_wanted(wanted: &Wanted, id: &str) -> bool {
+    wanted.proofs.is_none_or(|globs| globs.is_match(id))
+}
+
+/// Plans one kernel: its boots with at least one proof, and the plan for its guest.
+///
+/// `nonce` is called once for each boot.
+pub fn kernel(
+    kernel: &ReadyKernel,
+    wanted: &Wanted,
+    accelerator: Accelerator,
+    mut nonce: impl FnMut() -> String,
+) -> (GuestPlan, Vec<PlannedBoot>) {
+    let mut boots = Vec::new();
+    for &boot in wanted.boots {
+        let proofs = proofs(boot, wanted);
+        if proofs.is_empty() {
+            continue;
+        }
+        let nonce = nonce();
+        let ours = arguments(boot);
+        let cmdline = format!("{} {}{nonce}", ours.join(" "), protocol::NONCE_ARG);
+        boots.push(PlannedBoot {
+            suite: SuiteId {
+                kernel: kernel.name.clone(),
+                boot: boot.name().to_owned(),
+            },
+            plan: BootPlan {
+                boot: boot.name().to_owned(),
+                machine: ExpectedMachine {
+                    release: kernel.release.clone(),
+                    version_word: kernel.version_word.clone(),
+                    cmdline: ours,
+                    bpf_in_lsm: boot == Boot::BpfLsm,
+                },
+                proofs,
+            },
+            nonce,
+            cmdline,
+        });
+    }
+    let plan = GuestPlan {
+        version: protocol::VERSION,
+        kernel: kernel.name.clone(),
+        wait_ms: u64::try_from(accelerator.event_limit().as_millis()).unwrap_or(u64::MAX),
+        boots: boots.iter().map(|boot| boot.plan.clone()).collect(),
+    };
+    (plan, boots)
+}
+
+/// Our part of the command line, without the nonce.
+fn arguments(boot: Boot) -> Vec<String> {
+    [
+        "console=ttyS0",
+        // With QEMU's -no-reboot: a panic ends the machine at once instead of hanging it.
+        "panic=-1",
+        // Under TCG the timer check sometimes fails on a loaded host, and panics.
+        "no_timer_check",
+        "rdinit=/init",
+        boot.lsm(),
+    ]
+    .into_iter()
+    .map(str::to_owned)
+    .chain([format!("{}{}", protocol::BOOT_ARG, boot.name())])
+    .collect()
+}

@@ -1,0 +1,242 @@
+//! What each proof must show, as data: the promises of `GUARANTEES.md` in terms of arms.
+
+use protocol::plan::{Clause, Expectation, PlannedArm, PlannedProof};
+use protocol::record::Fate;
+use serde_json::{Value, json};
+
+use super::Boot;
+
+const EPERM: Fate = Fate::Denied { errno: 1 };
+const SIGKILL: Fate = Fate::Killed { signal: 9 };
+
+/// The hook of the BPF LSM tier for files, as the agent's report names it.
+const LSM_HOOK: &str = "lsm/file_open";
+
+/// The proofs of a boot, grouped by configuration. With `sabotaged_agent`, those that need
+/// the sabotaged build too.
+#[must_use]
+pub fn proofs(boot: Boot, sabotaged_agent: bool) -> Vec<PlannedProof> {
+    match boot {
+        Boot::BpfLsm => bpf_lsm(sabotaged_agent),
+        Boot::NoBpfLsm => no_bpf_lsm(),
+    }
+}
+
+fn bpf_lsm(sabotaged_agent: bool) -> Vec<PlannedProof> {
+    let enforces = [
+        equals("/runtime_state", "ENFORCE"),
+        equals("/audit_only", false),
+        equals("/enforce_capable", true),
+        equals("/enforce_blockers", json!([])),
+        equals("/rules/unenforced", json!([])),
+    ];
+    let mut proofs = vec![
+        proof(
+            "enforce-denies-open",
+            "enforce",
+            denied_open(&enforces, EPERM, "denied"),
+        ),
+        attach_is_not_enforcement("enforce", true, equals("/runtime_state", "ENFORCE")),
+        proof(
+            "seam-promotes-to-enforce-signal",
+            "seam-signal",
+            vec![document(
+                "report",
+                &[&promoted()[..], &[differs("/test_seams", json!([]))]].concat(),
+            )],
+        ),
+        proof(
+            "seam-kills-denied-open",
+            "seam-signal",
+            denied_open(&promoted(), SIGKILL, "killed"),
+        ),
+        no_pretend("seam-signal"),
+    ];
+    if sabotaged_agent {
+        proofs.push(proof(
+            "refuses-hook-that-returns-zero",
+            "lsm-returns-zero",
+            refused("LSM_CANARY_FAILED"),
+        ));
+    }
+    proofs
+}
+
+fn no_bpf_lsm() -> Vec<PlannedProof> {
+    vec![
+        proof(
+            "promotes-to-enforce-signal",
+            "signal",
+            vec![document(
+                "report",
+                &[&promoted()[..], &[equals("/test_seams", json!([]))]].concat(),
+            )],
+        ),
+        proof(
+            "kills-denied-open",
+            "signal",
+            denied_open(&promoted(), SIGKILL, "killed"),
+        ),
+        no_pretend("signal"),
+        attach_is_not_enforcement("signal", false, differs("/runtime_state", "ENFORCE")),
+        proof(
+            "fails-closed-without-opt-in",
+            "fail-closed",
+            refused("BPF_LSM_DISABLED"),
+        ),
+        audit_fallback_when_asked(),
+    ]
+}
+
+/// The clauses of a report that honestly claims the signal tier.
+fn promoted() -> Vec<Clause> {
+    let mut clauses = vec![
+        equals("/runtime_state", "ENFORCE_SIGNAL"),
+        equals("/audit_only", false),
+        equals("/enforce_capable", false),
+        contains("/enforce_blockers", "BPF_LSM_DISABLED"),
+        equals("/rules/unenforced", json!([])),
+        lacks("/hooks", json!({"tier": "lsm"})),
+        lacks("/hooks", json!({"fired": false})),
+    ];
+    for call in ["openat", "openat2", "open", "creat"] {
+        let hook = format!("tracepoint/syscalls/sys_enter_{call}");
+        clauses.push(contains(
+            "/hooks",
+            json!({"hook": hook, "tier": "signal", "attached": true, "fired": true}),
+        ));
+    }
+    clauses
+}
+
+fn no_pretend(configuration: &str) -> PlannedProof {
+    let clauses = [
+        equals("/runtime_state", "ENFORCE_SIGNAL"),
+        equals("/enforce_capable", false),
+        contains("/enforce_blockers", "BPF_LSM_DISABLED"),
+    ];
+    proof(
+        "no-pretend",
+        configuration,
+        vec![document("report", &clauses)],
+    )
+}
+
+fn attach_is_not_enforcement(configuration: &str, fires: bool, claim: Clause) -> PlannedProof {
+    let capabilities = [contains(
+        "/hooks",
+        json!({"hook": LSM_HOOK, "tier": "lsm", "attached": true, "fired": fires}),
+    )];
+    proof(
+        "attach-is-not-enforcement",
+        configuration,
+        vec![
+            document("capabilities", &capabilities),
+            document("report", &[claim]),
+        ],
+    )
+}
+
+fn audit_fallback_when_asked() -> PlannedProof {
+    let report = [
+        equals("/runtime_state", "AUDIT_FALLBACK"),
+        equals("/audit_only", true),
+        equals("/enforce_capable", false),
+        contains("/enforce_blockers", "BPF_LSM_DISABLED"),
+        equals("/rules/enforced", 0),
+        differs("/rules/unenforced", json!([])),
+    ];
+    proof(
+        "audit-fallback-when-asked",
+        "audit-fallback",
+        vec![
+            document("report", &report),
+            act("during", Fate::Allowed, Some("observed")),
+            act("benign", Fate::Allowed, None),
+            act("exempt", Fate::Allowed, None),
+        ],
+    )
+}
+
+/// The five arms of a file's enforcement, and the claim that they are held against.
+fn denied_open(claim: &[Clause], fate: Fate, outcome: &str) -> Vec<PlannedArm> {
+    vec![
+        act("before", Fate::Allowed, None),
+        document("report", claim),
+        act("during", fate, Some(outcome)),
+        act("benign", Fate::Allowed, None),
+        act("exempt", Fate::Allowed, None),
+        act("exempt-child", Fate::Allowed, None),
+        act("after", Fate::Allowed, None),
+    ]
+}
+
+/// The arms of a refusal: the gate's exit code, a report that claims nothing, no BPF object
+/// left, and an open that nobody stops.
+fn refused(blocker: &str) -> Vec<PlannedArm> {
+    let report = [
+        equals("/enforce_capable", false),
+        contains("/enforce_blockers", blocker),
+        equals("/runtime_state", "REFUSED"),
+        equals("/rules/enforced", 0),
+    ];
+    vec![
+        arm("exit", Expectation::Exit { code: 3 }),
+        document("report", &report),
+        act("after", Fate::Allowed, None),
+        arm("left-behind", Expectation::NoBpfLeft),
+    ]
+}
+
+fn proof(id: &str, configuration: &str, arms: Vec<PlannedArm>) -> PlannedProof {
+    PlannedProof {
+        id: id.to_owned(),
+        configuration: configuration.to_owned(),
+        arms,
+    }
+}
+
+fn arm(name: &str, expect: Expectation) -> PlannedArm {
+    PlannedArm {
+        arm: name.to_owned(),
+        expect,
+    }
+}
+
+fn act(name: &str, fate: Fate, event: Option<&str>) -> PlannedArm {
+    let event = event.map(str::to_owned);
+    arm(name, Expectation::Act { fate, event })
+}
+
+fn document(name: &str, clauses: &[Clause]) -> PlannedArm {
+    let clauses = clauses.to_vec();
+    arm(name, Expectation::Document { clauses })
+}
+
+fn equals(pointer: &str, value: impl Into<Value>) -> Clause {
+    Clause::Equals {
+        pointer: pointer.to_owned(),
+        value: value.into(),
+    }
+}
+
+fn differs(pointer: &str, value: impl Into<Value>) -> Clause {
+    Clause::Differs {
+        pointer: pointer.to_owned(),
+        value: value.into(),
+    }
+}
+
+fn contains(pointer: &str, value: impl Into<Value>) -> Clause {
+    Clause::Contains {
+        pointer: pointer.to_owned(),
+        value: value.into(),
+    }
+}
+
+fn lacks(pointer: &str, value: impl Into<Value>) -> Clause {
+    Clause::Lacks {
+        pointer: pointer.to_owned(),
+        value: value.into(),
+    }
+}
