@@ -3,6 +3,7 @@
 
 pub mod artifacts;
 pub mod channel;
+pub mod cross_boot;
 pub mod event;
 pub mod exit;
 pub mod image;
