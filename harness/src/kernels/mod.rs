@@ -1,5 +1,10 @@
 //! Kernels: from `kernels.toml` to files that can be booted.
 
+pub mod bzimage;
+pub mod index;
+pub mod lock;
+pub mod resolve;
+
 use std::path::PathBuf;
 
 use crate::manifest::{Skip, Source};
