@@ -4,3 +4,5 @@ pub mod exit;
 pub mod image;
 pub mod kernels;
 pub mod manifest;
+pub mod progress;
+pub mod setup;
