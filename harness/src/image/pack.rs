@@ -16,6 +16,8 @@ pub struct PackInput<'a> {
     pub guest: &'a Path,
     /// The static agent binary; becomes [`protocol::AGENT_PATH`].
     pub agent: &'a Path,
+    /// Its sabotaged build; becomes [`protocol::SABOTAGED_AGENT_PATH`].
+    pub sabotaged_agent: Option<&'a Path>,
     /// Becomes [`protocol::PLAN_PATH`].
     pub plan: &'a GuestPlan,
     /// The kernel's modules ([`crate::kernels::ReadyKernel::modules`]).
