@@ -20,6 +20,7 @@ use crate::cross_boot;
 use crate::event::Event;
 use crate::exit::{ExitCode, Failure, Result};
 use crate::image::pack::{self, PackInput};
+use crate::image::spec::ImageSpec;
 use crate::kernels::ReadyKernel;
 use crate::kernels::apt::AptArchive;
 use crate::kernels::cache::Cache;
@@ -143,6 +144,7 @@ struct Matrix {
     out: OutDir,
     with: LaunchWith,
     artifacts: Artifacts,
+    image: ImageSpec,
     kernels: Vec<ReadyKernel>,
     accelerator_memory: PathBuf,
     root: PathBuf,
@@ -159,10 +161,11 @@ impl Matrix {
         let cache = Cache::of_user()?;
         let progress = Terminal::new();
         let tools = setup::ensure(&needs(args), args.no_setup, &cache, &progress)?;
-        let out = args
-            .out
-            .clone()
-            .unwrap_or_else(|| root.join("target/matrix"));
+        let image = ImageSpec::load(&root.join("images"))?;
+        let out = match &args.out {
+            Some(out) => out.clone(),
+            None => root.join("target/matrix"),
+        };
         let out = OutDir::claim(&out)?;
         let archive = AptArchive::new(cache.root().join("apt"), &manifest.suites, &progress);
         let fetcher = Fetcher {
@@ -175,7 +178,7 @@ impl Matrix {
         let options = Options {
             locked: args.locked,
             offline: args.offline,
-            modules: false,
+            modules: !image.modules.is_empty(),
         };
         let kernels = fetcher.ready(kernels, options)?;
         progress.step("building the agent and the guest", None);
@@ -188,6 +191,7 @@ impl Matrix {
                 vng: tools.vng,
             },
             artifacts,
+            image,
             kernels,
             accelerator_memory: cache.root().join("accelerator.json"),
             root: root.to_owned(),
@@ -299,6 +303,7 @@ impl Matrix {
             agent: &self.artifacts.agent,
             sabotaged_agent: self.artifacts.sabotaged_agent.as_deref(),
             plan,
+            image: &self.image,
             modules: kernel.modules.as_deref(),
         };
         let suite = SuiteId {
