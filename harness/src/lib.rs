@@ -4,6 +4,7 @@
 pub mod artifacts;
 pub mod channel;
 pub mod commands;
+pub mod cross_boot;
 pub mod event;
 pub mod exit;
 pub mod image;

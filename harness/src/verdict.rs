@@ -35,6 +35,7 @@ use crate::channel::{Channel, Line};
 use crate::outcome::{Ending, ProofResult, Status};
 use transcript::{Finish, Transcript, Transcripts};
 
+pub(crate) use clause::show_value;
 pub use run::{RunVerdict, run_verdict};
 
 /// A skip that `kernels.toml` declares for this boot.

@@ -15,18 +15,15 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{json, junit};
+use crate::launch::Files;
 use crate::outcome::{BootResult, SuiteId};
 
 /// The JUnit report, in `--out`.
 pub const JUNIT: &str = "junit.xml";
 /// The results for programs, in `--out`.
 pub const RESULTS: &str = "results.json";
-/// In a boot's folder, what came through the result channel; in `--out`, that of all boots.
+/// The records of all boots, in `--out`.
 pub const RECORDS: &str = "records.jsonl";
-/// In a boot's folder, the guest's console.
-pub const CONSOLE: &str = "console.log";
-/// In a boot's folder, the exact line to run the boot again.
-pub const COMMAND: &str = "command.txt";
 
 /// One line of the gathered `records.jsonl`.
 #[derive(Serialize)]
@@ -76,7 +73,7 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
 fn gather(results: &[BootResult]) -> Result<Vec<u8>> {
     let mut all = Vec::new();
     for result in results {
-        let path = result.dir.join(RECORDS);
+        let path = Files::of(&result.dir).records;
         let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
             // A comparison of boots has no records, nor has a QEMU that never ran.
@@ -148,7 +145,7 @@ mod tests {
         }
         let sent = b"{\"record\":\"end\",\"count\":0}\r\n\n{\"record\":\"e\xff";
         fs::create_dir_all(&results[0].dir).unwrap();
-        fs::write(results[0].dir.join(RECORDS), sent).unwrap();
+        fs::write(Files::of(&results[0].dir).records, sent).unwrap();
         write_all(out.path(), &results).unwrap();
         write_all(out.path(), &results).unwrap();
 

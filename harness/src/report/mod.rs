@@ -7,8 +7,11 @@
 pub mod files;
 pub mod json;
 pub mod junit;
-
+pub mod progress;
 #[cfg(test)]
 mod samples;
+pub mod screen;
+pub mod summary;
+pub mod table;
 
 pub use files::write_all;
