@@ -1,0 +1,3 @@
+//! The commands of `cargo xtask`, one module each.
+
+pub mod kernels;
