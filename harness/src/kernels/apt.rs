@@ -6,15 +6,13 @@
 
 use std::{
     ffi::OsString,
-    fs,
-    io::{self, BufRead as _, BufReader},
+    fs, io,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
-    process::Command,
 };
 
 use anyhow::{Context as _, anyhow};
-use xshell::{Cmd, Shell, cmd};
+use xshell::{Shell, cmd};
 
 use super::{
     fetch::Archive,
@@ -24,6 +22,7 @@ use super::{
 use crate::{
     exit::{Failure, Result},
     progress::Progress,
+    run::{self, Heard},
 };
 
 mod explain;
@@ -92,7 +91,7 @@ impl<'a> AptArchive<'a> {
                 "-o",
                 "Acquire::IndexTargets::deb::Translations::DefaultEnabled=false",
             ]);
-        let (succeeded, said) = run(update, |_| {})?;
+        let Heard { succeeded, said } = run::listen(update.into(), |_| {})?;
         let targets = machine_targets(shell, Some(&conf))?;
         let labelled: Vec<_> = targets.into_iter().map(Target::labelled).collect();
         // A third party's source may well be down; what counts is whether Debian's answered.
@@ -134,7 +133,7 @@ impl Archive for AptArchive<'_> {
         let conf = self.prepare(&shell)?;
         self.progress.step("reading Debian's package lists", None);
         let update = cmd!(shell, "apt-get -c {conf} update");
-        let (succeeded, said) = run(update, |_| {})?;
+        let Heard { succeeded, said } = run::listen(update.into(), |_| {})?;
         if !succeeded {
             return Err(Failure::infrastructure(anyhow!(
                 "cannot read Debian's package lists: {}",
@@ -179,7 +178,7 @@ impl Archive for AptArchive<'_> {
         );
         self.progress.step(&what, Some(0));
         let download = cmd!(shell, "apt-get -c {conf} -o APT::Status-Fd=1 download").args(wanted);
-        let (succeeded, said) = run(download, |line| {
+        let Heard { succeeded, said } = run::listen(download.into(), |line| {
             if let Some(percent) = explain::percent(line) {
                 self.progress.step(&what, Some(percent));
             }
@@ -249,6 +248,7 @@ Acquire::AllowInsecureRepositories "false";
 Acquire::AllowWeakRepositories "false";
 Acquire::Check-Valid-Until "false";
 Acquire::Languages "none";
+Acquire::GzipIndexes "true";
 Acquire::Retries "2";
 #clear APT::Update::Pre-Invoke;
 #clear APT::Update::Post-Invoke;
@@ -304,32 +304,6 @@ fn link_keys(folder: &Path, trusted: &Path, keyrings: &[PathBuf]) -> Result {
 fn write(path: &Path, text: &str) -> Result {
     fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
     Ok(())
-}
-
-/// Runs a command of apt's, showing each line as it comes. Both of its streams in one, since
-/// only together they tell what went wrong.
-fn run(command: Cmd<'_>, mut see: impl FnMut(&str)) -> Result<(bool, String)> {
-    let shown = command.to_string();
-    let mut command = Command::from(command);
-    let mut run = || -> io::Result<(bool, String)> {
-        let (reader, writer) = io::pipe()?;
-        command.stdin(std::process::Stdio::null());
-        command.stdout(writer.try_clone()?).stderr(writer);
-        let mut child = command.spawn()?;
-        // Ours would keep the pipe open after the child's end.
-        command.stdout(std::process::Stdio::null());
-        command.stderr(std::process::Stdio::null());
-        let mut said = String::new();
-        for line in BufReader::new(reader).split(b'\n') {
-            let line = line?;
-            let line = String::from_utf8_lossy(&line);
-            see(&line);
-            said.push_str(&line);
-            said.push('\n');
-        }
-        Ok((child.wait()?.success(), said))
-    };
-    Ok(run().with_context(|| format!("cannot run {shown}"))?)
 }
 
 #[cfg(test)]
