@@ -5,6 +5,7 @@ pub mod artifacts;
 pub mod channel;
 pub mod commands;
 pub mod cross_boot;
+pub mod engine;
 pub mod event;
 pub mod exit;
 pub mod image;

@@ -3,8 +3,9 @@
 use std::process;
 
 use clap::{Parser, Subcommand};
-use harness::commands::{build, matrix};
+use harness::commands::{build, kernels, matrix, test};
 use harness::exit::{ExitCode, Result};
+use harness::progress::Terminal;
 use harness::root;
 
 /// Proves the agent's promises on every kernel of kernels.toml.
@@ -19,6 +20,11 @@ struct Cli {
 enum Command {
     /// Boot every kernel and put the agent to the proofs
     Matrix(matrix::MatrixArgs),
+    /// Run everything that CI checks
+    Test(test::TestArgs),
+    /// List, fetch or update the kernels
+    #[command(subcommand)]
+    Kernels(kernels::KernelsCommand),
     /// Build what goes into the guest, for `matrix --prebuilt`
     Build(build::BuildArgs),
 }
@@ -37,6 +43,11 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
     let root = root::find()?;
     match cli.command {
         Command::Matrix(args) => matrix::run(&args, &root),
+        Command::Test(args) => test::run(&args, &root),
+        Command::Kernels(command) => {
+            kernels::run(&command, &root, &Terminal::new())?;
+            Ok(ExitCode::AsDeclared)
+        }
         Command::Build(args) => build::run(&args, &root),
     }
 }

@@ -17,6 +17,7 @@ use super::list::{self, Format};
 use crate::artifacts::{self, Artifacts};
 use crate::channel::{Channel, Line};
 use crate::cross_boot;
+use crate::engine::{self, Done, Job, LaunchWith};
 use crate::event::Event;
 use crate::exit::{ExitCode, Failure, Result};
 use crate::image::pack::{self, PackInput};
@@ -31,9 +32,8 @@ use crate::out_dir::OutDir;
 use crate::outcome::{BootResult, SuiteId};
 use crate::plan::{self, Boot, CROSS_BOOT, PlannedBoot, Wanted};
 use crate::progress::{Progress as _, Terminal};
-use crate::report;
-use crate::run::{self, Done, Job, LaunchWith};
-use crate::setup;
+use crate::report::{self, screen::Screen};
+use crate::setup::{self, Setup};
 use crate::verdict::{self, DeclaredSkip, RunVerdict};
 
 /// What to run, how, and where the results go.
@@ -124,6 +124,17 @@ pub fn run(args: &MatrixArgs, root: &Path) -> Result<ExitCode> {
     Matrix::prepare(args, root, &manifest, &kernels)?.go(args, &wanted)
 }
 
+/// Sets up and gets everything at hand that a run needs, without running it.
+///
+/// # Errors
+/// As [`run`].
+pub fn prepare(args: &MatrixArgs, root: &Path) -> Result<()> {
+    let manifest = Manifest::load(&root.join("kernels.toml"))?;
+    let kernels = manifest::select(&manifest.kernels, &args.kernels)?;
+    Matrix::prepare(args, root, &manifest, &kernels)?;
+    Ok(())
+}
+
 fn proof_globs(patterns: &[String]) -> Result<Option<GlobSet>> {
     if patterns.is_empty() {
         return Ok(None);
@@ -160,8 +171,13 @@ impl Matrix {
     ) -> Result<Self> {
         let cache = Cache::of_user()?;
         let progress = Terminal::new();
-        let tools = setup::ensure(&needs(args), args.no_setup, &cache, &progress)?;
         let image = ImageSpec::load(&root.join("images"))?;
+        let job = setup::Job::Matrix {
+            virtme_ng: args.launcher == Launcher::VirtmeNg,
+            build: args.prebuilt.is_none(),
+        };
+        Setup::new(&cache, args.no_setup, &progress)
+            .ensure(&setup::needed_for(job, !image.modules.is_empty()))?;
         let out = match &args.out {
             Some(out) => out.clone(),
             None => root.join("target/matrix"),
@@ -188,7 +204,7 @@ impl Matrix {
             out,
             with: LaunchWith {
                 launcher: args.launcher,
-                vng: tools.vng,
+                vng: setup::vng(&cache),
             },
             artifacts,
             image,
@@ -208,12 +224,12 @@ impl Matrix {
             usize::from,
         );
         let (events, receiver) = mpsc::channel();
-        let progress = report::progress::Progress::start(receiver);
+        let progress = report::progress::Progress::start(receiver, Screen::of_stderr());
         if let Some(notice) = choice.notice {
             // Nobody may be watching; the results will still name the accelerator.
             let _ = events.send(Event::Notice(notice));
         }
-        let done = run::run(jobs, &self.with, workers, &events);
+        let done = engine::run(jobs, &self.with, workers, &events);
         drop(events);
         progress.finish();
         let mut results = self.results(done);
@@ -239,7 +255,7 @@ impl Matrix {
         } else {
             print!(
                 "{}",
-                report::table::render(&results, report::table::Style::of_stdout())
+                report::table::render(&results, Screen::of_stdout().colour)
             );
         }
         Ok(match verdict::run_verdict(&results, &planned) {
@@ -264,7 +280,7 @@ impl Matrix {
                 jobs.push(self.job(args, kernel, boot, &initramfs, accelerator));
             }
         }
-        run::longest_first(&mut jobs);
+        engine::longest_first(&mut jobs);
         Ok(jobs)
     }
 
@@ -414,18 +430,17 @@ fn declared_skips(skips: &[Skip], boot: &str) -> Vec<DeclaredSkip> {
 
 /// The command line that repeats one boot.
 fn again(args: &MatrixArgs, root: &Path, suite: &SuiteId, accelerator: Accelerator) -> String {
-    let mut words = vec![
-        "cargo".to_owned(),
-        "xtask".to_owned(),
-        "matrix".to_owned(),
-        format!("--kernel={}", suite.kernel),
-        format!("--boot={}", suite.boot),
-        format!("--launcher={}", args.launcher.name()),
-        format!("--accel={}", accelerator.name()),
-    ];
-    words.extend(args.proofs.iter().map(|glob| format!("--proof={glob}")));
+    let mut words = vec!["cargo".to_owned(), "xtask".to_owned(), "matrix".to_owned()];
+    let mut option = |name: &str, value: &str| words.extend([name.to_owned(), value.to_owned()]);
+    option("--kernel", &suite.kernel);
+    option("--boot", &suite.boot);
+    option("--launcher", args.launcher.name());
+    option("--accel", accelerator.name());
+    for glob in &args.proofs {
+        option("--proof", glob);
+    }
     if let Some(agent) = &args.agent {
-        words.push(format!("--agent={}", root.join(agent).display()));
+        option("--agent", &root.join(agent).display().to_string());
     }
     let words: Vec<_> = words
         .iter()

@@ -12,7 +12,9 @@ use std::{
 };
 
 use anyhow::{Context as _, anyhow};
-use protocol::{AGENT_PATH, MODULES_DIR, MODULES_ORDER, PLAN_PATH, SABOTAGED_AGENT_PATH, plan::GuestPlan};
+use protocol::{
+    AGENT_PATH, MODULES_DIR, MODULES_ORDER, PLAN_PATH, SABOTAGED_AGENT_PATH, plan::GuestPlan,
+};
 
 use super::{
     cpio::{Node, Tree},
@@ -70,7 +72,11 @@ pub fn pack(input: &PackInput<'_>, out: &Path) -> Result<Packed> {
     let agent = read("agent", input.agent).map_err(Failure::usage)?;
     put(AGENT_PATH, 0o755, agent)?;
     if let Some(sabotaged) = input.sabotaged_agent {
-        put(SABOTAGED_AGENT_PATH, 0o755, read("sabotaged agent", sabotaged)?)?;
+        put(
+            SABOTAGED_AGENT_PATH,
+            0o755,
+            read("sabotaged agent", sabotaged)?,
+        )?;
     }
     let plan = serde_json::to_vec(input.plan).context("cannot write the plan as JSON")?;
     put(PLAN_PATH, 0o644, plan)?;
