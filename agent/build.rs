@@ -34,6 +34,7 @@ fn main() -> Result<()> {
 }
 
 fn compile(bpf_dir: &Path, object: &Path) -> Result<()> {
+    let sabotage = env::var_os("CARGO_FEATURE_SABOTAGE").map(|_| "-DSABOTAGE");
     let clang = env::var("CLANG").unwrap_or_else(|_| "clang".to_owned());
     let output = Command::new(&clang)
         // Compiled in its own folder and with that folder's name mapped away, so that the
@@ -42,6 +43,7 @@ fn compile(bpf_dir: &Path, object: &Path) -> Result<()> {
         .args(["-target", "bpf", "-O2", "-g", "-Wall", "-Werror"])
         .arg("-D__TARGET_ARCH_x86")
         .arg("-fdebug-compilation-dir=.")
+        .args(sabotage)
         .args(["-c", SOURCE, "-o"])
         .arg(object)
         .output();

@@ -6,6 +6,13 @@
 #include "event.bpf.h"
 #include "exempt.bpf.h"
 
+#ifdef SABOTAGE
+/* Only in the sabotaged build, which exists for the proofs to catch. Set before loading. */
+const volatile __u32 lsm_returns_zero = 0;
+#else
+enum { lsm_returns_zero = 0 };
+#endif
+
 #define EPERM 1
 #define MAX_ERRNO 4095
 
@@ -24,6 +31,8 @@ static __always_inline int judge_file(struct file *file, enum hook hook)
 	v.rule = rule->id;
 	v.outcome = rule->action == ACTION_DENY ? OUTCOME_DENIED : OUTCOME_OBSERVED;
 	tell(&v);
+	if (lsm_returns_zero)
+		return 0;
 	return v.outcome == OUTCOME_DENIED ? -EPERM : 0;
 }
 

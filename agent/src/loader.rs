@@ -50,7 +50,12 @@ impl Programs {
         };
         setrlimit(Resource::Memlock, unlimited).context("failed to raise RLIMIT_MEMLOCK")?;
         let tgid = process::id();
-        let ebpf = EbpfLoader::new()
+        let mut loader = EbpfLoader::new();
+        #[cfg(feature = "sabotage")]
+        let lsm_returns_zero = u32::from(crate::sabotage::lsm_returns_zero());
+        #[cfg(feature = "sabotage")]
+        loader.override_global("lsm_returns_zero", &lsm_returns_zero, true);
+        let ebpf = loader
             .btf(Some(&btf))
             .override_global("agent_tgid", &tgid, true)
             .map_max_entries("rules_by_inode", entries(sizes.inodes))

@@ -135,9 +135,27 @@ pub fn judge(real: Side<'_>, seam: Side<'_>, dir: PathBuf) -> BootResult {
         faults: Vec::new(),
         ending: None,
         duration: Duration::ZERO,
+        again: again(&of.again),
         dir,
         console_tail: None,
     }
+}
+
+/// A boot's command, without the boot: the comparison needs both.
+fn again(of_boot: &str) -> String {
+    let Some(words) = shlex::split(of_boot) else {
+        return of_boot.to_string();
+    };
+    let mut kept = Vec::new();
+    let mut words = words.iter().map(String::as_str);
+    while let Some(word) = words.next() {
+        match word {
+            "--boot" => drop(words.next()),
+            _ if word.starts_with("--boot=") => {}
+            _ => kept.push(word),
+        }
+    }
+    shlex::try_join(kept).unwrap_or_else(|_| of_boot.to_string())
 }
 
 fn document<'a>(side: Side<'a>, (boot, proof): (Boot, &str)) -> Result<&'a Value, String> {

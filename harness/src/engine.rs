@@ -204,6 +204,7 @@ fn judge(
         faults: judged.faults,
         ending: Some(ending),
         duration,
+        again: job.again.clone(),
         dir: job.machine.dir.clone(),
         console_tail: None,
     };

@@ -94,6 +94,8 @@ pub struct BootResult {
     pub ending: Option<Ending>,
     /// From launch to the end of QEMU.
     pub duration: Duration,
+    /// The harness's own command line that repeats this suite.
+    pub again: String,
     /// The boot's folder: console.log, records.jsonl, command.txt.
     pub dir: PathBuf,
     /// The end of the console, where something went wrong.

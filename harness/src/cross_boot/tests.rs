@@ -307,6 +307,7 @@ fn boot(name: &str) -> BootResult {
         faults: vec!["of the boot".into()],
         ending: Some(Ending::Exited { code: Some(0) }),
         duration: Duration::from_secs(3),
+        again: format!("cargo xtask matrix --kernel 6.1 --boot {name} --agent '/my agent'"),
         dir: "elsewhere".into(),
         console_tail: Some("of the boot".into()),
     }
@@ -336,10 +337,16 @@ fn the_suite_has_one_proof_and_nothing_of_either_boots_trouble() {
     let real = documents(plan::REAL_PROMOTION, real());
     let suite = judged(&real, &documents(plan::SEAM_PROMOTION, seam()));
     assert_eq!(suite.suite.to_string(), "6.1/cross-boot");
+    assert_eq!(
+        suite.again,
+        "cargo xtask matrix --kernel 6.1 --agent '/my agent'"
+    );
     assert_eq!(suite.proofs.len(), 1);
     assert_eq!(suite.proofs[0].id, "seam-is-faithful");
     assert_eq!(suite.proofs[0].status, Status::Passed);
     assert!(suite.is_clean());
+    assert_eq!(again("xtask '--boot=bpf-lsm' --jobs 1"), "xtask --jobs 1");
+    assert_eq!(again("an 'open quote"), "an 'open quote");
     let mut other = seam();
     other["audit_only"] = json!(true);
     let suite = judged(&real, &documents(plan::SEAM_PROMOTION, other));

@@ -9,7 +9,7 @@ pub mod json;
 pub mod junit;
 pub mod progress;
 #[cfg(test)]
-mod samples;
+pub(crate) mod samples;
 pub mod screen;
 pub mod summary;
 pub mod table;

@@ -33,6 +33,7 @@ pub fn boot(kernel: &str, boot: &str, proofs: Vec<ProofResult>) -> BootResult {
         faults: vec![],
         ending: Some(Ending::Exited { code: Some(0) }),
         duration: Duration::from_millis(4200),
+        again: format!("cargo xtask matrix --kernel {kernel} --boot {boot} --accel tcg"),
         dir: Path::new("target/matrix").join(kernel).join(boot),
         console_tail: None,
     }
@@ -82,6 +83,7 @@ pub fn results() -> Vec<BootResult> {
     panicked.faults = vec!["incomplete: no `end` record; kernel panic".into()];
     panicked.console_tail = Some("[    2.0] Kernel panic - not syncing: x".into());
     let mut cross = boot("6.12", "cross-boot", passed(&["seam-is-faithful"]));
+    cross.again = "cargo xtask matrix --kernel 6.12 --accel tcg".into();
     cross.ending = None;
     cross.duration = Duration::ZERO;
     vec![

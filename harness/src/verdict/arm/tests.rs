@@ -1,0 +1,244 @@
+//! What an arm may show, and every other thing that it may not.
+
+use protocol::record::SeenEvent;
+use serde_json::json;
+
+use super::*;
+
+const KILLED: Fate = Fate::Killed { signal: 9 };
+const EPERM: Fate = Fate::Denied { errno: 1 };
+
+fn event(outcome: &str) -> SeenEvent {
+    SeenEvent {
+        pid: 42,
+        target: "/secret".into(),
+        outcome: outcome.into(),
+        signal_result: (outcome == "killed").then_some(0),
+    }
+}
+
+fn act(fate: Fate, event: Option<SeenEvent>) -> Act {
+    Act {
+        pid: 42,
+        target: "/secret".into(),
+        fate,
+        leaked: fate == Fate::Allowed,
+        event,
+    }
+}
+
+fn expect(fate: Fate, event: Option<&str>) -> Expectation {
+    Expectation::Act {
+        fate,
+        event: event.map(String::from),
+    }
+}
+
+fn exit(code: Option<i32>, signal: Option<i32>, stderr: &str) -> Observation {
+    Observation::Exit {
+        code,
+        signal,
+        stderr: stderr.into(),
+    }
+}
+
+fn changed(change: impl FnOnce(&mut Act)) -> Observation {
+    let mut act = act(KILLED, Some(event("killed")));
+    change(&mut act);
+    Observation::Act(act)
+}
+
+#[test]
+fn what_is_expected_is_no_reason() {
+    let document = json!({"a": 1});
+    let clauses = vec![protocol::plan::Clause::Equals {
+        pointer: "/a".into(),
+        value: json!(1),
+    }];
+    for (expect, seen) in [
+        (
+            expect(Fate::Allowed, None),
+            Observation::Act(act(Fate::Allowed, None)),
+        ),
+        (
+            expect(Fate::Allowed, Some("observed")),
+            Observation::Act(act(Fate::Allowed, Some(event("observed")))),
+        ),
+        (
+            expect(EPERM, Some("denied")),
+            Observation::Act(act(EPERM, Some(event("denied")))),
+        ),
+        (expect(KILLED, Some("killed")), changed(|_| {})),
+        (
+            Expectation::Exit { code: 3 },
+            exit(Some(3), None, "refused"),
+        ),
+        (
+            Expectation::Document { clauses },
+            Observation::Document { document },
+        ),
+        (
+            Expectation::NoBpfLeft,
+            Observation::BpfLeft { objects: vec![] },
+        ),
+    ] {
+        assert_eq!(broken(&expect, &seen), Vec::<String>::new(), "{expect:?}");
+    }
+}
+
+#[test]
+fn any_other_fate_is_a_reason() {
+    let fates = [
+        Fate::Allowed,
+        EPERM,
+        Fate::Denied { errno: 13 },
+        KILLED,
+        Fate::Killed { signal: 15 },
+        Fate::Broken { code: 127 },
+    ];
+    for expected in fates {
+        for seen in fates {
+            let reasons = broken(&expect(expected, None), &Observation::Act(act(seen, None)));
+            let fine = expected == seen && !matches!(expected, Fate::Broken { .. });
+            assert_eq!(
+                reasons.is_empty(),
+                fine,
+                "{expected:?} {seen:?} {reasons:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn reasons_read_well() {
+    let killed = || expect(KILLED, Some("killed"));
+    let leaky = |fate, leaked| {
+        let mut act = act(fate, None);
+        act.leaked = leaked;
+        Observation::Act(act)
+    };
+    for (expect, seen, reason) in [
+        (
+            expect(KILLED, None),
+            leaky(Fate::Allowed, true),
+            "expected killed by SIGKILL, saw allowed (the secret leaked)",
+        ),
+        (
+            expect(KILLED, None),
+            leaky(KILLED, true),
+            "expected killed by SIGKILL, saw killed by SIGKILL, but the secret leaked",
+        ),
+        (
+            expect(EPERM, None),
+            leaky(EPERM, true),
+            "expected denied with EPERM, saw denied with EPERM, but the secret leaked",
+        ),
+        (
+            expect(Fate::Allowed, None),
+            leaky(Fate::Allowed, false),
+            "expected allowed, saw allowed, but none of the secret came out",
+        ),
+        (
+            expect(EPERM, None),
+            leaky(Fate::Broken { code: 127 }, false),
+            "expected denied with EPERM, saw broken (exit code 127, which says nothing)",
+        ),
+        (
+            killed(),
+            changed(|act| act.event = None),
+            "expected the agent's event `killed`, saw none",
+        ),
+        (
+            killed(),
+            changed(|act| act.event.as_mut().unwrap().outcome = "denied".into()),
+            "event: expected outcome `killed`, saw `denied`",
+        ),
+        (
+            killed(),
+            changed(|act| act.event.as_mut().unwrap().pid = 43),
+            "event: expected pid 42, saw 43",
+        ),
+        (
+            killed(),
+            changed(|act| act.event.as_mut().unwrap().target = "/secrets".into()),
+            "event: expected target /secret, saw /secrets",
+        ),
+        (
+            killed(),
+            changed(|act| act.event.as_mut().unwrap().signal_result = Some(-16)),
+            "event: expected signal result 0, saw -16",
+        ),
+        (
+            killed(),
+            changed(|act| act.event.as_mut().unwrap().signal_result = None),
+            "event: expected signal result 0, saw none",
+        ),
+        (
+            expect(KILLED, None),
+            changed(|_| {}),
+            "expected no event, saw `killed` for pid 42 on /secret",
+        ),
+        (
+            Expectation::Exit { code: 3 },
+            exit(Some(0), None, "a\nlast words\n\n"),
+            "expected exit code 3, saw exit code 0; stderr: `last words`",
+        ),
+        (
+            Expectation::Exit { code: 0 },
+            exit(None, Some(11), ""),
+            "expected exit code 0, saw a death by SIGSEGV",
+        ),
+        (
+            Expectation::Exit { code: 0 },
+            exit(None, None, ""),
+            "expected exit code 0, saw neither an exit code nor a signal",
+        ),
+        (
+            Expectation::Exit { code: 0 },
+            exit(Some(0), Some(9), ""),
+            "expected exit code 0, saw both exit code 0 and SIGKILL",
+        ),
+        (
+            Expectation::NoBpfLeft,
+            Observation::BpfLeft {
+                objects: vec!["prog x (id 3)".into(), "link 4".into()],
+            },
+            "expected no BPF program or link to be left, saw prog x (id 3), link 4",
+        ),
+    ] {
+        assert_eq!(broken(&expect, &seen), [reason]);
+    }
+}
+
+#[test]
+fn an_observation_of_another_kind_is_a_reason() {
+    let expectations = [
+        expect(KILLED, Some("killed")),
+        Expectation::Exit { code: 3 },
+        Expectation::Document { clauses: vec![] },
+        Expectation::NoBpfLeft,
+    ];
+    let observations = [
+        changed(|_| {}),
+        exit(Some(3), None, ""),
+        Observation::Document {
+            document: json!({}),
+        },
+        Observation::BpfLeft { objects: vec![] },
+    ];
+    for (i, expect) in expectations.iter().enumerate() {
+        for (j, seen) in observations.iter().enumerate() {
+            if i != j {
+                assert_eq!(broken(expect, seen).len(), 1, "{expect:?} {seen:?}");
+            }
+        }
+    }
+    assert_eq!(
+        broken(&expectations[0], &exit(Some(1), None, "no ring buffer")),
+        ["expected an act that is killed by SIGKILL, saw exit code 1; stderr: `no ring buffer`"]
+    );
+    assert_eq!(
+        broken(&expectations[2], &observations[2]),
+        ["plan error: no clause says what the document must show"],
+    );
+}

@@ -1,0 +1,226 @@
+//! The boot as a whole: the machine, deaths, damage to the channel, and `end`.
+
+use super::*;
+
+#[test]
+fn a_channel_cut_at_any_byte_is_never_green() {
+    let bytes = bytes(&ended(records()));
+    for cut in 0..bytes.len() {
+        for close in [true, false] {
+            let mut channel = Channel::default();
+            channel.push(&bytes[..cut], Duration::ZERO);
+            if close {
+                channel.close();
+            }
+            let judged = judged(&channel, &[], &CLEAN_END, "");
+            assert!(!judged.faults.is_empty(), "{cut}");
+        }
+    }
+}
+
+#[test]
+fn without_a_hello_from_the_planned_machine_nothing_is_judged() {
+    let wrong = |change: fn(&mut Hello)| {
+        with(|records| {
+            let mut hello = hello();
+            change(&mut hello);
+            records[0] = Record::Hello(hello);
+        })
+    };
+    for (judged, fault) in [
+        (
+            of(&[]),
+            "incomplete: the guest never said hello; QEMU ended with exit code 0",
+        ),
+        (
+            with(|records| drop(records.remove(0))),
+            "incomplete: the first record isn't the guest's hello",
+        ),
+        (
+            with(|records| records.swap(0, 1)),
+            "incomplete: the first record isn't the guest's hello",
+        ),
+        (
+            wrong(|h| h.nonce = "n-0".into()),
+            "nonce: expected `n-1`, saw `n-0`",
+        ),
+        (
+            wrong(|h| h.version = 7),
+            "protocol version: expected `1`, saw `7`",
+        ),
+        (
+            wrong(|h| h.release = "6.12.0-9-cloud-amd64".into()),
+            "kernel release: expected `6.1.0-9-cloud-amd64`, saw `6.12.0-9-cloud-amd64`",
+        ),
+        (
+            wrong(|h| h.mismatches.push("BTF is missing".into())),
+            "the guest found: BTF is missing",
+        ),
+    ] {
+        let reason = format!("not judged: {fault}");
+        let unjudged: (Status, &[&str]) = (Status::Incomplete, &[&reason]);
+        assert_judged(&judged, [unjudged; 3], &[fault]);
+        assert!(judged.documents.is_empty());
+    }
+}
+
+#[test]
+fn noise_before_hello_is_no_hello() {
+    let mut noisy = b"SeaBIOS\n".to_vec();
+    noisy.extend(bytes(&ended(records())));
+    let mut channel = Channel::default();
+    channel.push(&noisy, Duration::ZERO);
+    let judged = judged(&channel, &[], &CLEAN_END, "");
+    assert_eq!(statuses(&judged), [Status::Incomplete; 3]);
+    assert!(judged.faults[0].starts_with("incomplete: the first line isn't the guest's hello"));
+}
+
+#[test]
+fn a_death_before_hello_is_infrastructure_and_explained() {
+    let judged = judged(&channel(&[]), &[], &Ending::Hung { limit_s: 60 }, PANIC);
+    assert_eq!(statuses(&judged), [Status::Incomplete; 3]);
+    assert_eq!(
+        judged.faults,
+        [
+            "incomplete: the guest never said hello; kernel panic: `Kernel panic - not syncing: \
+          Attempted to kill init!`; the guest hung: not done after 60 s, the whole boot's limit"
+        ]
+    );
+}
+
+#[test]
+fn a_death_after_hello_and_before_any_proof_is_infrastructure() {
+    let judged = judged(&channel(&records()[..1]), &[], &CLEAN_END, PANIC);
+    assert_eq!(statuses(&judged), [Status::Incomplete; 3]);
+}
+
+#[test]
+fn a_panic_after_some_proofs_is_not_all_of_them_succeeded() {
+    let records = records();
+    let panicked = |upto: usize| judged(&channel(&records[..upto]), &[], &CLEAN_END, PANIC);
+    let said = "kernel panic: `Kernel panic - not syncing: Attempted to kill init!`; \
+                QEMU ended with exit code 0";
+    let died = format!("the guest died or hung in this proof; {said}");
+    let never = format!("it never started; {said}");
+    let fault = format!("incomplete: no `end` record; {said}");
+    // In the second proof, after its second arm: that one failed, the first stays judged.
+    assert_judged(
+        &panicked(7),
+        [
+            PASSED,
+            (Status::Failed, &[&died]),
+            (Status::Incomplete, &[&never]),
+        ],
+        &[&fault],
+    );
+    // Between two proofs: no proof is to blame, and the run isn't clean.
+    assert_judged(
+        &panicked(9),
+        [PASSED, PASSED, (Status::Incomplete, &[&never])],
+        &[&fault],
+    );
+    // After the last proof: all passed, and the run still isn't clean.
+    assert_judged(&panicked(13), [PASSED; 3], &[&fault]);
+}
+
+#[test]
+fn a_hang_fails_the_proof_that_ran() {
+    let hung = Ending::Hung { limit_s: 90 };
+    let judged = judged(&channel(&records()[..6]), &[], &hung, "");
+    assert_eq!(
+        reasons(&judged, KILLS),
+        [
+            "the guest died or hung in this proof; the guest hung: not done after 90 s, the whole \
+          boot's limit"
+        ]
+    );
+    assert_eq!(judged.proofs[1].status, Status::Failed);
+}
+
+#[test]
+fn records_cut_half_way_are_incomplete_unless_the_guest_is_known_to_have_died() {
+    let whole = bytes(&records()[..6]);
+    let mut cut = Channel::default();
+    cut.push(&whole[..whole.len() - 20], Duration::ZERO);
+    cut.close();
+    let quiet = judged(&cut, &[], &CLEAN_END, "reboot: Power down\n");
+    assert_eq!(
+        statuses(&quiet),
+        [Status::Passed, Status::Incomplete, Status::Incomplete]
+    );
+    assert!(reasons(&quiet, KILLS)[1].starts_with("its records are cut off half-way"));
+    let died = judged(&cut, &[], &CLEAN_END, PANIC);
+    assert_eq!(
+        statuses(&died),
+        [Status::Passed, Status::Failed, Status::Incomplete]
+    );
+}
+
+#[test]
+fn a_broken_line_is_a_fault_and_spoils_the_proof_in_which_it_came() {
+    let mut damaged = Vec::new();
+    for (number, record) in ended(records()).iter().enumerate() {
+        if number == 6 {
+            damaged.extend_from_slice(b"[    3.1] a kernel message\n");
+        }
+        damaged.extend(bytes(std::slice::from_ref(record)));
+    }
+    let mut channel = Channel::default();
+    channel.push(&damaged, Duration::ZERO);
+    let judged = judged(&channel, &[], &CLEAN_END, "");
+    assert_eq!(
+        statuses(&judged),
+        [Status::Passed, Status::Incomplete, Status::Passed]
+    );
+    assert_eq!(judged.faults.len(), 1);
+    assert!(judged.faults[0].starts_with("incomplete: line 7 of the result channel is no record"));
+}
+
+#[test]
+fn endless_noise_is_summed_up() {
+    let mut channel = channel(&records());
+    for _ in 0..1000 {
+        channel.push(b"noise\n", Duration::ZERO);
+    }
+    let judged = judged(&channel, &[], &CLEAN_END, "");
+    assert_eq!(judged.faults.len(), 5);
+    assert_eq!(
+        judged.faults[4],
+        "incomplete: 1000 broken lines on the result channel in all"
+    );
+}
+
+#[test]
+fn end_must_count_what_came() {
+    let mut records = records();
+    records.push(Record::End { count: 14 });
+    assert_judged(
+        &of(&records),
+        [PASSED; 3],
+        &["incomplete: the guest sent 14 records before `end`, 13 arrived"],
+    );
+}
+
+#[test]
+fn nothing_comes_after_end() {
+    let mut records = ended(records());
+    records.push(records[1].clone());
+    assert_judged(
+        &of(&records),
+        [PASSED; 3],
+        &["something came on the result channel after `end`"],
+    );
+}
+
+#[test]
+fn neither_the_console_nor_the_exit_code_passes_or_fails_a_whole_transcript() {
+    let channel = channel(&ended(records()));
+    for ending in [
+        CLEAN_END,
+        Ending::Exited { code: Some(255) },
+        Ending::Exited { code: None },
+        Ending::Hung { limit_s: 3 },
+    ] {
+        assert_judged(&judged(&channel, &[], &ending, PANIC), [PASSED; 3], &[]);
+    }
+}

@@ -1,0 +1,150 @@
+//! What the records say: arms, reports, skips and kernel warnings.
+
+use super::*;
+
+#[test]
+fn a_guest_that_keeps_to_the_plan_passes() {
+    let judged = of(&ended(records()));
+    assert_judged(&judged, [PASSED; 3], &[]);
+    assert_eq!(judged.release.as_deref(), Some("6.1.0-9-cloud-amd64"));
+    assert_eq!(judged.proofs[1].duration, Duration::from_secs(4));
+    let key = (PROMOTES.to_string(), "report".to_string());
+    assert_eq!(judged.documents, Documents::from([(key, report())]));
+}
+
+#[test]
+fn an_arm_that_shows_something_else_fails_its_proof_alone() {
+    let judged = with(|records| {
+        let during = position(records, &evidence(KILLS, "during", seen(KILLED)));
+        let Observation::Act(mut act) = seen(Fate::Allowed) else {
+            unreachable!("an act");
+        };
+        act.event = None;
+        records[during] = evidence(KILLS, "during", Observation::Act(act));
+    });
+    let reasons: &[&str] = &[
+        "during: expected killed by SIGKILL, saw allowed (the secret leaked)",
+        "during: expected the agent's event `killed`, saw none",
+    ];
+    assert_judged(&judged, [PASSED, (Status::Failed, reasons), PASSED], &[]);
+}
+
+#[test]
+fn a_control_arm_fails_its_proof_too() {
+    for control in ["before", "after"] {
+        let judged = with(|records| {
+            let at = position(records, &evidence(KILLS, control, seen(Fate::Allowed)));
+            records[at] = evidence(KILLS, control, seen(Fate::Denied { errno: 1 }));
+        });
+        assert_eq!(
+            reasons(&judged, KILLS),
+            [format!(
+                "{control}: expected allowed, saw denied with EPERM"
+            )]
+        );
+    }
+}
+
+#[test]
+fn a_report_that_says_something_else_fails_its_proof_and_is_still_kept() {
+    let document = json!({"runtime_state": "ENFORCE", "audit_only": false});
+    let judged = with(|records| {
+        let document = document.clone();
+        records[2] = evidence(PROMOTES, "report", Observation::Document { document });
+    });
+    let reason = r#"report: /runtime_state: expected "ENFORCE_SIGNAL", saw "ENFORCE""#;
+    assert_judged(&judged, [(Status::Failed, &[reason]), PASSED, PASSED], &[]);
+    assert_eq!(
+        judged.documents.into_values().collect::<Vec<_>>(),
+        [document]
+    );
+}
+
+/// The good guest's records, with the second proof skipped by the guest.
+fn skipping(records: &mut Vec<Record>) {
+    records.drain(5..8);
+    records[5] = finished(KILLS, Outcome::Skipped, Some("cgroup2 can't be mounted"), 0);
+}
+
+#[test]
+fn a_skip_counts_only_if_declared_and_confirmed() {
+    let mut skipped = records();
+    skipping(&mut skipped);
+    let skipped = channel(&ended(skipped));
+    let both = judged(&skipped, &[skip(KILLS)], &CLEAN_END, "");
+    let reasons: &[&str] = &["no cgroup2", "the guest: cgroup2 can't be mounted"];
+    assert_judged(&both, [PASSED, (Status::Skipped, reasons), PASSED], &[]);
+    for declared in [vec![], vec![skip(REFUSES)]] {
+        let undeclared = judged(&skipped, &declared, &CLEAN_END, "");
+        assert_eq!(undeclared.proofs[1].status, Status::UndeclaredSkip);
+        assert_eq!(
+            undeclared.proofs[1].reasons,
+            ["skipped, which nobody declared; the guest: cgroup2 can't be mounted"]
+        );
+    }
+    let ran = judged(&channel(&ended(records())), &[skip(KILLS)], &CLEAN_END, "");
+    let reason = "declared as skipped (no cgroup2), but it ran and passed: remove the declaration";
+    assert_judged(&ran, [PASSED, (Status::Failed, &[reason]), PASSED], &[]);
+}
+
+#[test]
+fn a_declared_skip_excuses_no_missing_record_and_no_failure() {
+    let declared = [skip(KILLS)];
+    let silent = {
+        let mut records = records();
+        records.drain(4..9);
+        judged(&channel(&ended(records)), &declared, &CLEAN_END, "")
+    };
+    assert_eq!(silent.proofs[1].status, Status::Incomplete);
+    let broken = {
+        let mut records = records();
+        records[6] = evidence(KILLS, "during", seen(Fate::Allowed));
+        judged(&channel(&ended(records)), &declared, &CLEAN_END, "")
+    };
+    assert_eq!(broken.proofs[1].status, Status::Failed);
+}
+
+#[test]
+fn what_the_agent_broke_failed_and_what_the_guest_could_not_is_incomplete() {
+    for (outcome, status) in [
+        (Outcome::Broken, Status::Failed),
+        (Outcome::Error, Status::Incomplete),
+    ] {
+        let judged = with(|records| {
+            records.drain(6..8);
+            let why = Some("the agent ended before it was ready");
+            records[6] = finished(KILLS, outcome, why, 0);
+        });
+        let reason = "could not be observed: the agent ended before it was ready";
+        assert_judged(&judged, [PASSED, (status, &[reason]), PASSED], &[]);
+    }
+}
+
+#[test]
+fn a_kernel_warning_fails_the_proof_that_raised_it_and_no_other() {
+    let warn = 1 << 9;
+    let judged = with(|records| {
+        records[8] = finished(KILLS, Outcome::Observed, None, warn);
+        records[12] = finished(REFUSES, Outcome::Observed, None, warn);
+    });
+    let reason = "the kernel complained while it ran: taint flags W (kernel warning)";
+    assert_judged(&judged, [PASSED, (Status::Failed, &[reason]), PASSED], &[]);
+    let before = with(|records| {
+        let mut hello = hello();
+        hello.tainted = warn;
+        records[0] = Record::Hello(hello);
+        for (at, id) in [(3, PROMOTES), (8, KILLS), (12, REFUSES)] {
+            records[at] = finished(id, Outcome::Observed, None, warn);
+        }
+    });
+    assert_judged(&before, [PASSED; 3], &[]);
+}
+
+#[test]
+fn a_kernel_warning_in_a_skipped_proof_is_no_skip() {
+    let mut records = records();
+    skipping(&mut records);
+    records[5] = finished(KILLS, Outcome::Skipped, None, 1 << 7);
+    let judged = judged(&channel(&ended(records)), &[skip(KILLS)], &CLEAN_END, "");
+    assert_eq!(judged.proofs[1].status, Status::Failed);
+}
