@@ -1,1 +1,40 @@
+//! The agent `aegisbpf`: denies what a policy names, and claims only what it has verified.
+//!
+//! In: a policy, the operator's choice of fallbacks, the machine. Out: programs attached in
+//! the kernel, `capabilities.json` (the posture and its evidence) and events on stdout.
+//!
+//! How a start flows, one module a step: [`policy`] → [`machine`] → [`resolve`] → [`trials`]
+//! attach [`hooks`] through the [`loader`], with maps that hold only [`decoys`] → a
+//! [`canary`] goes through each hook ([`measure`]) → [`gate`] decides → the [`session`] puts
+//! the real rules into the [`maps`] → [`report`] → [`ready`] → [`run`] tells [`event`]s and
+//! verifies again. [`gate`] and [`policy`] are pure; [`abi`], [`loader`], [`maps`],
+//! [`ring`], [`canary`] and [`ready`] are the edges.
 
+pub mod abi;
+pub mod canary;
+pub mod capabilities;
+pub mod cgroups;
+pub mod cli;
+pub mod decoys;
+pub mod event;
+pub mod exit;
+pub mod gate;
+pub mod hooks;
+pub mod host;
+pub mod loader;
+pub mod log;
+pub mod lsm_list;
+pub mod machine;
+pub mod maps;
+pub mod measure;
+pub mod policy;
+pub mod posture;
+pub mod ready;
+pub mod report;
+pub mod resolve;
+pub mod ring;
+pub mod run;
+#[cfg(feature = "sabotage")]
+pub mod sabotage;
+pub mod session;
+pub mod trials;

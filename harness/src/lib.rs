@@ -3,15 +3,21 @@
 
 pub mod artifacts;
 pub mod channel;
+pub mod commands;
 pub mod cross_boot;
+pub mod engine;
 pub mod event;
 pub mod exit;
 pub mod image;
 pub mod kernels;
 pub mod launch;
 pub mod manifest;
+pub mod out_dir;
 pub mod outcome;
 pub mod plan;
+pub mod progress;
 pub mod report;
+pub mod root;
 pub mod run;
+pub mod setup;
 pub mod verdict;

@@ -1,1 +1,53 @@
-fn main() {}
+//! `cargo xtask`: parses the command line and calls one module of `harness::commands`.
+
+use std::process;
+
+use clap::{Parser, Subcommand};
+use harness::commands::{build, kernels, matrix, test};
+use harness::exit::{ExitCode, Result};
+use harness::progress::Terminal;
+use harness::root;
+
+/// Proves the agent's promises on every kernel of kernels.toml.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Boot every kernel and put the agent to the proofs
+    Matrix(matrix::MatrixArgs),
+    /// Run everything that CI checks
+    Test(test::TestArgs),
+    /// List, fetch or update the kernels
+    #[command(subcommand)]
+    Kernels(kernels::KernelsCommand),
+    /// Build what goes into the guest, for `matrix --prebuilt`
+    Build(build::BuildArgs),
+}
+
+fn main() -> process::ExitCode {
+    match dispatch(Cli::parse()) {
+        Ok(code) => code.into(),
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            failure.code.into()
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> Result<ExitCode> {
+    let root = root::find()?;
+    match cli.command {
+        Command::Matrix(args) => matrix::run(&args, &root),
+        Command::Test(args) => test::run(&args, &root),
+        Command::Kernels(command) => {
+            kernels::run(&command, &root, &Terminal::new())?;
+            Ok(ExitCode::AsDeclared)
+        }
+        Command::Build(args) => build::run(&args, &root),
+    }
+}

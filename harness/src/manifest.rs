@@ -146,6 +146,13 @@ struct RawKernel {
     skip: Vec<Spanned<Skip>>,
 }
 
+impl Kernel {
+    /// Whether it comes from Debian, and so has a place in the lock.
+    pub fn is_debian(&self) -> bool {
+        matches!(self.source, Source::Debian { .. })
+    }
+}
+
 impl Manifest {
     /// Reads and checks the file.
     pub fn load(path: &Path) -> Result<Self> {

@@ -1,3 +1,6 @@
-//! The guest's image: one initramfs per kernel.
+//! The guest's image: one initramfs per kernel, small enough to be packed at each run.
 
+pub mod cpio;
+pub mod modules;
 pub mod pack;
+pub mod spec;

@@ -1,5 +1,14 @@
 //! Kernels: from `kernels.toml` to files that can be booted.
 
+pub mod apt;
+pub mod bzimage;
+pub mod cache;
+mod extract;
+pub mod fetch;
+pub mod index;
+pub mod lock;
+pub mod resolve;
+
 use std::path::PathBuf;
 
 use crate::manifest::{Skip, Source};

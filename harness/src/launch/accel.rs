@@ -5,12 +5,16 @@
 
 use std::fs::{self, OpenOptions};
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use super::Accelerator;
+
+/// How long a marker boot may take. A kernel that runs on KVM says hello in about a second.
+pub const MARKER_LIMIT: Duration = Duration::from_secs(8);
 
 /// What the user asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

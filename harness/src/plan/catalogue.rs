@@ -96,8 +96,8 @@ fn promoted() -> Vec<Clause> {
         equals("/enforce_capable", false),
         contains("/enforce_blockers", "BPF_LSM_DISABLED"),
         equals("/rules/unenforced", json!([])),
-        lacks("/hooks", json!({"tier": "lsm"})),
-        lacks("/hooks", json!({"fired": false})),
+        lacks("/hooks", json!({"tier": "lsm", "attached": true})),
+        lacks("/hooks", json!({"tier": "signal", "fired": false})),
     ];
     for call in ["openat", "openat2", "open", "creat"] {
         let hook = format!("tracepoint/syscalls/sys_enter_{call}");

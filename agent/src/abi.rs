@@ -1,0 +1,188 @@
+//! What kernel side and user space exchange: the mirror of `bpf/abi.bpf.h`.
+//!
+//! In and out: plain structs with the same layout as in C, which maps carry as bytes. The
+//! constants here are the C side's, under the same names.
+
+use std::mem::size_of;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+/// Bytes of a path in a key, with the NUL.
+pub const PATH_KEY_LEN: usize = 256;
+
+/// How deep below the root an exempt cgroup may lie.
+pub const EXEMPT_LEVELS: usize = 32;
+
+/// A file as the kernel knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(C)]
+pub struct InodeKey {
+    /// `i_ino`
+    pub ino: u64,
+    /// `s_dev`: the major number from bit 20 up, the minor below.
+    pub dev: u32,
+    /// Padding, compared with the rest of the key.
+    pub zero: u32,
+}
+
+impl InodeKey {
+    /// The key of an inode on the filesystem with this device number.
+    pub fn new(major: u32, minor: u32, ino: u64) -> Self {
+        Self {
+            ino,
+            dev: major << 20 | minor,
+            zero: 0,
+        }
+    }
+}
+
+/// `MAJOR:MINOR` of a kernel device number.
+pub fn device_name(dev: u32) -> String {
+    format!("{}:{}", dev >> 20, dev & 0xf_ffff)
+}
+
+/// A path, padded with NULs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(C)]
+pub struct PathKey(pub [u8; PATH_KEY_LEN]);
+
+impl PathKey {
+    /// The key for a path; `None` if it is too long for one.
+    pub fn new(path: &Path) -> Option<Self> {
+        let path = path.as_os_str().as_bytes();
+        let mut key = [0; PATH_KEY_LEN];
+        if path.len() >= PATH_KEY_LEN {
+            return None;
+        }
+        key[..path.len()].copy_from_slice(path);
+        Some(Self(key))
+    }
+}
+
+/// What a rule does to whoever meets it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Action {
+    /// Only an event.
+    Observe = 0,
+    /// Denial by the tier's means.
+    Deny = 1,
+}
+
+/// The value of a rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub struct Rule {
+    /// Its number, which events carry.
+    pub id: u32,
+    /// An [`Action`].
+    pub action: u32,
+}
+
+/// A canary and the hook that it is meant for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub struct CanaryKey {
+    /// The hook's number.
+    pub hook: u32,
+    /// The canary's thread group id.
+    pub tgid: u32,
+}
+
+/// What a program tells of a verdict.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub struct RawEvent {
+    /// Nanoseconds on the boot clock.
+    pub boot_ns: u64,
+    /// Cgroup id.
+    pub cgroup: u64,
+    /// Inode, or 0 where the hook sees none.
+    pub ino: u64,
+    /// What the signal helper returned, where a signal was sent.
+    pub signal_result: i64,
+    /// Device number, beside `ino`.
+    pub dev: u32,
+    /// The rule's number.
+    pub rule: u32,
+    /// Thread id.
+    pub pid: u32,
+    /// Thread group id.
+    pub tgid: u32,
+    /// The hook's number.
+    pub hook: u8,
+    /// 0 observed, 1 denied, 2 killed.
+    pub outcome: u8,
+    /// 0 no, 1 protected executable, 2 pid 1, 3 agent.
+    pub spared: u8,
+    /// Whether it was this hook's canary.
+    pub canary: u8,
+    /// The signal that was sent, or 0.
+    pub signal: u8,
+    /// Padding.
+    pub zero: [u8; 3],
+    /// The thread's name.
+    pub comm: [u8; 16],
+    /// The path as passed by user space, or empty where the hook sees none.
+    pub path: [u8; PATH_KEY_LEN],
+}
+
+impl RawEvent {
+    /// The event in a record of the ring buffer; `None` if its size isn't an event's.
+    pub fn read(record: &[u8]) -> Option<Self> {
+        if record.len() != size_of::<Self>() {
+            return None;
+        }
+        // SAFETY: the size was checked, every bit pattern is a valid RawEvent since all its
+        // fields are integers, and an unaligned read asks nothing of the record's address.
+        Some(unsafe { record.as_ptr().cast::<Self>().read_unaligned() })
+    }
+}
+
+// SAFETY: integers only, no padding that isn't a named field.
+unsafe impl aya::Pod for InodeKey {}
+// SAFETY: bytes only.
+unsafe impl aya::Pod for PathKey {}
+// SAFETY: integers only, no padding.
+unsafe impl aya::Pod for Rule {}
+// SAFETY: integers only, no padding.
+unsafe impl aya::Pod for CanaryKey {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layouts_are_those_of_the_kernel_side() {
+        assert_eq!(size_of::<InodeKey>(), 16);
+        assert_eq!(size_of::<PathKey>(), 256);
+        assert_eq!(size_of::<Rule>(), 8);
+        assert_eq!(size_of::<CanaryKey>(), 8);
+        assert_eq!(size_of::<RawEvent>(), 328);
+        assert_eq!(std::mem::offset_of!(RawEvent, hook), 48);
+        assert_eq!(std::mem::offset_of!(RawEvent, comm), 56);
+        assert_eq!(std::mem::offset_of!(RawEvent, path), 72);
+    }
+
+    #[test]
+    fn a_path_fits_a_key_with_its_nul_or_not_at_all() {
+        let path = format!("/{}", "x".repeat(254));
+        let key = PathKey::new(Path::new(&path)).unwrap();
+        assert_eq!(key.0[254], b'x');
+        assert_eq!(key.0[255], 0);
+        assert_eq!(PathKey::new(Path::new(&format!("{path}x"))), None);
+    }
+
+    #[test]
+    fn a_record_of_another_size_is_no_event() {
+        assert!(RawEvent::read(&[0; 327]).is_none());
+        assert!(RawEvent::read(&[0; 328]).is_some());
+    }
+
+    #[test]
+    fn device_numbers_are_the_kernel_s_own() {
+        let key = InodeKey::new(259, 3, 7);
+        assert_eq!(key.dev, 259 << 20 | 3);
+        assert_eq!(device_name(key.dev), "259:3");
+    }
+}

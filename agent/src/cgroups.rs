@@ -1,0 +1,88 @@
+//! The cgroup v2 hierarchy: where it is mounted, which cgroups are exempt, and a fresh one
+//! for the canary.
+//!
+//! In: the mount table and cgroup paths from the policy. Out: cgroup ids, and a
+//! [`FreshCgroup`] that is removed when dropped.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::abi::EXEMPT_LEVELS;
+use crate::host;
+
+/// The mount point of the cgroup v2 hierarchy.
+#[derive(Debug, Clone)]
+pub struct Hierarchy {
+    root: PathBuf,
+}
+
+impl Hierarchy {
+    /// Finds the hierarchy in the mount table; `None` where it isn't mounted.
+    pub fn find() -> Result<Option<Self>> {
+        let root = host::mounts()?
+            .into_iter()
+            .find(|mount| mount.fs_type == "cgroup2" && mount.root == Path::new("/"))
+            .map(|mount| mount.point);
+        Ok(root.map(|root| Self { root }))
+    }
+
+    /// The id of a cgroup named by its absolute path within the hierarchy.
+    pub fn id(&self, cgroup: &str) -> Result<u64> {
+        let depth = cgroup.split('/').filter(|name| !name.is_empty()).count();
+        if depth > EXEMPT_LEVELS {
+            bail!("it lies {depth} levels deep, and the kernel side looks at {EXEMPT_LEVELS}");
+        }
+        let path = self.root.join(cgroup.trim_start_matches('/'));
+        let metadata = fs::metadata(&path).with_context(|| path.display().to_string())?;
+        if !metadata.is_dir() {
+            bail!("{} is a file of a cgroup, not a cgroup", path.display());
+        }
+        Ok(metadata.ino())
+    }
+
+    /// Makes a new cgroup directly below the root, where no policy can have exempted it.
+    pub fn fresh(&self, name: &str) -> Result<FreshCgroup> {
+        let path = self.root.join(name);
+        // A dead agent with our pid may have left it; an empty cgroup can just be removed.
+        match fs::remove_dir(&path) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error).with_context(|| format!("rmdir {}", path.display())),
+        }
+        fs::create_dir(&path).with_context(|| format!("mkdir {}", path.display()))?;
+        let id = fs::metadata(&path)?.ino();
+        Ok(FreshCgroup { path, id })
+    }
+}
+
+/// A cgroup of our own, removed when dropped.
+#[derive(Debug)]
+pub struct FreshCgroup {
+    path: PathBuf,
+    /// Its id, as the kernel side sees it.
+    pub id: u64,
+}
+
+impl FreshCgroup {
+    /// Moves a process into it.
+    pub fn admit(&self, pid: u32) -> Result<()> {
+        let procs = self.path.join("cgroup.procs");
+        fs::write(&procs, pid.to_string())
+            .with_context(|| format!("failed to write {pid} to {}", procs.display()))
+    }
+}
+
+impl Drop for FreshCgroup {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir(&self.path) {
+            crate::log::warn(format_args!(
+                "failed to remove the canary's cgroup {}: {error}",
+                self.path.display()
+            ));
+        }
+    }
+}

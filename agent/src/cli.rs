@@ -1,0 +1,184 @@
+//! The command line: words to requests, and errors to exit codes.
+//!
+//! In: arguments. Out: one of the library's commands, and its exit code. The codes are
+//! documented in [`crate::exit`].
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand};
+use serde_json::json;
+
+use crate::canary::{self, Errand};
+use crate::capabilities;
+use crate::exit::{self, Exit};
+use crate::gate::Asked;
+use crate::log;
+use crate::policy;
+use crate::posture::{GateMode, Mode, Tier};
+use crate::ready::Ready;
+use crate::run::{self, Request};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+   0  done
+   1  a run-time error
+   2  wrong usage
+   3  the gate refused: what was asked for can't be kept here; the report says why
+   4  the policy is invalid, or names what doesn't exist on this machine
+  77  nothing could be measured: not root, BPF refused, no cgroup v2";
+
+#[derive(Parser)]
+#[command(name = "aegisbpf", version, about, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Enforce or watch a policy, until SIGTERM or SIGINT
+    Run(RunArgs),
+    /// Work with policies
+    Policy {
+        #[command(subcommand)]
+        command: PolicyCommand,
+    },
+    /// Show what each hook really does on this machine, and leave nothing behind
+    Capabilities {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// What a canary runs
+    #[command(hide = true)]
+    Canary(Errand),
+}
+
+#[derive(Subcommand)]
+enum PolicyCommand {
+    /// Check a policy without looking at the machine
+    Check {
+        /// The policy
+        file: PathBuf,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Args)]
+struct RunArgs {
+    /// The policy
+    #[arg(long, value_name = "FILE")]
+    policy: PathBuf,
+    #[command(flatten)]
+    mode: ModeArgs,
+    /// Weaker tiers to fall back on: off, or a comma list out of modret, signal
+    #[arg(long, value_name = "LIST", default_value = "off", value_parser = parse_fallbacks)]
+    enforce_fallback: Fallbacks,
+    /// What to do when no tier can enforce
+    #[arg(long, value_enum, default_value = "fail-closed")]
+    enforce_gate_mode: GateMode,
+    /// Write "ready" to this descriptor once the claims hold
+    #[arg(long, value_name = "N")]
+    ready_fd: Option<i32>,
+}
+
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+struct ModeArgs {
+    /// Enforce the policy
+    #[arg(long)]
+    enforce: bool,
+    /// Only watch
+    #[arg(long)]
+    audit: bool,
+}
+
+/// A parsed `--enforce-fallback`; a type of its own, or clap would take a list of words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Fallbacks(Vec<Tier>);
+
+fn parse_fallbacks(words: &str) -> Result<Fallbacks, String> {
+    if words == "off" {
+        return Ok(Fallbacks(Vec::new()));
+    }
+    let mut tiers = Vec::new();
+    for word in words.split(',') {
+        let tier = match word {
+            "signal" => Tier::Signal,
+            "modret" => return Err("modret isn't supported yet; use signal, or off".to_owned()),
+            "off" => return Err("off stands alone".to_owned()),
+            _ => return Err(format!("{word:?} is no fallback; use signal, or off")),
+        };
+        if tiers.contains(&tier) {
+            return Err(format!("{word} is named twice"));
+        }
+        tiers.push(tier);
+    }
+    Ok(Fallbacks(tiers))
+}
+
+/// Parses the command line, runs the command, and gives the exit code.
+pub fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Canary(errand) => return canary::act(&errand),
+        Command::Run(args) => start(args),
+        Command::Policy {
+            command: PolicyCommand::Check { file, json },
+        } => check(&file, json),
+        Command::Capabilities { json } => capabilities::run(json),
+    };
+    let exit = outcome.unwrap_or_else(|error| {
+        log::error(format_args!("{error:#}"));
+        exit::of(&error)
+    });
+    ExitCode::from(exit as u8)
+}
+
+fn start(args: RunArgs) -> Result<Exit> {
+    // First of all, before another descriptor can take the number.
+    let ready = args.ready_fd.map(Ready::adopt).transpose()?;
+    let mode = if args.mode.enforce {
+        Mode::Enforce
+    } else {
+        Mode::Audit
+    };
+    run::run(Request {
+        policy: args.policy,
+        asked: Asked {
+            mode,
+            fallbacks: args.enforce_fallback.0,
+            gate_mode: args.enforce_gate_mode,
+        },
+        ready,
+    })
+}
+
+fn check(file: &std::path::Path, json: bool) -> Result<Exit> {
+    if !json {
+        let policy = run::load_policy(file)?;
+        let note = if policy.rules() == 0 {
+            ", and enforces nothing: it has no rules"
+        } else {
+            ""
+        };
+        println!(
+            "{}: valid: rules: {}, exempt cgroups: {}, protected executables: {}{note}",
+            file.display(),
+            policy.rules(),
+            policy.exempt_cgroups.len(),
+            policy.protected_executables.len(),
+        );
+        return Ok(Exit::Done);
+    }
+    let outcome = policy::parse(&run::read_policy(file)?);
+    let document = match &outcome {
+        Ok(policy) => json!({ "valid": true, "rules": policy.rules(), "errors": [] }),
+        Err(errors) => json!({ "valid": false, "errors": errors }),
+    };
+    println!("{document:#}");
+    Ok(outcome.map_or(Exit::Policy, |_| Exit::Done))
+}

@@ -1,0 +1,136 @@
+//! The words of the posture, spelled once: states, tiers, classes, modes and blockers.
+
+use serde::Serialize;
+
+/// What the agent is, right now. The value of `runtime_state` in the report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum State {
+    /// The BPF LSM denies.
+    Enforce,
+    /// A signal kills after the fact.
+    EnforceSignal,
+    /// Was asked to watch, and watches.
+    Audit,
+    /// Was asked to enforce, can't, and watches.
+    AuditFallback,
+    /// Was enforcing, and the evidence for it is lost.
+    Degraded,
+    /// The gate refused; no agent runs.
+    Refused,
+}
+
+impl State {
+    /// The state's name, as in the report.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Enforce => "ENFORCE",
+            Self::EnforceSignal => "ENFORCE_SIGNAL",
+            Self::Audit => "AUDIT",
+            Self::AuditFallback => "AUDIT_FALLBACK",
+            Self::Degraded => "DEGRADED",
+            Self::Refused => "REFUSED",
+        }
+    }
+}
+
+/// A means of enforcement. The order is that of strength, the weakest first.
+///
+/// A new tier is a variant here, its state in [`Tier::state`] and its hooks in
+/// [`crate::hooks::HOOKS`]; the gate ranks it by this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tier {
+    /// A SIGKILL to whoever tried; the act itself still happens.
+    Signal,
+    /// A BPF LSM program's `-EPERM`.
+    Lsm,
+}
+
+impl Tier {
+    /// Every tier, the strongest first.
+    pub const ALL: [Self; 2] = [Self::Lsm, Self::Signal];
+
+    /// The state of an agent whose claims rest on this tier.
+    pub fn state(self) -> State {
+        match self {
+            Self::Signal => State::EnforceSignal,
+            Self::Lsm => State::Enforce,
+        }
+    }
+
+    /// The tier's name in the report and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Signal => "signal",
+            Self::Lsm => "lsm",
+        }
+    }
+}
+
+/// A class of acts that rules can deny.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Class {
+    /// Opening a file.
+    File,
+}
+
+impl Class {
+    /// Every class.
+    pub const ALL: [Self; 1] = [Self::File];
+
+    /// The class's name in reports, events and messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::File => "file",
+        }
+    }
+}
+
+/// What the operator asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// `--enforce`
+    Enforce,
+    /// `--audit`
+    Audit,
+}
+
+/// What to do when enforcement can't be had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum GateMode {
+    /// Refuse to run.
+    FailClosed,
+    /// Run and only watch.
+    AuditFallback,
+}
+
+/// Why the BPF LSM doesn't enforce here: the measured cause.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Blocker {
+    /// The list of active LSMs has no `bpf`.
+    BpfLsmDisabled,
+    /// The list of active LSMs is missing, empty or unreadable.
+    LsmListUnreadable,
+    /// The kernel took no LSM program of ours.
+    LsmProgramRejected,
+    /// The LSM program attached, and the canary didn't meet its fate.
+    LsmCanaryFailed,
+    /// The kernel has no readable BTF, so no program can be fitted to it.
+    BtfMissing,
+}
+
+impl Blocker {
+    /// The blocker's name, as in the report.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::BpfLsmDisabled => "BPF_LSM_DISABLED",
+            Self::LsmListUnreadable => "LSM_LIST_UNREADABLE",
+            Self::LsmProgramRejected => "LSM_PROGRAM_REJECTED",
+            Self::LsmCanaryFailed => "LSM_CANARY_FAILED",
+            Self::BtfMissing => "BTF_MISSING",
+        }
+    }
+}

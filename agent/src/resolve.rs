@@ -1,0 +1,246 @@
+//! From names in a policy to what the kernel side compares: inodes, paths, cgroup ids.
+//!
+//! In: the policy and the machine's files. Out: for each rule the keys of its target, or why
+//! a tier has none. Targets are opened with `O_PATH`, which no open hook sees, so the agent
+//! doesn't trip over its own rules.
+
+use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use crate::abi::{InodeKey, PATH_KEY_LEN, PathKey};
+use crate::cgroups::Hierarchy;
+use crate::exit::{Ending, Exit};
+use crate::gate::{Limit, RuleFacts};
+use crate::host::{self, Mount};
+use crate::policy::Policy;
+use crate::posture::{Class, Tier};
+
+/// A rule with what its tiers compare.
+#[derive(Debug)]
+pub struct ResolvedRule {
+    /// The rule's id.
+    pub id: String,
+    /// The path as the policy has it.
+    pub path: String,
+    /// For tiers that see an inode.
+    pub inode: Result<InodeKey, Limit>,
+    /// For the tier that sees paths: as written and, if it differs, canonical.
+    pub paths: Result<Vec<PathKey>, Limit>,
+}
+
+impl ResolvedRule {
+    /// The rule, as the gate sees it.
+    pub fn facts(&self) -> RuleFacts {
+        let mut limits = BTreeMap::new();
+        if let Err(limit) = &self.inode {
+            limits.insert(Tier::Lsm, limit.clone());
+        }
+        if let Err(limit) = &self.paths {
+            limits.insert(Tier::Signal, limit.clone());
+        }
+        RuleFacts {
+            id: self.id.clone(),
+            class: Class::File,
+            limits,
+        }
+    }
+}
+
+/// Resolves every rule against the files as they are now.
+pub fn rules(policy: &Policy) -> Result<Vec<ResolvedRule>> {
+    let mounts = host::mounts()?;
+    Ok(policy
+        .files
+        .iter()
+        .map(|rule| {
+            let path = Path::new(&rule.path);
+            ResolvedRule {
+                id: rule.id.clone(),
+                path: rule.path.clone(),
+                inode: inode(path, &mounts),
+                paths: paths(path),
+            }
+        })
+        .collect())
+}
+
+/// The inodes of the protected executables that exist. One that doesn't has no process to
+/// protect, and is looked for again at every refresh.
+pub fn protected(policy: &Policy) -> Result<Vec<InodeKey>> {
+    let mounts = host::mounts()?;
+    let mut keys = Vec::new();
+    for path in &policy.protected_executables {
+        match inode(Path::new(path), &mounts) {
+            Ok(key) => keys.push(key),
+            Err(limit) => crate::log::warn(format_args!(
+                "protected executable {path}: {}",
+                limit.reason
+            )),
+        }
+    }
+    Ok(keys)
+}
+
+/// The ids of the exempt cgroups. One that doesn't exist makes the policy invalid here: to
+/// run without an exemption that somebody relies on may kill what must live.
+pub fn exempt(policy: &Policy, hierarchy: &Hierarchy) -> Result<Vec<u64>> {
+    policy
+        .exempt_cgroups
+        .iter()
+        .map(|cgroup| {
+            hierarchy.id(cgroup).map_err(|error| {
+                Ending::error(
+                    Exit::Policy,
+                    format!("exempt cgroup {cgroup:?}: {error:#}; create it first, or remove it"),
+                )
+            })
+        })
+        .collect()
+}
+
+/// The inode key of a file.
+pub fn inode(path: &Path, mounts: &[Mount]) -> Result<InodeKey, Limit> {
+    let limit = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Limit {
+            reason: "pending: the path doesn't exist yet".to_owned(),
+            pending: true,
+        },
+        _ => Limit {
+            reason: format!("the path can't be looked up: {error}"),
+            pending: false,
+        },
+    };
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_PATH)
+        .open(path)
+        .map_err(limit)?;
+    let stat = rustix::fs::fstat(&file).map_err(|error| limit(error.into()))?;
+    let device = (
+        rustix::fs::major(stat.st_dev),
+        rustix::fs::minor(stat.st_dev),
+    );
+    // Where a filesystem tells user space another device number than its own (btrfs
+    // subvolumes, overlayfs), a key made of it would never match: better said than claimed.
+    let fdinfo = format!("/proc/self/fdinfo/{}", file.as_raw_fd());
+    let mount = fs::read_to_string(fdinfo)
+        .ok()
+        .and_then(|info| mount_id(&info))
+        .and_then(|id| mounts.iter().find(|mount| mount.id == id));
+    if let Some(mount) = mount.filter(|mount| mount.device != device) {
+        return Err(Limit {
+            reason: format!(
+                "its filesystem ({}) shows user space another device number than the kernel's",
+                mount.fs_type
+            ),
+            pending: false,
+        });
+    }
+    Ok(InodeKey::new(device.0, device.1, stat.st_ino))
+}
+
+fn mount_id(fdinfo: &str) -> Option<u64> {
+    let value = fdinfo.lines().find_map(|line| line.strip_prefix("mnt_id:"));
+    value?.trim().parse().ok()
+}
+
+/// The path keys of a file: as written and canonical.
+pub fn paths(path: &Path) -> Result<Vec<PathKey>, Limit> {
+    let mut keys = Vec::new();
+    for spelling in [Some(path.to_owned()), canonical(path)]
+        .into_iter()
+        .flatten()
+    {
+        let Some(key) = PathKey::new(&spelling) else {
+            return Err(Limit {
+                reason: format!(
+                    "the path {} is longer than the {} bytes that the signal tier compares",
+                    if spelling == path {
+                        "as written"
+                    } else {
+                        "in its canonical form"
+                    },
+                    PATH_KEY_LEN - 1
+                ),
+                pending: false,
+            });
+        };
+        if !keys.contains(&key) {
+            keys.push(key);
+        }
+    }
+    Ok(keys)
+}
+
+/// Without links on the way. For a file that doesn't exist, of the folder that it would be
+/// in; `None` if there is no such folder either.
+fn canonical(path: &Path) -> Option<PathBuf> {
+    if let Ok(canonical) = fs::canonicalize(path) {
+        return Some(canonical);
+    }
+    let folder = fs::canonicalize(path.parent()?).ok()?;
+    Some(folder.join(path.file_name()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{MetadataExt as _, symlink};
+
+    use super::*;
+
+    #[test]
+    fn a_link_leads_to_its_target_s_inode_and_to_both_spellings() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = fs::canonicalize(folder.path()).unwrap();
+        let (target, link) = (root.join("target"), root.join("link"));
+        fs::write(&target, "secret").unwrap();
+        symlink(&target, &link).unwrap();
+
+        let key = inode(&link, &[]).unwrap();
+        assert_eq!(key.ino, fs::metadata(&target).unwrap().ino());
+        let keys = paths(&link).unwrap();
+        let expected = [link, target].map(|path| PathKey::new(&path).unwrap());
+        assert_eq!(keys, expected);
+    }
+
+    #[test]
+    fn a_missing_file_is_pending_and_still_has_its_paths() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = fs::canonicalize(folder.path()).unwrap();
+        symlink(&root, root.join("alias")).unwrap();
+        let missing = root.join("alias/missing");
+
+        assert!(inode(&missing, &[]).unwrap_err().pending);
+        let expected = [missing.clone(), root.join("missing")];
+        let expected = expected.map(|path| PathKey::new(&path).unwrap());
+        assert_eq!(paths(&missing).unwrap(), expected);
+    }
+
+    #[test]
+    fn an_over_long_path_is_a_limit_and_not_a_shorter_path() {
+        let path = format!("/{}", "x".repeat(255));
+        let limit = paths(Path::new(&path)).unwrap_err();
+        assert!(!limit.pending);
+        assert!(limit.reason.contains("255 bytes"), "{}", limit.reason);
+    }
+
+    #[test]
+    fn a_device_number_that_isn_t_the_kernel_s_is_a_limit() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, "").unwrap();
+        let mut mounts = host::mounts().unwrap();
+        for mount in &mut mounts {
+            mount.device.1 += 1;
+        }
+        let limit = inode(&file, &mounts).unwrap_err();
+        assert!(!limit.pending);
+        assert!(limit.reason.contains("another device number"));
+    }
+}

@@ -1,0 +1,47 @@
+//! The edge to the event ring: waiting on it without blocking signals and verification.
+//!
+//! In: the ring's map. Out: its records, one at a time, or a wait for the next.
+
+use anyhow::{Context as _, Result};
+use aya::maps::{MapData, RingBuf};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+/// The event ring in a tokio runtime.
+pub struct EventRing {
+    ring: AsyncFd<RingBuf<MapData>>,
+}
+
+impl EventRing {
+    /// Watches a ring; to be called within the runtime.
+    pub fn watch(ring: RingBuf<MapData>) -> Result<Self> {
+        // SAFETY: the descriptor is the ring's map, which the ring owns and neither closes
+        // nor replaces before it is dropped, and it is dropped after its registration.
+        let ring = unsafe { AsyncFd::register_with_interest(ring, Interest::READABLE) };
+        // Without its generic part, the error is an io::Error as good as any.
+        let ring = ring.map_err(|error| error.into_parts().1);
+        Ok(Self {
+            ring: ring.context("failed to watch the event ring")?,
+        })
+    }
+
+    /// Waits until there are records, then lets `read` take some. `read` says whether it
+    /// took the last one; if not, the next wait ends at once.
+    pub async fn readable<T>(
+        &mut self,
+        read: impl FnOnce(&mut RingBuf<MapData>) -> Result<(T, bool)>,
+    ) -> Result<T> {
+        let mut guard = self.ring.readable_mut().await;
+        let guard = guard.as_mut().ok().context("failed to wait for events")?;
+        let (value, empty) = read(guard.get_inner_mut())?;
+        if empty {
+            guard.clear_ready();
+        }
+        Ok(value)
+    }
+
+    /// The ring, for reading what is there without waiting.
+    pub fn now(&mut self) -> &mut RingBuf<MapData> {
+        self.ring.get_mut()
+    }
+}

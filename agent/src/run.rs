@@ -1,0 +1,211 @@
+//! `aegisbpf run`: start, tell readiness, print events, verify again, stop clean.
+//!
+//! In: the arguments of `run`. Out: an exit code; the report, events on stdout, the log. The
+//! order at start is a promise: programs attached with decoys only, canaries, gate, real
+//! rules, report on disk, `ready`.
+
+use std::fs;
+use std::io::{self, BufWriter, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use aya::maps::{MapData, RingBuf};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+
+use crate::event::{Clock, Event};
+use crate::exit::{Ending, Exit};
+use crate::gate::{Asked, Decision};
+use crate::log;
+use crate::machine::Machine;
+use crate::policy::{self, Policy};
+use crate::posture::State;
+use crate::ready::Ready;
+use crate::report;
+use crate::ring::EventRing;
+use crate::session::Session;
+
+/// How often the claim's evidence is renewed: twice within a report's validity.
+const VERIFY_EVERY: Duration = Duration::from_secs(30);
+
+/// How many events are printed before the agent looks at its signals again.
+const EVENTS_AT_ONCE: usize = 256;
+
+/// What `run` is asked to do.
+#[derive(Debug)]
+pub struct Request {
+    /// The policy's file.
+    pub policy: PathBuf,
+    /// Mode, fallbacks, gate mode.
+    pub asked: Asked,
+    /// Where to tell readiness.
+    pub ready: Option<Ready>,
+}
+
+/// Runs the agent until it is told to stop.
+pub fn run(request: Request) -> Result<Exit> {
+    let policy = load_policy(&request.policy)?;
+    if policy.rules() == 0 {
+        log::warn("the policy has no rules: nothing is enforced");
+    }
+    let machine = Machine::look()?;
+    let report_path = report::path();
+    // A report of an earlier agent must not outlive the start of this one.
+    report::remove(&report_path);
+    let (mut session, ring) = Session::start(request.asked, policy, machine, report_path.clone())?;
+    let decision = session.decision().clone();
+    if decision.audit_only && decision.tiers.is_empty() {
+        return Err(Ending::error(
+            Exit::Unmeasurable,
+            "nothing can be measured: no hook attached and fired, not even to watch; the \
+             warnings above say why",
+        ));
+    }
+    announce(&decision);
+    if decision.state == State::Refused {
+        session.detach();
+        session.report()?;
+        return Err(Ending::error(Exit::Refused, refusal(&decision)));
+    }
+    let ring = ring.context("a verified hook without an event ring")?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build()
+        .context("failed to start the runtime")?;
+    let outcome = runtime.block_on(serve(session, ring, request.ready));
+    // On every end: a report must not outlive what it speaks of.
+    report::remove(&report_path);
+    outcome
+}
+
+/// Reads and checks a policy; every error goes to the log.
+pub fn load_policy(path: &Path) -> Result<Policy> {
+    let file = path.display().to_string();
+    policy::parse(&read_policy(path)?).map_err(|errors| {
+        for error in &errors {
+            log::error(error.display(&file));
+        }
+        let count = errors.len();
+        Ending::error(
+            Exit::Policy,
+            format!("{file}: invalid policy, errors: {count}"),
+        )
+    })
+}
+
+/// Reads a policy's bytes.
+pub fn read_policy(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).map_err(|error| {
+        let why = format!("{}: the policy can't be read: {error}", path.display());
+        Ending::error(Exit::Policy, why)
+    })
+}
+
+async fn serve(mut session: Session, ring: RingBuf<MapData>, ready: Option<Ready>) -> Result<Exit> {
+    let mut terminate = signal(SignalKind::terminate()).context("failed to handle SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("failed to handle SIGINT")?;
+    let mut ring = EventRing::watch(ring)?;
+    let mut renewal = interval_at(Instant::now() + VERIFY_EVERY, VERIFY_EVERY);
+    renewal.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut lost = 0;
+
+    session.fill()?;
+    session.report()?;
+    if let Some(ready) = ready {
+        ready.tell()?;
+    }
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            printed = ring.readable(|ring| print_events(ring, &session, EVENTS_AT_ONCE)) => printed?,
+            _ = renewal.tick() => {
+                session.refresh()?;
+                session.report()?;
+            }
+        }
+        lost = warn_of_lost(&session, lost)?;
+    }
+    log::info("stopping");
+    session.detach();
+    print_events(ring.now(), &session, usize::MAX)?;
+    warn_of_lost(&session, lost)?;
+    Ok(Exit::Done)
+}
+
+/// Prints up to `limit` events; beside nothing, says whether the ring is empty now.
+fn print_events(
+    ring: &mut RingBuf<MapData>,
+    session: &Session,
+    limit: usize,
+) -> Result<((), bool)> {
+    let mut out = BufWriter::new(io::stdout().lock());
+    let clock = Clock::now();
+    let mut left = limit;
+    let empty = loop {
+        if left == 0 {
+            break false;
+        }
+        let Some(record) = ring.next() else {
+            break true;
+        };
+        left -= 1;
+        match Event::read(&record, session, clock) {
+            Some(event) => event.write(&mut out).context("failed to print an event")?,
+            None => log::error("a record in the event ring isn't an event"),
+        }
+    };
+    out.flush().context("failed to print events")?;
+    Ok(((), empty))
+}
+
+fn warn_of_lost(session: &Session, before: u64) -> Result<u64> {
+    let lost = session.events_lost()?;
+    if lost > before {
+        let new = lost - before;
+        log::error(format_args!(
+            "{new} events were lost: the ring was full; {lost} since the start"
+        ));
+        session.report()?;
+    }
+    Ok(lost)
+}
+
+fn announce(decision: &Decision) {
+    log::info(format_args!(
+        "{}: {} rules enforced, {} not; blockers: {}",
+        decision.state.name(),
+        decision.enforced,
+        decision.unenforced.len(),
+        blockers(decision)
+    ));
+    for unenforced in &decision.unenforced {
+        log::warn(format_args!(
+            "rule {}: {}",
+            unenforced.rule, unenforced.reason
+        ));
+    }
+}
+
+fn blockers(decision: &Decision) -> String {
+    if decision.blockers.is_empty() {
+        return "none".to_owned();
+    }
+    let names: Vec<&str> = decision
+        .blockers
+        .iter()
+        .map(|blocker| blocker.name())
+        .collect();
+    names.join(", ")
+}
+
+fn refusal(decision: &Decision) -> String {
+    format!(
+        "the gate refused: what was asked for can't be kept here (blockers: {}); opt in to a \
+         weaker tier with --enforce-fallback=signal, or to watching only with \
+         --enforce-gate-mode=audit-fallback",
+        blockers(decision)
+    )
+}

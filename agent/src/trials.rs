@@ -1,0 +1,183 @@
+//! Trials: which tiers are tried, in which order, and what is known of each since.
+//!
+//! In: the machine, what was asked for. Out: [`Measured`] for the gate and the hooks' rows
+//! for the report. Dropping [`Trials`] detaches every program.
+
+use anyhow::Result;
+use aya::maps::{MapData, RingBuf};
+
+use crate::abi::Action;
+use crate::exit::{Ending, Exit};
+use crate::gate::{Asked, Measured, Verdict};
+use crate::hooks::{HOOKS, Hook, of_tier};
+use crate::loader::Sizes;
+use crate::log;
+use crate::machine::Machine;
+use crate::maps::Contents;
+use crate::measure::{Bench, Measurements};
+use crate::posture::{Class, GateMode, Mode, Tier};
+use crate::report::{self, HookReport};
+
+/// The machine under trial.
+pub struct Trials {
+    machine: Machine,
+    /// `None` where nothing is to be tried, or there is no BTF to try it with.
+    bench: Option<Bench>,
+    known: Measurements,
+}
+
+impl Trials {
+    /// Sets up for what was asked for; `None` asks for every hook.
+    pub fn set_up(
+        mut machine: Machine,
+        asked: Option<&Asked>,
+        sizes: Sizes,
+    ) -> Result<(Self, Option<RingBuf<MapData>>)> {
+        let wanted = asked.is_none_or(|asked| wants_programs(asked, &machine));
+        let (bench, ring) = match machine.btf.take() {
+            Some(btf) if wanted => {
+                let (bench, ring) =
+                    Bench::set_up(btf, sizes, machine.hierarchy.clone()).map_err(|error| {
+                        let why = format!("nothing can be measured: {error:#}");
+                        Ending::error(Exit::Unmeasurable, why)
+                    })?;
+                (Some(bench), Some(ring))
+            }
+            _ => (None, None),
+        };
+        let known = Measurements::none();
+        let trials = Self {
+            machine,
+            bench,
+            known,
+        };
+        Ok((trials, ring))
+    }
+
+    /// The machine.
+    pub fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
+    /// Tries the tiers that were asked for, the strongest first, until one is verified.
+    pub fn run(&mut self, asked: &Asked) {
+        let auditing = asked.mode == Mode::Audit;
+        let listed = self.machine.lsm_list.has_bpf();
+        let lsm = listed && self.try_tier(Tier::Lsm, Action::Deny);
+        if !auditing {
+            let mut fallbacks = asked.fallbacks.clone();
+            fallbacks.sort_by_key(|tier| std::cmp::Reverse(*tier));
+            let mut enforces = lsm;
+            for tier in fallbacks {
+                enforces = enforces || self.try_tier(tier, Action::Deny);
+            }
+            if enforces || asked.gate_mode == GateMode::FailClosed {
+                return;
+            }
+        }
+        // Only to watch from here on: nobody who didn't ask for it is denied or killed.
+        let _ = listed && self.try_tier(Tier::Lsm, Action::Observe)
+            || self.try_tier(Tier::Signal, Action::Observe);
+    }
+
+    /// Tries every hook, whatever the LSM list says.
+    pub fn run_all(&mut self) {
+        for tier in Tier::ALL {
+            self.try_tier(tier, Action::Deny);
+        }
+    }
+
+    /// Tries the hooks of these tiers again, each in every way in which it was tried before.
+    pub fn repeat(&mut self, tiers: &[Tier]) {
+        let Some(bench) = &mut self.bench else {
+            return;
+        };
+        for hook in HOOKS.iter().filter(|hook| tiers.contains(&hook.tier)) {
+            for action in [Action::Deny, Action::Observe] {
+                if self.known.of(hook, action).attached {
+                    bench.retry(hook, action, &mut self.known);
+                    warn(hook, action, &self.known);
+                }
+            }
+        }
+    }
+
+    /// Detaches the hooks of every other tier: a program that no claim rests on must not act.
+    pub fn keep_only(&mut self, tiers: &[Tier]) {
+        let Some(bench) = &mut self.bench else {
+            return;
+        };
+        for hook in HOOKS.iter().filter(|hook| !tiers.contains(&hook.tier)) {
+            bench.detach(hook);
+        }
+    }
+
+    /// What the gate decides on.
+    pub fn measured(&self) -> Measured {
+        let verdicts = |action| {
+            Tier::ALL
+                .into_iter()
+                .flat_map(|tier| Class::ALL.map(|class| (tier, class)))
+                .map(|(tier, class)| ((tier, class), self.known.verdict(tier, class, action)))
+                .collect()
+        };
+        Measured {
+            lsm_list: self.machine.lsm_list.clone(),
+            btf: self.machine.has_btf(),
+            enforcing: verdicts(Action::Deny),
+            observing: verdicts(Action::Observe),
+        }
+    }
+
+    /// The hooks as reports show them.
+    pub fn hooks(&self) -> Vec<HookReport> {
+        report::hooks(&self.known, |hook| self.machine.untried(hook))
+    }
+
+    /// Makes the maps hold the decoys' rules and `contents`.
+    pub fn fill(&mut self, contents: Contents) -> Result<()> {
+        match &mut self.bench {
+            Some(bench) => bench.fill(contents),
+            None => Ok(()),
+        }
+    }
+
+    /// How many events found the ring full.
+    pub fn events_lost(&self) -> Result<u64> {
+        self.bench.as_ref().map_or(Ok(0), Bench::events_lost)
+    }
+
+    /// The id and path of a decoy's rule, for events.
+    pub fn decoy_name(&self, rule: u32) -> Option<(String, String)> {
+        let (id, path) = self.bench.as_ref()?.decoys().rule_name(rule)?;
+        Some((id.to_owned(), path.display().to_string()))
+    }
+
+    /// Tries every hook of a tier; whether all of them were verified.
+    fn try_tier(&mut self, tier: Tier, action: Action) -> bool {
+        let Some(bench) = &mut self.bench else {
+            return false;
+        };
+        for hook in of_tier(tier) {
+            bench.try_hook(hook, action, &mut self.known);
+            warn(hook, action, &self.known);
+        }
+        Class::ALL
+            .iter()
+            .all(|class| self.known.verdict(tier, *class, action) == Verdict::Verified)
+    }
+}
+
+fn warn(hook: &Hook, action: Action, known: &Measurements) {
+    if let Some(reason) = &known.of(hook, action).reason {
+        log::warn(format_args!("{}: {reason}", hook.name));
+    }
+}
+
+/// Whether anything is to be attached at all.
+fn wants_programs(asked: &Asked, machine: &Machine) -> bool {
+    machine.lsm_list.has_bpf()
+        || asked.mode == Mode::Audit
+        || !asked.fallbacks.is_empty()
+        || asked.gate_mode == GateMode::AuditFallback
+}

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: (MIT OR Apache-2.0) OR GPL-2.0-only */
+/* How a verdict is told: the canary's hit counter and the event stream. */
+#ifndef AEGISBPF_EVENT_H
+#define AEGISBPF_EVENT_H
+
+#include "maps.bpf.h"
+
+/* A verdict of one program on current, as far as the hooks differ in it. */
+struct verdict {
+	struct inode_key inode;
+	const struct path_key *path;
+	__s64 signal_result;
+	__u32 rule;
+	enum hook hook;
+	enum outcome outcome;
+	enum spared spared;
+	__u8 signal;
+};
+
+/* Counts a hit if current is the canary meant for this hook, and says whether it is. */
+static __always_inline bool count_canary(enum hook hook, __u32 tgid)
+{
+	struct canary_key key = { .hook = hook, .tgid = tgid };
+	__u64 *hits = bpf_map_lookup_elem(&canary_hits, &key);
+
+	if (!hits)
+		return false;
+	__sync_fetch_and_add(hits, 1);
+	return true;
+}
+
+static __always_inline void count_lost_event(void)
+{
+	__u32 zero = 0;
+	__u64 *lost = bpf_map_lookup_elem(&events_lost, &zero);
+
+	if (lost)
+		__sync_fetch_and_add(lost, 1);
+}
+
+static __always_inline void tell(const struct verdict *v)
+{
+	__u64 pid_tgid = bpf_get_current_pid_tgid();
+	bool canary = count_canary(v->hook, pid_tgid >> 32);
+	struct event *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+
+	if (!e) {
+		count_lost_event();
+		return;
+	}
+	e->boot_ns = bpf_ktime_get_boot_ns();
+	e->cgroup = bpf_get_current_cgroup_id();
+	e->ino = v->inode.ino;
+	e->dev = v->inode.dev;
+	e->signal_result = v->signal_result;
+	e->rule = v->rule;
+	e->pid = (__u32)pid_tgid;
+	e->tgid = pid_tgid >> 32;
+	e->hook = v->hook;
+	e->outcome = v->outcome;
+	e->spared = v->spared;
+	e->canary = canary;
+	e->signal = v->signal;
+	__builtin_memset(e->zero, 0, sizeof(e->zero));
+	bpf_get_current_comm(e->comm, sizeof(e->comm));
+	if (v->path)
+		__builtin_memcpy(e->path, v->path->bytes, sizeof(e->path));
+	else
+		e->path[0] = '\0';
+	bpf_ringbuf_submit(e, 0);
+}
+
+#endif

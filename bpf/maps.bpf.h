@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: (MIT OR Apache-2.0) OR GPL-2.0-only */
+/*
+ * Every map of the agent. User space sizes the rule maps to the policy before loading, so
+ * the sizes here are only what holds without one.
+ */
+#ifndef AEGISBPF_MAPS_H
+#define AEGISBPF_MAPS_H
+
+#include "abi.bpf.h"
+
+/* key: the file's inode; value: the rule on it. Read by the tiers that see an inode. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__type(key, struct inode_key);
+	__type(value, struct rule);
+	__uint(max_entries, 16);
+} rules_by_inode SEC(".maps");
+
+/* key: a path, as written or canonical; value: the rule on it. Read by the signal tier. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__type(key, struct path_key);
+	__type(value, struct rule);
+	__uint(max_entries, 16);
+} rules_by_path SEC(".maps");
+
+/* key: cgroup id; the value says nothing. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__type(key, __u64);
+	__type(value, __u32);
+	__uint(max_entries, 16);
+} exempt_cgroups SEC(".maps");
+
+/* key: inode of an executable whose processes are never signalled; the value says nothing. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__type(key, struct inode_key);
+	__type(value, __u32);
+	__uint(max_entries, 16);
+} protected_exes SEC(".maps");
+
+/*
+ * key: a canary and the one hook that it is to meet; value: how often that hook's own
+ * program reached a verdict on it. User space adds the entry before the canary acts.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__type(key, struct canary_key);
+	__type(value, __u64);
+	__uint(max_entries, 16);
+} canary_hits SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 256 * 1024);
+} events SEC(".maps");
+
+/* One counter: events that found the ring full. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__type(key, __u32);
+	__type(value, __u64);
+	__uint(max_entries, 1);
+} events_lost SEC(".maps");
+
+#endif

@@ -1,0 +1,278 @@
+//! `cargo xtask kernels list | fetch | update`: what the manifest's kernels resolved to.
+//!
+//! In: parsed arguments and the repository. Out: a table or JSON on standard output; the lock
+//! and the cache brought up to date. Progress goes to standard error.
+
+use std::{io::Write as _, path::Path};
+
+use anyhow::Context as _;
+use serde::Serialize;
+
+use crate::{
+    exit::Result,
+    image::spec::ImageSpec,
+    kernels::{
+        apt::AptArchive,
+        cache::{Cache, Found},
+        fetch::{Fetcher, Options, Pinned},
+        lock::{Lock, LockedKernel},
+        resolve::{self, Decision},
+    },
+    manifest::{self, Kernel, Manifest, Source},
+    progress::Progress,
+    setup::{self, Job, Setup},
+};
+
+/// What to do about kernels.
+#[derive(Debug, Clone, clap::Subcommand)]
+pub enum KernelsCommand {
+    /// Show the kernels of kernels.toml and what they resolved to
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        /// Show the series that the suites have instead
+        #[arg(long)]
+        offered: bool,
+        /// Don't install anything
+        #[arg(long)]
+        no_setup: bool,
+    },
+    /// Bring kernels into the cache
+    Fetch {
+        /// Names or globs; all without any
+        #[arg(value_name = "NAME|GLOB")]
+        kernels: Vec<String>,
+        /// Fail if kernels.lock would have to change
+        #[arg(long)]
+        locked: bool,
+        /// Fail if the cache doesn't have them
+        #[arg(long)]
+        offline: bool,
+        /// Don't install anything
+        #[arg(long)]
+        no_setup: bool,
+    },
+    /// Pin the newest build of each series in kernels.lock
+    Update {
+        /// Names or globs; all without any
+        #[arg(value_name = "NAME|GLOB")]
+        kernels: Vec<String>,
+        /// Don't install anything
+        #[arg(long)]
+        no_setup: bool,
+    },
+}
+
+/// One row of `list`, and its JSON.
+#[derive(Debug, Serialize)]
+struct Row<'a> {
+    name: &'a str,
+    source: String,
+    release: Option<&'a str>,
+    version: Option<&'a str>,
+    suite: Option<&'a str>,
+    modules: Option<bool>,
+    /// `yes`, `no` or `altered`.
+    cached: Option<&'static str>,
+}
+
+/// One row of `list --offered`, and its JSON.
+#[derive(Debug, Serialize)]
+struct Offered {
+    flavour: String,
+    series: String,
+    newest: String,
+}
+
+/// Runs one of the commands in a repository.
+pub fn run(command: &KernelsCommand, repository: &Path, progress: &dyn Progress) -> Result {
+    let manifest = Manifest::load(&repository.join("kernels.toml"))?;
+    let cache = Cache::of_user()?;
+    let archive = AptArchive::new(cache.root().join("apt"), &manifest.suites, progress);
+    let fetcher = Fetcher {
+        manifest: &manifest,
+        lock_path: &repository.join("kernels.lock"),
+        cache: &cache,
+        archive: &archive,
+        progress,
+    };
+    let set_up = |no_setup: bool, modules: bool| {
+        let needs = setup::needed_for(Job::Kernels, modules);
+        Setup::new(&cache, no_setup, progress).ensure(&needs)
+    };
+    match command {
+        KernelsCommand::List {
+            json,
+            offered: false,
+            ..
+        } => {
+            let lock = Lock::load(fetcher.lock_path)?;
+            let rows: Vec<_> = manifest
+                .kernels
+                .iter()
+                .map(|k| row(k, &manifest, &lock, &cache))
+                .collect();
+            print(*json, &rows, &table(&rows))
+        }
+        KernelsCommand::List { json, no_setup, .. } => {
+            set_up(*no_setup, false)?;
+            let _guard = cache.lock(progress)?;
+            let rows = offered(&manifest, &fetcher)?;
+            progress.idle();
+            print(*json, &rows, &offered_table(&rows))
+        }
+        KernelsCommand::Fetch {
+            kernels,
+            locked,
+            offline,
+            no_setup,
+        } => {
+            let kernels = manifest::select(&manifest.kernels, kernels)?;
+            let modules = !ImageSpec::load(&repository.join("images"))?
+                .modules
+                .is_empty();
+            set_up(*no_setup, modules)?;
+            let options = Options {
+                locked: *locked,
+                offline: *offline,
+                modules,
+            };
+            let ready = fetcher.ready(&kernels, options)?;
+            let lines = ready.iter().map(|kernel| {
+                let version = kernel.package_version.as_deref().unwrap_or("of your own");
+                format!("{}\t{}\t{version}\n", kernel.name, kernel.release)
+            });
+            emit(&lines.collect::<String>())
+        }
+        KernelsCommand::Update { kernels, no_setup } => {
+            let kernels = manifest::select(&manifest.kernels, kernels)?;
+            set_up(*no_setup, false)?;
+            let pinned = fetcher.update(&kernels)?;
+            emit(&pinned.iter().map(pinned_line).collect::<String>())
+        }
+    }
+}
+
+fn row<'a>(kernel: &'a Kernel, manifest: &Manifest, lock: &'a Lock, cache: &Cache) -> Row<'a> {
+    let fits = |pin: &&LockedKernel| resolve::fits(kernel, &manifest.suites, pin);
+    let pin = lock.find(&kernel.name).filter(fits);
+    Row {
+        name: &kernel.name,
+        source: match &kernel.source {
+            Source::Debian { series, flavour } => format!("debian {series} {flavour}"),
+            Source::Path { vmlinuz, .. } => format!("path {}", vmlinuz.display()),
+        },
+        release: pin.map(|pin| pin.release.as_str()),
+        version: pin.map(|pin| pin.version.as_str()),
+        suite: pin.and_then(|pin| Some(pin.binary()?.suite.as_str())),
+        modules: pin.map(|pin| pin.modules),
+        cached: pin.map(|pin| match cache.kernel(pin) {
+            Found::Good(_) => "yes",
+            Found::Missing => "no",
+            Found::Altered => "altered",
+        }),
+    }
+}
+
+fn offered(manifest: &Manifest, fetcher: &Fetcher<'_>) -> Result<Vec<Offered>> {
+    let offers = fetcher.archive.offers()?;
+    let mut flavours: Vec<&str> = Vec::new();
+    for kernel in &manifest.kernels {
+        if let Source::Debian { flavour, .. } = &kernel.source
+            && !flavours.contains(&flavour.as_str())
+        {
+            flavours.push(flavour);
+        }
+    }
+    let rows = flavours.into_iter().flat_map(|flavour| {
+        let series = resolve::series_on_offer(flavour, &offers);
+        series.into_iter().map(|(series, newest)| Offered {
+            flavour: flavour.to_owned(),
+            series,
+            newest,
+        })
+    });
+    Ok(rows.collect())
+}
+
+fn pinned_line(pinned: &Pinned) -> String {
+    let name = &pinned.name;
+    match &pinned.decision {
+        Decision::Keep(pin) => format!("{name}\t{}\tunchanged\n", pin.version),
+        Decision::Add(pin) => format!("{name}\t{}\tadded\n", pin.version),
+        Decision::Replace { old, new } => format!("{name}\t{}\treplaces {old}\n", new.version),
+        Decision::Unavailable => format!("{name}\t-\tunavailable\n"),
+    }
+}
+
+fn table(rows: &[Row<'_>]) -> String {
+    let head = [
+        "KERNEL", "SOURCE", "RELEASE", "VERSION", "SUITE", "MODULES", "CACHED",
+    ];
+    let cells = rows.iter().map(|row| {
+        let yes_no = |yes: bool| if yes { "yes" } else { "no" };
+        [
+            row.name,
+            row.source.as_str(),
+            row.release.unwrap_or("-"),
+            row.version.unwrap_or("-"),
+            row.suite.unwrap_or("-"),
+            row.modules.map_or("-", yes_no),
+            row.cached.unwrap_or("-"),
+        ]
+    });
+    columns(std::iter::once(head).chain(cells).collect())
+}
+
+fn offered_table(rows: &[Offered]) -> String {
+    let cells = rows.iter().map(|row| {
+        [
+            row.flavour.as_str(),
+            row.series.as_str(),
+            row.newest.as_str(),
+        ]
+    });
+    columns(
+        std::iter::once(["FLAVOUR", "SERIES", "NEWEST"])
+            .chain(cells)
+            .collect(),
+    )
+}
+
+/// Lines up cells; the last column isn't padded.
+fn columns<const N: usize>(rows: Vec<[&str; N]>) -> String {
+    let width = |column: usize| {
+        let cells = rows.iter().map(|row| row[column].chars().count());
+        cells.max().unwrap_or(0)
+    };
+    let widths: Vec<_> = (0..N).map(width).collect();
+    let line = |row: &[&str; N]| {
+        let padded = row
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:width$}"));
+        format!("{}\n", padded.collect::<Vec<_>>().join("  ").trim_end())
+    };
+    rows.iter().map(line).collect()
+}
+
+fn print(json: bool, rows: &impl Serialize, table: &str) -> Result {
+    if json {
+        let text = serde_json::to_string_pretty(rows).context("cannot write the table as JSON")?;
+        return emit(&format!("{text}\n"));
+    }
+    emit(table)
+}
+
+/// Writes results. A reader that has seen enough and closed the pipe is no error.
+fn emit(text: &str) -> Result {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(anyhow::Error::new(error)
+                .context("cannot write to standard output")
+                .into())
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,7 @@
+//! One module a subcommand of `cargo xtask`.
+
+pub mod build;
+pub mod kernels;
+pub mod list;
+pub mod matrix;
+pub mod test;

@@ -1,0 +1,226 @@
+//! Runs planned boots side by side and judges each.
+//!
+//! In: jobs, a launcher, a number of workers. Out: events while it runs, and one judged
+//! result a job, whatever happened to the others.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::mpsc::Sender;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use protocol::record::Record;
+
+use crate::channel::{Channel, Line};
+use crate::event::{Event, Phase};
+use crate::launch::{self, Files, Launcher, Machine};
+use crate::outcome::{BootResult, Ending};
+use crate::plan::PlannedBoot;
+use crate::verdict::{self, DeclaredSkip, Documents};
+
+/// How much of the console goes into a report of trouble, in lines.
+const CONSOLE_TAIL: usize = 40;
+
+/// One boot, ready to go.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// What was planned.
+    pub boot: PlannedBoot,
+    /// The machine to boot.
+    pub machine: Machine,
+    /// Skips declared for this boot.
+    pub skips: Vec<DeclaredSkip>,
+    /// The kernel's package version, if it came from a package.
+    pub package_version: Option<String>,
+    /// The version that the lock had before, if it was replaced.
+    pub replaced_version: Option<String>,
+    /// The harness's own command line that repeats this boot.
+    pub again: String,
+}
+
+/// The launcher, with where its program is.
+#[derive(Debug, Clone)]
+pub struct LaunchWith {
+    /// Which.
+    pub launcher: Launcher,
+    /// virtme-ng's program; unused by the direct launcher.
+    pub vng: PathBuf,
+}
+
+/// A judged boot, with the documents that the agent wrote in it.
+#[derive(Debug, Clone)]
+pub struct Done {
+    /// The verdict.
+    pub result: BootResult,
+    /// The agent's documents, by proof and arm.
+    pub documents: Documents,
+}
+
+/// Runs all jobs, at most `workers` at a time, in the order given.
+///
+/// A job that can't even be started is judged like any other: nothing stops the rest.
+#[must_use]
+pub fn run(jobs: Vec<Job>, with: &LaunchWith, workers: usize, events: &Sender<Event>) -> Vec<Done> {
+    let queue = Mutex::new(VecDeque::from(jobs));
+    let done = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..workers.max(1) {
+            let events = events.clone();
+            let (queue, done) = (&queue, &done);
+            scope.spawn(move || {
+                while let Some(job) = locked(queue).pop_front() {
+                    let judged = boot(&job, with, &events);
+                    // A reporter that has gone away must not end the run.
+                    let _ = events.send(Event::BootFinished(Box::new(judged.result.clone())));
+                    locked(done).push(judged);
+                }
+            });
+        }
+    });
+    done.into_inner()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// Longest first, so that no long boot is left alone at the end. Newer kernels boot slower,
+/// so their release is the estimate.
+pub fn longest_first(jobs: &mut [Job]) {
+    let numbers = |job: &Job| {
+        let release = &job.boot.plan.machine.release;
+        let numbers: Vec<u32> = release
+            .split(|c: char| !c.is_ascii_digit())
+            .map_while(|number| number.parse().ok())
+            .collect();
+        numbers
+    };
+    jobs.sort_by_cached_key(|job| std::cmp::Reverse(numbers(job)));
+}
+
+/// One boot from launch to verdict.
+fn boot(job: &Job, with: &LaunchWith, events: &Sender<Event>) -> Done {
+    let suite = &job.boot.suite;
+    let tell = |event| {
+        // As above: the run goes on without anyone watching.
+        let _ = events.send(event);
+    };
+    tell(Event::BootStarted {
+        suite: suite.clone(),
+        planned: job.boot.plan.proofs.len(),
+    });
+    tell(Event::PhaseChanged {
+        suite: suite.clone(),
+        phase: Phase::Launching,
+    });
+    let started = Instant::now();
+    let mut channel = Channel::default();
+    let launched = launch(job, with, &mut channel, &tell);
+    channel.close();
+    let ending = launched.unwrap_or_else(|error| Ending::NotStarted {
+        reason: format!("{error:#}"),
+    });
+    judge(job, with, &channel, ending, started.elapsed())
+}
+
+fn launch(
+    job: &Job,
+    with: &LaunchWith,
+    channel: &mut Channel,
+    tell: &impl Fn(Event),
+) -> Result<Ending> {
+    let suite = &job.boot.suite;
+    let machine = &job.machine;
+    fs::create_dir_all(&machine.dir)
+        .with_context(|| format!("making {}", machine.dir.display()))?;
+    let files = Files::of(&machine.dir);
+    for file in [&files.console, &files.records, &files.qemu, &files.command] {
+        remove_stale(file)?;
+    }
+    let composed = launch::compose(with.launcher, &with.vng, machine)?;
+    fs::write(&files.command, launch::command_text(&job.again, &composed))
+        .with_context(|| format!("writing {}", files.command.display()))?;
+    tell(Event::PhaseChanged {
+        suite: suite.clone(),
+        phase: Phase::Booting,
+    });
+    launch::boot(machine, &composed, |bytes, at| {
+        for (_, line) in channel.push(bytes, at) {
+            let Line::Record(record) = line else { continue };
+            match record {
+                Record::ProofStarted { id, .. } => tell(Event::PhaseChanged {
+                    suite: suite.clone(),
+                    phase: Phase::Proving(id.clone()),
+                }),
+                Record::ProofFinished { id, .. } => tell(Event::ProofFinished {
+                    suite: suite.clone(),
+                    id: id.clone(),
+                }),
+                Record::End { .. } => tell(Event::PhaseChanged {
+                    suite: suite.clone(),
+                    phase: Phase::Ending,
+                }),
+                Record::Hello(_) | Record::Evidence { .. } | Record::Log { .. } => {}
+            }
+        }
+    })
+}
+
+/// What an earlier run left here must not be taken for this run's.
+fn remove_stale(file: &Path) -> Result<()> {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("removing the old {}", file.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn judge(
+    job: &Job,
+    with: &LaunchWith,
+    channel: &Channel,
+    ending: Ending,
+    duration: Duration,
+) -> Done {
+    let files = Files::of(&job.machine.dir);
+    // Missing where QEMU never ran: the ending tells of that.
+    let console = verdict::explain::clean(&fs::read(&files.console).unwrap_or_default());
+    let judged = verdict::judge(
+        &job.boot.plan,
+        &job.boot.nonce,
+        &job.skips,
+        channel,
+        &ending,
+        &console,
+    );
+    let result = BootResult {
+        suite: job.boot.suite.clone(),
+        launcher: with.launcher.name().to_owned(),
+        accelerator: job.machine.accelerator.name().to_owned(),
+        release: judged.release,
+        package_version: job.package_version.clone(),
+        replaced_version: job.replaced_version.clone(),
+        proofs: judged.proofs,
+        faults: judged.faults,
+        ending: Some(ending),
+        duration,
+        again: job.again.clone(),
+        dir: job.machine.dir.clone(),
+        console_tail: None,
+    };
+    let console_tail = (!result.is_clean()).then(|| verdict::explain::tail(&console, CONSOLE_TAIL));
+    Done {
+        result: BootResult {
+            console_tail,
+            ..result
+        },
+        documents: judged.documents,
+    }
+}
+
+/// A worker that panicked has spoiled no queue: each lock guards one short push or pop.
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}

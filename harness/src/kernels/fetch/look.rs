@@ -1,0 +1,168 @@
+//! What of the kernels asked for is already here, and whether the rest may be fetched.
+//!
+//! In: the lock, the cache, the files of the user's own kernels. Out: a checked kernel or
+//! what it lacks, for each; or an error where a run isn't allowed to get it.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    thread,
+};
+
+use anyhow::anyhow;
+
+use super::{Fetcher, Options};
+use crate::{
+    exit::{Failure, Result},
+    kernels::{ReadyKernel, bzimage, cache::Found, lock::Lock, resolve},
+    manifest::{Kernel, Source},
+};
+
+/// What keeps a kernel from being ready.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Lack {
+    /// The lock has no pin for it that fits the manifest.
+    Pin,
+    /// The cache lacks what the pin names, or has it altered.
+    Content { altered: bool },
+}
+
+impl Fetcher<'_> {
+    /// What the lock and the cache have of each kernel. A wrong path is an error at once.
+    pub(super) fn look(
+        &self,
+        lock: &Lock,
+        kernels: &[&Kernel],
+        options: Options,
+    ) -> Result<Vec<Result<ReadyKernel, Lack>>> {
+        // Side by side, since every kernel is hashed.
+        thread::scope(|scope| {
+            let looks: Vec<_> = kernels
+                .iter()
+                .map(|kernel| scope.spawn(|| self.look_at(lock, kernel, options)))
+                .collect();
+            let join = |look: thread::ScopedJoinHandle<'_, _>| {
+                look.join().unwrap_or_else(|_| {
+                    Err(anyhow!("looking a kernel up in the cache panicked").into())
+                })
+            };
+            looks.into_iter().map(join).collect()
+        })
+    }
+
+    fn look_at(
+        &self,
+        lock: &Lock,
+        kernel: &Kernel,
+        options: Options,
+    ) -> Result<Result<ReadyKernel, Lack>> {
+        if let Source::Path { vmlinuz, modules } = &kernel.source {
+            return self.own(kernel, vmlinuz, modules.as_deref()).map(Ok);
+        }
+        let pin = lock.find(&kernel.name);
+        let Some(pin) = pin.filter(|pin| resolve::fits(kernel, &self.manifest.suites, pin)) else {
+            return Ok(Err(Lack::Pin));
+        };
+        let (vmlinuz, entry) = match self.cache.kernel(pin) {
+            Found::Good(found) => found,
+            Found::Missing => return Ok(Err(Lack::Content { altered: false })),
+            Found::Altered => return Ok(Err(Lack::Content { altered: true })),
+        };
+        let modules = match (options.modules && pin.modules).then(|| self.cache.modules(pin)) {
+            None => None,
+            Some(Found::Good(modules)) => Some(modules),
+            Some(Found::Missing) => return Ok(Err(Lack::Content { altered: false })),
+            Some(Found::Altered) => return Ok(Err(Lack::Content { altered: true })),
+        };
+        Ok(Ok(ReadyKernel {
+            name: kernel.name.clone(),
+            source: kernel.source.clone(),
+            release: entry.release,
+            version_word: Some(entry.version_word),
+            vmlinuz,
+            modules,
+            package_version: Some(pin.version.clone()),
+            replaced: None,
+            memory_mib: kernel.memory_mib,
+            skips: kernel.skips.clone(),
+        }))
+    }
+
+    /// A kernel of the user's own, as its file describes it.
+    fn own(&self, kernel: &Kernel, vmlinuz: &Path, modules: Option<&Path>) -> Result<ReadyKernel> {
+        let wrong = |what: String| Failure::usage(self.manifest.about(kernel, what));
+        let image = fs::read(vmlinuz)
+            .map_err(|error| wrong(format!("cannot read {}: {error}", vmlinuz.display())))?;
+        let head = &image[..image.len().min(bzimage::HEAD)];
+        let header =
+            bzimage::parse(head).map_err(|why| wrong(format!("{} is {why}", vmlinuz.display())))?;
+        let modules = modules.map(|folder| {
+            let below = folder.join("lib/modules").join(&header.release);
+            let holds = |folder: &PathBuf| folder.join("modules.dep").is_file();
+            [folder.to_owned(), below]
+                .into_iter()
+                .find(holds)
+                .ok_or_else(|| {
+                    let folder = folder.display();
+                    wrong(format!(
+                        "{folder} has no modules.dep; run depmod, or remove `modules`"
+                    ))
+                })
+        });
+        Ok(ReadyKernel {
+            name: kernel.name.clone(),
+            source: kernel.source.clone(),
+            version_word: header.debian_version().map(str::to_owned),
+            release: header.release,
+            vmlinuz: vmlinuz.to_owned(),
+            modules: modules.transpose()?,
+            package_version: None,
+            replaced: None,
+            memory_mib: kernel.memory_mib,
+            skips: kernel.skips.clone(),
+        })
+    }
+
+    /// Ends a run that lacks what it isn't allowed to get.
+    pub(super) fn refuse(
+        &self,
+        lock: &Lock,
+        kernels: &[&Kernel],
+        found: &[Result<ReadyKernel, Lack>],
+        options: Options,
+    ) -> Result {
+        let lacking = |wanted: fn(&Lack) -> bool| {
+            let pairs = kernels.iter().zip(found);
+            let names = pairs.filter(|(_, found)| found.as_ref().is_err_and(wanted));
+            names
+                .map(|(kernel, _)| kernel.name.as_str())
+                .collect::<Vec<_>>()
+        };
+        let unpinned = lacking(|lack| *lack == Lack::Pin);
+        if options.locked && !unpinned.is_empty() {
+            return Err(Failure::usage(anyhow!(
+                "kernels.lock has no pin that fits kernels.toml for {}; run \
+                 `cargo xtask kernels update` and commit the lock",
+                unpinned.join(", ")
+            )));
+        }
+        if options.offline {
+            // What is still there as downloaded only has to be unpacked again.
+            let at_hand = |name: &str| lock.find(name).is_some_and(|pin| self.debs_at_hand(pin));
+            let contents = lacking(|lack| *lack != Lack::Pin);
+            let missing = unpinned
+                .iter()
+                .copied()
+                .chain(contents.into_iter().filter(|n| !at_hand(n)));
+            let missing: Vec<_> = missing.collect();
+            if !missing.is_empty() {
+                return Err(Failure::infrastructure(anyhow!(
+                    "the cache lacks {}, and --offline forbids fetching; run \
+                     `cargo xtask kernels fetch` once with a network",
+                    missing.join(", ")
+                )));
+            }
+        }
+        Ok(())
+    }
+}

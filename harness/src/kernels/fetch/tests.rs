@@ -1,0 +1,434 @@
+//! Fetching against an archive that is a folder: real packages, real extraction, no network.
+
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    process::Command,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+};
+
+use super::*;
+use crate::{exit::ExitCode, kernels::lock::Role, manifest::Source};
+
+const RELEASE: &str = "6.1.0-56-cloud-amd64";
+
+/// A vmlinuz with nothing in it but its name.
+fn vmlinuz(release: &str, version: &str) -> Vec<u8> {
+    let text = format!("{release} (debian-kernel@lists.debian.org) #1 SMP Debian {version} (now)");
+    let mut image = vec![0; 0x400];
+    image[0x202..0x206].copy_from_slice(b"HdrS");
+    image[0x20e..0x210].copy_from_slice(&0x100_u16.to_le_bytes());
+    image[0x300..0x300 + text.len()].copy_from_slice(text.as_bytes());
+    image
+}
+
+/// An archive with packages that `dpkg-deb` built.
+struct Folder {
+    folder: tempfile::TempDir,
+    packages: Mutex<BTreeMap<String, (Offer, PathBuf)>>,
+    asked: AtomicUsize,
+    downloaded: AtomicUsize,
+    cut: bool,
+}
+
+impl Folder {
+    fn new() -> Self {
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            packages: Mutex::default(),
+            asked: AtomicUsize::new(0),
+            downloaded: AtomicUsize::new(0),
+            cut: false,
+        }
+    }
+
+    /// Adds a build of a kernel whose image says that it is of `inside`.
+    fn add(&self, release: &str, version: &str, inside: &str) {
+        let package = format!("linux-image-{release}");
+        let root = self.folder.path().join(format!("{package}_{version}"));
+        let control = format!(
+            "Package: {package}\nVersion: {version}\nArchitecture: amd64\nMaintainer: nobody <nobody@example.org>\nDescription: test\n"
+        );
+        let files = [
+            ("DEBIAN/control".to_owned(), control.into_bytes()),
+            (format!("boot/vmlinuz-{release}"), vmlinuz(release, inside)),
+            (
+                format!("lib/modules/{release}/modules.builtin"),
+                b"kernel/b.ko\n".to_vec(),
+            ),
+            (format!("lib/modules/{release}/modules.order"), b"".to_vec()),
+        ];
+        for (name, content) in files {
+            let path = root.join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, content).unwrap();
+        }
+        let deb = root.with_extension("deb");
+        let built = Command::new("dpkg-deb")
+            .args(["--root-owner-group", "-Znone", "--build"])
+            .args([&root, &deb])
+            .output()
+            .unwrap();
+        assert!(built.status.success(), "{built:?}");
+        let offer = Offer {
+            package: package.clone(),
+            version: version.to_owned(),
+            suite: "bookworm".to_owned(),
+            sha256: cache::sha256_file(&deb).unwrap(),
+            size: deb.metadata().unwrap().len(),
+            filename: format!("pool/{package}.deb"),
+            depends: Vec::new(),
+        };
+        let key = format!("{package}={version}");
+        self.packages.lock().unwrap().insert(key, (offer, deb));
+    }
+
+    fn remove(&self, release: &str, version: &str) {
+        let key = format!("linux-image-{release}={version}");
+        self.packages.lock().unwrap().remove(&key).unwrap();
+    }
+
+    fn counts(&self) -> (usize, usize) {
+        let count = |counter: &AtomicUsize| counter.load(Ordering::SeqCst);
+        (count(&self.asked), count(&self.downloaded))
+    }
+}
+
+impl Archive for Folder {
+    fn offers(&self) -> Result<Vec<Offer>> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        let packages = self.packages.lock().unwrap();
+        Ok(packages.values().map(|(offer, _)| offer.clone()).collect())
+    }
+
+    fn download(&self, wanted: &[&LockedPackage], into: &Path) -> Result {
+        for package in wanted {
+            self.downloaded.fetch_add(1, Ordering::SeqCst);
+            let key = format!("{}={}", package.package, package.version);
+            let packages = self.packages.lock().unwrap();
+            let mut bytes = fs::read(&packages[&key].1).unwrap();
+            if self.cut {
+                bytes.truncate(100);
+            }
+            fs::write(into.join(format!("{}.deb", package.package)), bytes).unwrap();
+        }
+        Ok(())
+    }
+}
+
+#[derive(Default)]
+struct Lines(Mutex<Vec<String>>);
+
+impl Progress for Lines {
+    fn line(&self, text: &str) {
+        self.0.lock().unwrap().push(text.to_owned());
+    }
+    fn step(&self, _: &str, _: Option<u64>) {}
+    fn idle(&self) {}
+}
+
+struct Bench {
+    root: tempfile::TempDir,
+    manifest: Manifest,
+    cache: Cache,
+    archive: Folder,
+    lines: Lines,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let text = "suites = [\"bookworm\"]\n[[kernel]]\nname = \"6.1\"\ndebian = \"6.1\"\n";
+        let bench = Self {
+            manifest: Manifest::parse(text, "kernels.toml", root.path()).unwrap(),
+            cache: Cache::at(root.path().join("cache")),
+            archive: Folder::new(),
+            lines: Lines::default(),
+            root,
+        };
+        bench.archive.add(RELEASE, "6.1.192-2", "6.1.192-2");
+        bench
+    }
+
+    fn fetch(&self, options: Options) -> Result<ReadyKernel> {
+        let kernels: Vec<_> = self.manifest.kernels.iter().collect();
+        let lock_path = self.lock_path();
+        let mut ready = self.fetcher(&lock_path).ready(&kernels, options)?;
+        assert_eq!(ready.len(), 1);
+        Ok(ready.remove(0))
+    }
+
+    fn fetcher<'a>(&'a self, lock_path: &'a Path) -> Fetcher<'a> {
+        Fetcher {
+            manifest: &self.manifest,
+            lock_path,
+            cache: &self.cache,
+            archive: &self.archive,
+            progress: &self.lines,
+        }
+    }
+
+    fn lock_path(&self) -> PathBuf {
+        self.root.path().join("kernels.lock")
+    }
+
+    fn lines(&self) -> String {
+        self.lines.0.lock().unwrap().join("\n")
+    }
+
+    fn debs(&self) -> Vec<PathBuf> {
+        let items = fs::read_dir(self.cache.root().join("debs")).unwrap();
+        items.map(|item| item.unwrap().path()).collect()
+    }
+}
+
+const DEFAULT: Options = Options {
+    locked: false,
+    offline: false,
+    modules: false,
+};
+const LOCKED: Options = Options {
+    locked: true,
+    ..DEFAULT
+};
+const OFFLINE: Options = Options {
+    offline: true,
+    ..DEFAULT
+};
+
+#[test]
+fn a_kernel_is_fetched_once_and_then_found() {
+    let bench = Bench::new();
+    let kernel = bench.fetch(DEFAULT).unwrap();
+    assert_eq!(kernel.release, RELEASE);
+    assert_eq!(kernel.version_word.as_deref(), Some("6.1.192-2"));
+    assert_eq!(kernel.package_version.as_deref(), Some("6.1.192-2"));
+    assert_eq!(
+        fs::read(&kernel.vmlinuz).unwrap(),
+        vmlinuz(RELEASE, "6.1.192-2")
+    );
+    assert_eq!(bench.archive.counts(), (1, 1));
+
+    for options in [DEFAULT, LOCKED, OFFLINE] {
+        assert_eq!(bench.fetch(options).unwrap(), kernel);
+    }
+    assert_eq!(bench.archive.counts(), (1, 1), "a warm run asks nobody");
+    let lock = Lock::load(&bench.lock_path()).unwrap();
+    assert_eq!(lock.kernels[0].packages[0].role, Role::Image);
+    assert_eq!(bench.lines(), "");
+}
+
+#[test]
+fn an_altered_or_truncated_kernel_is_taken_anew() {
+    let bench = Bench::new();
+    let kernel = bench.fetch(DEFAULT).unwrap();
+    let whole = fs::read(&kernel.vmlinuz).unwrap();
+    let mut altered = whole.clone();
+    altered[0x380] ^= 1;
+    for damaged in [altered.as_slice(), &whole[..0x200], b""] {
+        fs::write(&kernel.vmlinuz, damaged).unwrap();
+        assert_eq!(
+            bench.fetch(OFFLINE).unwrap(),
+            kernel,
+            "the package is still there"
+        );
+        assert_eq!(fs::read(&kernel.vmlinuz).unwrap(), whole);
+    }
+    assert_eq!(bench.archive.counts(), (1, 1));
+
+    for deb in bench.debs() {
+        fs::write(deb, b"cut").unwrap();
+    }
+    fs::write(&kernel.vmlinuz, b"cut").unwrap();
+    let failure = bench.fetch(OFFLINE).unwrap_err();
+    assert_eq!(failure.code, ExitCode::Infrastructure);
+    assert_eq!(bench.fetch(DEFAULT).unwrap(), kernel);
+    assert_eq!(bench.archive.counts(), (2, 2), "fetched again");
+    insta::assert_snapshot!(bench.lines().lines().last().unwrap(), @r#"kernel "6.1": its files in the cache were altered; taking them anew"#);
+}
+
+#[test]
+fn a_download_that_was_cut_is_refused() {
+    let mut bench = Bench::new();
+    bench.archive.cut = true;
+    let failure = bench.fetch(DEFAULT).unwrap_err();
+    assert_eq!(failure.code, ExitCode::Infrastructure);
+    insta::assert_snapshot!(failure.to_string());
+    assert!(!bench.cache.root().join("kernels").exists());
+}
+
+#[test]
+fn a_gone_version_is_replaced_within_its_series_and_both_are_told() {
+    let bench = Bench::new();
+    bench.fetch(DEFAULT).unwrap();
+    fs::remove_dir_all(bench.cache.root()).unwrap();
+    bench.archive.remove(RELEASE, "6.1.192-2");
+    bench
+        .archive
+        .add("6.1.0-57-cloud-amd64", "6.1.200-1", "6.1.200-1");
+    bench
+        .archive
+        .add("6.12.1+deb12-cloud-amd64", "6.12.1-1", "6.12.1-1");
+
+    let before = fs::read_to_string(bench.lock_path()).unwrap();
+    let failure = bench.fetch(LOCKED).unwrap_err();
+    assert_eq!(failure.code, ExitCode::Infrastructure);
+    insta::assert_snapshot!(failure.to_string(), @r#"kernels.toml:3: kernel "6.1": its locked version 6.1.192-2 is gone from the archive; `cargo xtask kernels update 6.1` pins another one"#);
+    assert_eq!(fs::read_to_string(bench.lock_path()).unwrap(), before);
+
+    let kernel = bench.fetch(DEFAULT).unwrap();
+    assert_eq!(kernel.release, "6.1.0-57-cloud-amd64");
+    let replaced = Replaced {
+        old: "6.1.192-2".to_owned(),
+        new: "6.1.200-1".to_owned(),
+    };
+    assert_eq!(kernel.replaced, Some(replaced));
+    insta::assert_snapshot!(bench.lines(), @r#"kernels.lock: kernel "6.1": 6.1.192-2 is replaced by 6.1.200-1; the lock was rewritten"#);
+    assert_eq!(
+        bench.fetch(LOCKED).unwrap().replaced,
+        None,
+        "the lock says it all again"
+    );
+}
+
+#[test]
+fn a_series_that_is_gone_is_an_error_and_never_another_series() {
+    let bench = Bench::new();
+    bench.archive.remove(RELEASE, "6.1.192-2");
+    bench
+        .archive
+        .add("6.12.1+deb12-cloud-amd64", "6.12.1-1", "6.12.1-1");
+    let failure = bench.fetch(DEFAULT).unwrap_err();
+    assert_eq!(failure.code, ExitCode::Usage);
+    insta::assert_snapshot!(failure.to_string());
+}
+
+#[test]
+fn a_run_that_may_not_fetch_says_what_it_lacks() {
+    let bench = Bench::new();
+    let failure = bench.fetch(LOCKED).unwrap_err();
+    assert_eq!(failure.code, ExitCode::Usage);
+    insta::assert_snapshot!(failure.to_string(), @"kernels.lock has no pin that fits kernels.toml for 6.1; run `cargo xtask kernels update` and commit the lock");
+    let failure = bench.fetch(OFFLINE).unwrap_err();
+    assert_eq!(failure.code, ExitCode::Infrastructure);
+    insta::assert_snapshot!(failure.to_string(), @"the cache lacks 6.1, and --offline forbids fetching; run `cargo xtask kernels fetch` once with a network");
+    assert_eq!(bench.archive.counts(), (0, 0));
+}
+
+#[test]
+fn an_update_pins_the_newest_build() {
+    let bench = Bench::new();
+    bench.fetch(DEFAULT).unwrap();
+    bench
+        .archive
+        .add("6.1.0-57-cloud-amd64", "6.1.200-1", "6.1.200-1");
+    assert_eq!(
+        bench.fetch(DEFAULT).unwrap().release,
+        RELEASE,
+        "a pin stays"
+    );
+
+    let lock_path = bench.lock_path();
+    let kernels: Vec<_> = bench.manifest.kernels.iter().collect();
+    let update = || bench.fetcher(&lock_path).update(&kernels).unwrap();
+    assert!(matches!(&update()[0].decision, Decision::Replace { old, .. } if old == "6.1.192-2"));
+    assert!(matches!(&update()[0].decision, Decision::Keep(_)));
+    assert_eq!(
+        bench.fetch(DEFAULT).unwrap().release,
+        "6.1.0-57-cloud-amd64"
+    );
+}
+
+#[test]
+fn two_fetches_at_once_download_once() {
+    let bench = Bench::new();
+    let all = thread::scope(|scope| {
+        let runs: Vec<_> = (0..4)
+            .map(|_| scope.spawn(|| bench.fetch(DEFAULT).unwrap()))
+            .collect();
+        runs.into_iter()
+            .map(|run| run.join().unwrap())
+            .collect::<Vec<_>>()
+    });
+    assert!(all.iter().all(|kernel| *kernel == all[0]));
+    assert_eq!(bench.archive.counts(), (1, 1));
+}
+
+#[test]
+fn a_package_with_another_kernel_inside_is_refused() {
+    let bench = Bench::new();
+    bench.archive.remove(RELEASE, "6.1.192-2");
+    bench.archive.add(RELEASE, "6.1.192-2", "6.1.170-1");
+    let failure = bench.fetch(DEFAULT).unwrap_err();
+    assert_eq!(failure.code, ExitCode::Infrastructure);
+    insta::assert_snapshot!(failure.to_string(), @r#"kernels.toml:3: kernel "6.1": the package's vmlinuz is of version 6.1.170-1, not 6.1.192-2"#);
+}
+
+#[test]
+fn modules_are_unpacked_when_the_image_asks_for_them_and_checked_each_time() {
+    if crate::setup::find_program("depmod").is_none() {
+        return;
+    }
+    let bench = Bench::new();
+    assert_eq!(bench.fetch(DEFAULT).unwrap().modules, None);
+    let options = Options {
+        modules: true,
+        ..OFFLINE
+    };
+    let modules = bench.fetch(options).unwrap().modules.unwrap();
+    assert!(modules.join("modules.dep").is_file());
+    fs::write(modules.join("modules.builtin"), b"altered").unwrap();
+    bench.fetch(options).unwrap();
+    assert_eq!(
+        fs::read(modules.join("modules.builtin")).unwrap(),
+        b"kernel/b.ko\n"
+    );
+}
+
+#[test]
+fn a_kernel_of_ones_own_is_read_from_its_file() {
+    let mut bench = Bench::new();
+    let own = |modules: Option<PathBuf>| Source::Path {
+        vmlinuz: bench.root.path().join("bzImage"),
+        modules,
+    };
+    let (without, with) = (own(None), own(Some(bench.root.path().to_owned())));
+    bench.manifest.kernels[0].source = without;
+    let failure = bench.fetch(DEFAULT).unwrap_err();
+    assert_eq!(failure.code, ExitCode::Usage);
+    assert!(
+        failure
+            .to_string()
+            .starts_with("kernels.toml:3: kernel \"6.1\": cannot read")
+    );
+
+    fs::write(
+        bench.root.path().join("bzImage"),
+        vmlinuz("6.1.9-mine", "1-1"),
+    )
+    .unwrap();
+    let kernel = bench.fetch(OFFLINE).unwrap();
+    assert_eq!(
+        (kernel.release.as_str(), kernel.package_version),
+        ("6.1.9-mine", None)
+    );
+
+    bench.manifest.kernels[0].source = with;
+    let failure = bench.fetch(DEFAULT).unwrap_err();
+    assert!(
+        failure.to_string().contains("has no modules.dep"),
+        "{failure}"
+    );
+    fs::write(bench.root.path().join("bzImage"), b"\x7fELF").unwrap();
+    assert!(
+        bench
+            .fetch(DEFAULT)
+            .unwrap_err()
+            .to_string()
+            .contains("not a bzImage")
+    );
+}
