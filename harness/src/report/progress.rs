@@ -19,6 +19,10 @@ use crate::outcome::{BootResult, Status, SuiteId};
 /// How often the elapsed times move on.
 const TICK: Duration = Duration::from_millis(250);
 
+/// A running boot: which, its phase, proofs done of those planned, time since launch. What
+/// is too long for the terminal is cut from the phase.
+const TEMPLATE: &str = "     {prefix:22} {wide_msg} {pos:>2}/{len:<2} {elapsed:>4}";
+
 /// Shows events on standard error until the last sender is gone.
 #[derive(Debug)]
 #[must_use = "finish() waits for the last lines"]
@@ -30,11 +34,11 @@ impl Progress {
     /// Starts to show what comes.
     pub fn start(events: Receiver<Event>, screen: Screen) -> Self {
         let thread = std::thread::spawn(move || {
+            let mut out = std::io::stderr();
             if screen.live {
-                let mut live = Live::new(ProgressDrawTarget::stderr(), screen.colour);
+                let mut live = Live::new(ProgressDrawTarget::stderr(), out, screen.colour);
                 events.iter().for_each(|event| live.take(&event));
             } else {
-                let mut out = std::io::stderr();
                 events
                     .iter()
                     .for_each(|event| plain(&event, screen.colour, &mut out));
@@ -86,30 +90,32 @@ fn finished(result: &BootResult, colour: bool) -> Vec<String> {
 }
 
 fn plain(event: &Event, colour: bool, out: &mut impl Write) {
-    let mut text = lines(event, colour).join("\n");
-    if !text.is_empty() {
-        text.push('\n');
-        // Whoever closed standard error doesn't want progress; the run goes on.
-        let _ = out.write_all(text.as_bytes());
-    }
+    write(&lines(event, colour), out);
 }
 
-/// The running boots, each on its line.
-struct Live {
+fn write(lines: &[String], out: &mut impl Write) {
+    let text: String = lines.iter().flat_map(|line| [line, "\n"]).collect();
+    // Whoever closed standard error doesn't want progress; the run goes on.
+    let _ = out.write_all(text.as_bytes());
+}
+
+/// The running boots, each on its line, and what stays above them.
+struct Live<W> {
     all: MultiProgress,
+    out: W,
     running: HashMap<SuiteId, ProgressBar>,
     style: ProgressStyle,
     colour: bool,
 }
 
-impl Live {
-    fn new(target: ProgressDrawTarget, colour: bool) -> Self {
-        let template = "     {prefix:24} {msg:48} {pos:>2}/{len} proofs {elapsed:>4}";
-        // The template is a constant that the tests draw with; a plain bar would do as well.
+impl<W: Write> Live<W> {
+    fn new(target: ProgressDrawTarget, out: W, colour: bool) -> Self {
+        // A test holds the constant to be a template; a plain bar would do as well.
         let style =
-            ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+            ProgressStyle::with_template(TEMPLATE).unwrap_or_else(|_| ProgressStyle::default_bar());
         Self {
             all: MultiProgress::with_draw_target(target),
+            out,
             running: HashMap::new(),
             style,
             colour,
@@ -143,9 +149,11 @@ impl Live {
             }
             Event::Notice(_) => {}
         }
-        for line in lines(event, self.colour) {
-            // As for plain lines: a terminal that is gone must not end the run.
-            let _ = self.all.println(line);
+        let lines = lines(event, self.colour);
+        if !lines.is_empty() {
+            // The bars make room meanwhile. Their own way of printing pads lines instead of
+            // ending them, which spoils whatever is written next.
+            self.all.suspend(|| write(&lines, &mut self.out));
         }
     }
 }
@@ -216,9 +224,15 @@ mod tests {
     }
 
     #[test]
+    fn the_template_is_one() {
+        assert!(ProgressStyle::with_template(TEMPLATE).is_ok());
+    }
+
+    #[test]
     fn each_running_boot_has_a_line_with_its_phase_and_proofs() {
-        let mut live = Live::new(ProgressDrawTarget::hidden(), false);
-        let mut events = events().into_iter();
+        let mut live = Live::new(ProgressDrawTarget::hidden(), Vec::new(), false);
+        let all = events();
+        let mut events = all.iter();
         for event in events.by_ref().take(6) {
             live.take(&event);
         }
@@ -230,11 +244,17 @@ mod tests {
             live.take(&event);
         }
         assert!(live.running.is_empty());
+        let mut same = Vec::new();
+        all.iter().for_each(|event| plain(event, false, &mut same));
+        assert_eq!(
+            live.out, same,
+            "what stays is the same as without a terminal"
+        );
     }
 
     #[test]
     fn events_of_an_unknown_boot_are_no_panic() {
-        let mut live = Live::new(ProgressDrawTarget::hidden(), false);
+        let mut live = Live::new(ProgressDrawTarget::hidden(), Vec::new(), false);
         for event in events().into_iter().rev() {
             live.take(&event);
         }
