@@ -235,6 +235,11 @@ mod tests {
         assert!(channel.rest.len() <= MAX_LINE);
         channel.push(b"\n", AT);
         channel.push(&bytes_of(&[Record::End { count: 0 }]), AT);
+        let mut padded = bytes_of(&[Record::End { count: 0 }]);
+        let end = padded.len() - 1;
+        padded.splice(end..end, vec![b' '; MAX_LINE]);
+        channel.push(&padded, AT);
+        assert!(is_broken(&channel.lines()[2].1), "even if it parses");
         assert!(is_broken(&channel.lines()[0].1));
         assert_eq!(channel.lines()[1].1, Line::Record(Record::End { count: 0 }));
     }

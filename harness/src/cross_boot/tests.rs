@@ -225,6 +225,25 @@ fn a_field_added_or_missing_on_one_side_turns_it_red() {
 }
 
 #[test]
+fn an_element_added_on_either_side_turns_it_red() {
+    for pointer in [
+        "/enforce_blockers",
+        "/lsm_enabled",
+        "/hooks",
+        "/rules/unenforced",
+    ] {
+        let grown = |mut report: Value| {
+            let list = report.pointer_mut(pointer).and_then(Value::as_array_mut);
+            let list = list.expect(pointer);
+            list.push(list[0].clone());
+            report
+        };
+        assert_eq!(differences(&real(), &grown(seam())).len(), 1, "{pointer}");
+        assert_eq!(differences(&grown(real()), &seam()).len(), 1, "{pointer}");
+    }
+}
+
+#[test]
 fn what_is_removed_in_one_place_is_compared_in_every_other() {
     for (pointer, value) in [
         ("/rules/pid", json!(1)),

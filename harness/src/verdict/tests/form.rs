@@ -114,9 +114,11 @@ fn a_good_evidence_does_not_cover_a_bad_one() {
 }
 
 #[test]
-fn a_document_that_came_twice_is_nobodys_to_compare() {
-    let judged = with(|records| records.insert(2, records[2].clone()));
-    assert!(judged.documents.is_empty());
+fn a_document_that_came_twice_or_out_of_place_is_nobodys_to_compare() {
+    let twice = with(|records| records.insert(2, records[2].clone()));
+    assert!(twice.documents.is_empty());
+    let misplaced = with(|records| records.swap(1, 2));
+    assert!(misplaced.documents.is_empty());
 }
 
 #[test]
@@ -126,6 +128,7 @@ fn each_proof_starts_once_in_its_place_and_configuration() {
     let other = with(|records| records[4] = started(KILLS, "closed"));
     let unfinished = with(|records| drop(records.remove(8)));
     let silent = with(|records| drop(records.drain(4..9)));
+    let finished_twice = with(|records| records.insert(8, records[8].clone()));
     for (judged, which, expected) in [
         (out_of_order, PROMOTES, "started out of the plan's order"),
         (twice, KILLS, "started twice"),
@@ -140,6 +143,7 @@ fn each_proof_starts_once_in_its_place_and_configuration() {
             "fails-closed-without-opt-in started before this had finished",
         ),
         (silent, KILLS, "the guest sent no record of it"),
+        (finished_twice, KILLS, "finished twice"),
     ] {
         let proof = judged
             .proofs
@@ -197,10 +201,20 @@ fn a_plan_that_repeats_or_says_nothing_is_never_green() {
     );
     let mut armless = plan();
     armless.proofs[1].arms.clear();
-    let judged = judge(&armless, NONCE, &[], &channel, &CLEAN_END, "");
+    let mut without_evidence = records();
+    without_evidence.drain(5..8);
+    let silent = super::super::samples::channel(&ended(without_evidence));
+    let judged = judge(&armless, NONCE, &[], &silent, &CLEAN_END, "");
     assert_eq!(judged.proofs[1].status, Status::Incomplete);
+    assert_eq!(
+        reasons(&judged, KILLS),
+        ["plan error: it has no arms, so it proves nothing"]
+    );
     let mut same_arm = plan();
     same_arm.proofs[1].arms[0].arm = "after".into();
     let judged = judge(&same_arm, NONCE, &[], &channel, &CLEAN_END, "");
-    assert_eq!(judged.proofs[1].status, Status::Incomplete);
+    assert_eq!(
+        reasons(&judged, KILLS),
+        ["plan error: an arm twice in after, during, after"]
+    );
 }
