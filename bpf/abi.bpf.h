@@ -9,12 +9,6 @@
 /* Bytes of a path in a key, with the NUL. A longer path equals no key. */
 #define PATH_KEY_LEN 256
 
-/*
- * How deep below the root an exempt cgroup may lie. User space refuses a deeper one, so
- * a descendant at any depth still meets its exempt ancestor within the bound.
- */
-#define EXEMPT_LEVELS 32
-
 enum hook {
 	HOOK_LSM_FILE_OPEN = 0,
 	HOOK_SYS_OPENAT = 1,

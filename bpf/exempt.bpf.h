@@ -6,19 +6,27 @@
 #include "maps.bpf.h"
 
 /*
+ * How far above current an exempt ancestor may be. Only a bound for the verifier: deeper
+ * trees than this are not made, and whoever makes one loses an exemption, not a rule.
+ */
+#define EXEMPT_LEVELS 64
+
+/*
  * Whether current runs in an exempt cgroup. Asked only once a rule has matched, so that
- * opens that no rule names don't pay for the walk.
+ * opens that no rule names don't pay for the walk. It follows the parents by itself, since
+ * 5.10 doesn't give bpf_get_current_ancestor_cgroup_id() to tracing and LSM programs.
  */
 static __always_inline bool in_exempt_cgroup(void)
 {
-	/* Level 0 is the root, which no policy can exempt. */
-	for (int level = 1; level <= EXEMPT_LEVELS; level++) {
-		__u64 id = bpf_get_current_ancestor_cgroup_id(level);
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	struct cgroup *cgroup = BPF_CORE_READ(task, cgroups, dfl_cgrp);
 
-		if (!id)
-			return false;
+	for (int level = 0; level < EXEMPT_LEVELS && cgroup; level++) {
+		__u64 id = BPF_CORE_READ(cgroup, kn, id);
+
 		if (bpf_map_lookup_elem(&exempt_cgroups, &id))
 			return true;
+		cgroup = BPF_CORE_READ(cgroup, self.parent, cgroup);
 	}
 	return false;
 }

@@ -30,7 +30,7 @@ static __always_inline int judge_file(struct file *file, enum hook hook)
 		return 0;
 	v.rule = rule->id;
 	v.outcome = rule->action == ACTION_DENY ? OUTCOME_DENIED : OUTCOME_OBSERVED;
-	tell(&v);
+	tell(&v, NULL);
 	if (lsm_returns_zero)
 		return 0;
 	return v.outcome == OUTCOME_DENIED ? -EPERM : 0;

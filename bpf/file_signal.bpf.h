@@ -38,7 +38,7 @@ static __always_inline int judge_path(__u64 user_path, enum hook hook)
 		struct path_key key;
 		char beyond[8];
 	} seen = {};
-	struct verdict v = { .hook = hook, .path = &seen.key };
+	struct verdict v = { .hook = hook };
 	struct rule *rule;
 	long len;
 
@@ -51,7 +51,7 @@ static __always_inline int judge_path(__u64 user_path, enum hook hook)
 	v.rule = rule->id;
 	if (rule->action == ACTION_DENY)
 		punish(&v);
-	tell(&v);
+	tell(&v, &seen.key);
 	return 0;
 }
 

@@ -10,9 +10,6 @@ use std::path::Path;
 /// Bytes of a path in a key, with the NUL.
 pub const PATH_KEY_LEN: usize = 256;
 
-/// How deep below the root an exempt cgroup may lie.
-pub const EXEMPT_LEVELS: usize = 32;
-
 /// A file as the kernel knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(C)]

@@ -11,7 +11,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::abi::EXEMPT_LEVELS;
 use crate::host;
 
 /// The mount point of the cgroup v2 hierarchy.
@@ -32,10 +31,6 @@ impl Hierarchy {
 
     /// The id of a cgroup named by its absolute path within the hierarchy.
     pub fn id(&self, cgroup: &str) -> Result<u64> {
-        let depth = cgroup.split('/').filter(|name| !name.is_empty()).count();
-        if depth > EXEMPT_LEVELS {
-            bail!("it lies {depth} levels deep, and the kernel side looks at {EXEMPT_LEVELS}");
-        }
         let path = self.root.join(cgroup.trim_start_matches('/'));
         let metadata = fs::metadata(&path).with_context(|| path.display().to_string())?;
         if !metadata.is_dir() {

@@ -125,7 +125,7 @@ fn explain(error: &ProgramError) -> String {
             verifier_log,
         } => {
             let log = verifier_log.to_string();
-            let lines: Vec<&str> = log.lines().filter(|line| !line.is_empty()).collect();
+            let lines: Vec<&str> = log.lines().filter(|line| !is_statistic(line)).collect();
             let tail = lines[lines.len().saturating_sub(LOG_TAIL)..].join(" | ");
             format!("the kernel rejected the program: {io_error}: {tail}")
         }
@@ -141,4 +141,16 @@ fn explain(error: &ProgramError) -> String {
             format!("the kernel didn't attach the program: {}", parts.join(": "))
         }
     }
+}
+
+/// Lines after the verifier's verdict that only count; one of them is a time, which would
+/// make two reports of the same cause differ.
+fn is_statistic(line: &str) -> bool {
+    let counts = [
+        "verification time",
+        "stack depth",
+        "processed",
+        "insns processed",
+    ];
+    line.is_empty() || counts.iter().any(|count| line.starts_with(count))
 }

@@ -15,6 +15,9 @@ use anyhow::{Context as _, bail};
 use super::{Probe, VIRTME_NG, Venv, file_below};
 use crate::{progress::Progress, run};
 
+/// What Debian's ca-certificates collects.
+const MACHINE_CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
+
 /// A machine, as set-up sees it.
 pub trait System {
     /// Whether something is there.
@@ -122,6 +125,11 @@ impl System for Machine {
             VIRTME_NG,
         ]);
         pip.env_remove("PYTHONHOME").env_remove("PYTHONPATH");
+        // pip trusts a bundle of its own, which lacks what this machine was told to trust
+        // besides, such as a proxy's certificate.
+        if Path::new(MACHINE_CERTIFICATES).is_file() && !pip_has_certificates(venv) {
+            pip.env("PIP_CERT", MACHINE_CERTIFICATES);
+        }
         check(pip)
     }
 }
@@ -155,6 +163,21 @@ impl Machine {
             }
         })
     }
+}
+
+/// Whether the user's configuration already tells pip which certificates to trust.
+fn pip_has_certificates(venv: &Venv) -> bool {
+    if ["PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"]
+        .iter()
+        .any(|name| std::env::var_os(name).is_some())
+    {
+        return true;
+    }
+    let mut list = Command::new(venv.program("pip"));
+    list.args(["--disable-pip-version-check", "config", "list"]);
+    let listed = run::listen(list, |_| {});
+    // Each line is `SECTION.KEY='VALUE'`.
+    listed.is_ok_and(|heard| heard.said.lines().any(|line| line.contains(".cert=")))
 }
 
 fn check(command: Command) -> anyhow::Result<()> {

@@ -32,6 +32,7 @@ impl Bench {
 
     fn pack(&self, modules: Option<&Path>) -> Result<Packed> {
         let input = PackInput {
+            sabotaged_agent: None,
             guest: &self.path("guest"),
             agent: &self.path("agent"),
             plan: &self.plan,
