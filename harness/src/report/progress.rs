@@ -234,14 +234,14 @@ mod tests {
         let all = events();
         let mut events = all.iter();
         for event in events.by_ref().take(6) {
-            live.take(&event);
+            live.take(event);
         }
         let bar = &live.running[&samples::suite("6.12", "no-bpf-lsm")];
         assert_eq!(bar.prefix(), "6.12/no-bpf-lsm");
         assert_eq!(bar.message(), "promotes-to-enforce-signal");
         assert_eq!((bar.position(), bar.length()), (1, Some(3)));
         for event in events {
-            live.take(&event);
+            live.take(event);
         }
         assert!(live.running.is_empty());
         let mut same = Vec::new();
