@@ -55,6 +55,10 @@ impl Progress for Terminal {
 
     fn step(&self, what: &str, percent: Option<u64>) {
         if let Some(bar) = &self.bar {
+            // It was cleared when the work before this ended.
+            if bar.is_finished() {
+                bar.reset();
+            }
             bar.set_prefix(percent.map_or_else(|| "    ".to_owned(), |p| format!("{p:>3}%")));
             bar.set_message(what.to_owned());
             bar.tick();

@@ -5,7 +5,7 @@
 //!
 //! What it starts from is Debian 12 with Rust, gcc, libc6-dev, git and CA certificates.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::anyhow;
 
@@ -145,7 +145,6 @@ pub const PREREQUISITES: &[Prerequisite] = &[
     ),
     takes(Need::VirtmeNg, Probe::Program("file"), "file"),
     takes(Need::VirtmeNg, Probe::Program("strings"), "binutils"),
-    takes(Need::VirtmeNg, Probe::Program("modprobe"), "kmod"),
 ];
 
 /// Set-up of one machine.
@@ -297,11 +296,6 @@ impl Missing {
         let all: Vec<_> = packages.into_iter().chain(venv).collect();
         all.join(" && ")
     }
-}
-
-/// Where virtme-ng's `vng` is once [`Need::VirtmeNg`] is met.
-pub fn vng(cache: &Cache) -> PathBuf {
-    Venv::in_cache(cache).program("vng")
 }
 
 /// Whether `folder` has a file that [`Probe::FileBelow`] asks for.

@@ -35,9 +35,15 @@ impl Venv {
         &self.folder
     }
 
+    /// The folder with its programs. `vng` finds its own helpers along PATH, so this must
+    /// stand first there.
+    pub fn programs(&self) -> PathBuf {
+        self.folder.join("bin")
+    }
+
     /// One of its programs.
     pub fn program(&self, name: &str) -> PathBuf {
-        self.folder.join("bin").join(name)
+        self.programs().join(name)
     }
 
     /// Whether virtme-ng is in it, for the Python that is on the machine now: an upgrade of

@@ -131,35 +131,32 @@ impl Fetcher<'_> {
         found: &[Result<ReadyKernel, Lack>],
         options: Options,
     ) -> Result {
-        let lacking = |wanted: fn(&Lack) -> bool| {
-            let pairs = kernels.iter().zip(found);
-            let names = pairs.filter(|(_, found)| found.as_ref().is_err_and(wanted));
-            names
-                .map(|(kernel, _)| kernel.name.as_str())
-                .collect::<Vec<_>>()
+        let pairs = kernels.iter().zip(found);
+        let lacking = pairs.filter_map(|(kernel, found)| Some((*kernel, found.as_ref().err()?)));
+        let lacking: Vec<(&Kernel, &Lack)> = lacking.collect();
+        let names = |wanted: &dyn Fn(&Kernel, &Lack) -> bool| {
+            let wanted = lacking.iter().filter(|(kernel, lack)| wanted(kernel, lack));
+            let names = wanted.map(|(kernel, _)| kernel.name.as_str());
+            names.collect::<Vec<_>>().join(", ")
         };
-        let unpinned = lacking(|lack| *lack == Lack::Pin);
+        let unpinned = names(&|_, lack| *lack == Lack::Pin);
         if options.locked && !unpinned.is_empty() {
             return Err(Failure::usage(anyhow!(
-                "kernels.lock has no pin that fits kernels.toml for {}; run \
-                 `cargo xtask kernels update` and commit the lock",
-                unpinned.join(", ")
+                "kernels.lock has no pin that fits kernels.toml for {unpinned}; run \
+                 `cargo xtask kernels update` and commit the lock"
             )));
         }
+        // What is still there as downloaded only has to be unpacked again.
+        let at_hand = |kernel: &Kernel| {
+            let pin = lock.find(&kernel.name);
+            pin.is_some_and(|pin| self.debs_at_hand(pin))
+        };
         if options.offline {
-            // What is still there as downloaded only has to be unpacked again.
-            let at_hand = |name: &str| lock.find(name).is_some_and(|pin| self.debs_at_hand(pin));
-            let contents = lacking(|lack| *lack != Lack::Pin);
-            let missing = unpinned
-                .iter()
-                .copied()
-                .chain(contents.into_iter().filter(|n| !at_hand(n)));
-            let missing: Vec<_> = missing.collect();
+            let missing = names(&|kernel, lack| *lack == Lack::Pin || !at_hand(kernel));
             if !missing.is_empty() {
                 return Err(Failure::infrastructure(anyhow!(
-                    "the cache lacks {}, and --offline forbids fetching; run \
-                     `cargo xtask kernels fetch` once with a network",
-                    missing.join(", ")
+                    "the cache lacks {missing}, and --offline forbids fetching; run \
+                     `cargo xtask kernels fetch` once with a network"
                 )));
             }
         }
