@@ -36,6 +36,9 @@ impl Hierarchy {
         if !metadata.is_dir() {
             bail!("{} is a file of a cgroup, not a cgroup", path.display());
         }
+        if metadata.ino() == fs::metadata(&self.root)?.ino() {
+            bail!("it is the root of the hierarchy, so no rule would apply to anybody");
+        }
         Ok(metadata.ino())
     }
 

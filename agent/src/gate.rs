@@ -48,8 +48,12 @@ pub struct Measured {
 }
 
 impl Measured {
-    /// Whether the tier was verified to enforce for the class.
+    /// Whether the tier was verified to enforce for the class. The LSM counts only where it
+    /// is listed, whatever its programs do: the seam must be able to lower every claim.
     pub fn enforces(&self, tier: Tier, class: Class) -> bool {
+        if tier == Tier::Lsm && !self.lsm_list.has_bpf() {
+            return false;
+        }
         self.enforcing.get(&(tier, class)) == Some(&Verdict::Verified)
     }
 
@@ -92,11 +96,22 @@ pub struct Unenforced {
     pub reason: String,
 }
 
+/// Why the gate refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// No tier that was asked for was verified.
+    NoTier,
+    /// A rule is beyond what its tier can enforce.
+    RuleBeyondTier,
+}
+
 /// What may be claimed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
     /// The state; [`State::Refused`] means that the agent must not run.
     pub state: State,
+    /// Why, if it refused.
+    pub refusal: Option<Refusal>,
     /// Whether it only watches.
     pub audit_only: bool,
     /// Whether the BPF LSM was verified to enforce every class in use.
@@ -114,18 +129,7 @@ pub struct Decision {
 /// Decides at start.
 pub fn decide(asked: &Asked, measured: &Measured, rules: &[RuleFacts]) -> Decision {
     let classes = classes_in_use(rules);
-    let enforce_capable = classes
-        .iter()
-        .all(|class| measured.enforces(Tier::Lsm, *class));
-    let facts = Facts {
-        enforce_capable,
-        blockers: if enforce_capable {
-            Vec::new()
-        } else {
-            blockers(measured, &classes)
-        },
-        rules,
-    };
+    let facts = Facts::new(measured, &classes, rules);
     if asked.mode == Mode::Audit {
         return facts.watch(State::Audit, observers(measured, &classes));
     }
@@ -138,9 +142,7 @@ pub fn decide(asked: &Asked, measured: &Measured, rules: &[RuleFacts]) -> Decisi
         (None, GateMode::AuditFallback) => {
             facts.watch(State::AuditFallback, observers(measured, &classes))
         }
-        (None, GateMode::FailClosed) => {
-            facts.refuse(&BTreeMap::new(), "no opted-in tier was verified here")
-        }
+        (None, GateMode::FailClosed) => facts.refuse(Refusal::NoTier, &BTreeMap::new()),
     }
 }
 
@@ -154,20 +156,27 @@ pub fn recheck(
     measured: &Measured,
     rules: &[RuleFacts],
 ) -> Decision {
+    if matches!(claimed, State::Audit | State::AuditFallback) {
+        let classes = classes_in_use(rules);
+        return Facts::new(measured, &classes, rules).watch(claimed, observers(measured, &classes));
+    }
     let now = decide(asked, measured, rules);
-    let watching = matches!(claimed, State::Audit | State::AuditFallback);
-    if now.state == claimed || watching {
-        return Decision {
-            state: claimed,
-            ..now
-        };
+    if now.state == claimed {
+        return now;
     }
     Decision {
         state: State::Degraded,
+        refusal: None,
         audit_only: false,
         tiers: BTreeMap::new(),
         enforced: 0,
-        unenforced: all_unenforced(rules, "the evidence that it is enforced is lost"),
+        unenforced: rules
+            .iter()
+            .map(|rule| Unenforced {
+                rule: rule.id.clone(),
+                reason: "the evidence that it is enforced is lost".to_owned(),
+            })
+            .collect(),
         ..now
     }
 }
@@ -179,7 +188,23 @@ struct Facts<'a> {
     rules: &'a [RuleFacts],
 }
 
-impl Facts<'_> {
+impl<'a> Facts<'a> {
+    fn new(measured: &Measured, classes: &[Class], rules: &'a [RuleFacts]) -> Self {
+        let enforce_capable = classes
+            .iter()
+            .all(|class| measured.enforces(Tier::Lsm, *class));
+        let blockers = if enforce_capable {
+            Vec::new()
+        } else {
+            blockers(measured, classes)
+        };
+        Self {
+            enforce_capable,
+            blockers,
+            rules,
+        }
+    }
+
     fn enforce(self, tiers: BTreeMap<Class, Tier>, gate_mode: GateMode) -> Decision {
         let limited: Vec<(&RuleFacts, &Limit)> = self
             .rules
@@ -187,7 +212,7 @@ impl Facts<'_> {
             .filter_map(|rule| Some((rule, rule.limits.get(tiers.get(&rule.class)?)?)))
             .collect();
         if gate_mode == GateMode::FailClosed && limited.iter().any(|(_, limit)| !limit.pending) {
-            return self.refuse(&tiers, "another rule can't be enforced by its tier");
+            return self.refuse(Refusal::RuleBeyondTier, &tiers);
         }
         let unenforced: Vec<Unenforced> = limited
             .into_iter()
@@ -197,9 +222,13 @@ impl Facts<'_> {
             })
             .collect();
         // The weakest tier speaks for all: a stronger one elsewhere must not shine over it.
-        let state = tiers.values().min().map_or(State::Refused, |t| t.state());
+        let Some(weakest) = tiers.values().min() else {
+            return self.refuse(Refusal::NoTier, &tiers);
+        };
+        let state = weakest.state();
         Decision {
             state,
+            refusal: None,
             audit_only: false,
             enforce_capable: self.enforce_capable,
             blockers: self.blockers,
@@ -210,19 +239,36 @@ impl Facts<'_> {
     }
 
     fn watch(self, state: State, tiers: BTreeMap<Class, Tier>) -> Decision {
+        let reason = |rule: &RuleFacts| match tiers.get(&rule.class) {
+            None => "not even observed: no hook fires for its class".to_owned(),
+            Some(tier) => match rule.limits.get(tier) {
+                None => "observed only".to_owned(),
+                Some(limit) => format!("not even observed: {}", limit.reason),
+            },
+        };
+        let unenforced = self.rules.iter().map(|rule| Unenforced {
+            rule: rule.id.clone(),
+            reason: reason(rule),
+        });
+        let unenforced = unenforced.collect();
         Decision {
             state,
+            refusal: None,
             audit_only: true,
             enforce_capable: self.enforce_capable,
             blockers: self.blockers,
             tiers,
             enforced: 0,
-            unenforced: all_unenforced(self.rules, "observed only"),
+            unenforced,
         }
     }
 
     /// `tiers` are those that would have enforced, had every rule been within their limits.
-    fn refuse(self, tiers: &BTreeMap<Class, Tier>, why: &str) -> Decision {
+    fn refuse(self, refusal: Refusal, tiers: &BTreeMap<Class, Tier>) -> Decision {
+        let why = match refusal {
+            Refusal::NoTier => "no tier that was asked for was verified here",
+            Refusal::RuleBeyondTier => "another rule can't be enforced by its tier",
+        };
         let unenforced = self
             .rules
             .iter()
@@ -241,6 +287,7 @@ impl Facts<'_> {
             .collect();
         Decision {
             state: State::Refused,
+            refusal: Some(refusal),
             audit_only: false,
             enforce_capable: self.enforce_capable,
             blockers: self.blockers,
@@ -304,14 +351,4 @@ fn blockers(measured: &Measured, classes: &[Class]) -> Vec<Blocker> {
         }
     }
     found
-}
-
-fn all_unenforced(rules: &[RuleFacts], reason: &str) -> Vec<Unenforced> {
-    rules
-        .iter()
-        .map(|rule| Unenforced {
-            rule: rule.id.clone(),
-            reason: reason.to_owned(),
-        })
-        .collect()
 }

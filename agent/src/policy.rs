@@ -210,11 +210,13 @@ impl<'a> Checker<'a> {
     }
 
     fn cgroup(&mut self, cgroup: &Spanned<String>) {
-        if cgroup.get_ref() == "/" {
+        let value = cgroup.get_ref();
+        let named = |name: &str| !matches!(name, "" | ".");
+        if value.starts_with('/') && !value.split('/').any(named) {
             self.reject(
                 cgroup.span(),
-                "exempt cgroup \"/\"".to_owned(),
-                "descendants are exempt too, so no rule would apply to anybody",
+                format!("exempt cgroup {value:?}"),
+                "it is the root, whose descendants are exempt too, so no rule would apply to anybody",
                 "name the cgroups that must be exempt",
             );
             return;
@@ -240,8 +242,8 @@ impl<'a> Checker<'a> {
             )
         } else if value.ends_with('/') {
             (
-                "it ends in a slash, and rules for whole folders don't exist yet",
-                "name one file, without the slash",
+                "it ends in a slash, and whole folders can't be named yet",
+                "remove the slash, and name one thing",
             )
         } else if value.len() > PATH_MAX {
             ("the kernel takes paths of up to 4095 bytes", "shorten it")

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 /// What the agent is, right now. The value of `runtime_state` in the report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[serde(into = "&'static str")]
 pub enum State {
     /// The BPF LSM denies.
     Enforce,
@@ -39,7 +39,7 @@ impl State {
 /// A new tier is a variant here, its state in [`Tier::state`] and its hooks in
 /// [`crate::hooks::HOOKS`]; the gate ranks it by this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(into = "&'static str")]
 pub enum Tier {
     /// A SIGKILL to whoever tried; the act itself still happens.
     Signal,
@@ -70,7 +70,7 @@ impl Tier {
 
 /// A class of acts that rules can deny.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(into = "&'static str")]
 pub enum Class {
     /// Opening a file.
     File,
@@ -108,7 +108,7 @@ pub enum GateMode {
 
 /// Why the BPF LSM doesn't enforce here: the measured cause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[serde(into = "&'static str")]
 pub enum Blocker {
     /// The list of active LSMs has no `bpf`.
     BpfLsmDisabled,
@@ -132,5 +132,29 @@ impl Blocker {
             Self::LsmCanaryFailed => "LSM_CANARY_FAILED",
             Self::BtfMissing => "BTF_MISSING",
         }
+    }
+}
+
+impl From<State> for &'static str {
+    fn from(value: State) -> Self {
+        value.name()
+    }
+}
+
+impl From<Tier> for &'static str {
+    fn from(value: Tier) -> Self {
+        value.name()
+    }
+}
+
+impl From<Class> for &'static str {
+    fn from(value: Class) -> Self {
+        value.name()
+    }
+}
+
+impl From<Blocker> for &'static str {
+    fn from(value: Blocker) -> Self {
+        value.name()
     }
 }

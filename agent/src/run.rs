@@ -16,11 +16,11 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::event::{Clock, Event};
 use crate::exit::{Ending, Exit};
-use crate::gate::{Asked, Decision};
+use crate::gate::{Asked, Decision, Refusal};
 use crate::log;
 use crate::machine::Machine;
 use crate::policy::{self, Policy};
-use crate::posture::State;
+use crate::posture::{State, Tier};
 use crate::ready::Ready;
 use crate::report;
 use crate::ring::EventRing;
@@ -53,6 +53,7 @@ pub fn run(request: Request) -> Result<Exit> {
     let report_path = report::path();
     // A report of an earlier agent must not outlive the start of this one.
     report::remove(&report_path);
+    let fallbacks = request.asked.fallbacks.clone();
     let (mut session, ring) = Session::start(request.asked, policy, machine, report_path.clone())?;
     let decision = session.decision().clone();
     if decision.audit_only && decision.tiers.is_empty() {
@@ -66,7 +67,7 @@ pub fn run(request: Request) -> Result<Exit> {
     if decision.state == State::Refused {
         session.detach();
         session.report()?;
-        return Err(Ending::error(Exit::Refused, refusal(&decision)));
+        return Err(Ending::error(Exit::Refused, refusal(&decision, &fallbacks)));
     }
     let ring = ring.context("a verified hook without an event ring")?;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -201,10 +202,18 @@ fn blockers(decision: &Decision) -> String {
     names.join(", ")
 }
 
-fn refusal(decision: &Decision) -> String {
+fn refusal(decision: &Decision, fallbacks: &[Tier]) -> String {
+    if decision.refusal == Some(Refusal::RuleBeyondTier) {
+        return "the gate refused: the rules above are beyond the only tier that works here; \
+                change them, or let them be watched with --enforce-gate-mode=audit-fallback"
+            .to_owned();
+    }
+    let weaker = match fallbacks {
+        [] => "opt in to a weaker tier with --enforce-fallback=signal, or to watching only with",
+        _ => "opt in to watching only with",
+    };
     format!(
-        "the gate refused: what was asked for can't be kept here (blockers: {}); opt in to a \
-         weaker tier with --enforce-fallback=signal, or to watching only with \
+        "the gate refused: what was asked for can't be kept here (blockers: {}); {weaker} \
          --enforce-gate-mode=audit-fallback",
         blockers(decision)
     )

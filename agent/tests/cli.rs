@@ -1,0 +1,203 @@
+//! The command line with bad input: exit codes and messages. Nothing here gets as far as
+//! BPF: every case ends before the machine is looked at.
+
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use tempfile::TempDir;
+
+const VALID: &str = "version = 1\n[[deny.file]]\npath = \"/etc/secret\"\n";
+
+fn aegisbpf(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_aegisbpf"))
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// A folder with `policy.toml` in it.
+fn policy(text: &str) -> (TempDir, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("policy.toml");
+    fs::write(&path, text).unwrap();
+    let path = path.display().to_string();
+    (folder, path)
+}
+
+#[track_caller]
+fn ends(output: &Output, code: i32, message: &str) {
+    let stderr = stderr(output);
+    assert_eq!(output.status.code(), Some(code), "{stderr}");
+    assert!(stderr.contains(message), "no {message:?} in: {stderr}");
+}
+
+#[test]
+fn a_policy_that_does_not_parse_ends_run_with_line_and_column() {
+    let (_folder, path) = policy("version = 1\n[[deny.file]\n");
+    let output = aegisbpf(&["run", "--enforce", "--policy", &path]);
+    ends(&output, 4, &format!("{path}:2:13: "));
+}
+
+#[test]
+fn a_relative_path_ends_run_with_line_and_way_out() {
+    let (_folder, path) = policy("version = 1\n[[deny.file]]\npath = \"etc/secret\"\n");
+    let output = aegisbpf(&["run", "--audit", "--policy", &path]);
+    ends(&output, 4, &format!("{path}:3:8: path \"etc/secret\""));
+    ends(&output, 4, "start it with /");
+}
+
+#[test]
+fn an_unknown_field_ends_run() {
+    let (_folder, path) = policy("version = 1\nexempt = []\n");
+    let output = aegisbpf(&["run", "--enforce", "--policy", &path]);
+    ends(&output, 4, &format!("{path}:2:1: unknown field `exempt`"));
+}
+
+#[test]
+fn a_policy_that_cannot_be_read_is_named() {
+    let output = aegisbpf(&["policy", "check", "/nonexistent/policy.toml"]);
+    ends(
+        &output,
+        4,
+        "/nonexistent/policy.toml: the policy can't be read",
+    );
+}
+
+#[test]
+fn wrong_usage_ends_with_2_and_says_why() {
+    let (_folder, path) = policy(VALID);
+    let run = ["run", "--policy", &path];
+    let cases: [(&[&str], &str); 10] = [
+        (&["run", "--enforce"], "--policy <FILE>"),
+        (&run, "<--enforce|--audit>"),
+        (
+            &[&run[..], &["--enforce", "--audit"]].concat(),
+            "cannot be used with",
+        ),
+        (
+            &[&run[..], &["--enforce", "--enforce-fallback=modret"]].concat(),
+            "modret isn't supported yet",
+        ),
+        (
+            &[&run[..], &["--enforce", "--enforce-fallback=signal,modret"]].concat(),
+            "modret isn't supported yet",
+        ),
+        (
+            &[&run[..], &["--enforce", "--enforce-fallback=off,signal"]].concat(),
+            "off stands alone",
+        ),
+        (
+            &[&run[..], &["--enforce", "--enforce-fallback=sigterm"]].concat(),
+            "\"sigterm\" is no fallback",
+        ),
+        (
+            &[&run[..], &["--enforce", "--enforce-gate-mode=open"]].concat(),
+            "fail-closed, audit-fallback",
+        ),
+        (
+            &[&run[..], &["--enforce", "--ready-fd=1"]].concat(),
+            "use 3 or above",
+        ),
+        (
+            &[&run[..], &["--enforce", "--ready-fd=999"]].concat(),
+            "it isn't an open descriptor",
+        ),
+    ];
+    for (arguments, message) in cases {
+        ends(&aegisbpf(arguments), 2, message);
+    }
+}
+
+#[test]
+fn policy_check_accepts_and_counts() {
+    let (_folder, path) = policy(VALID);
+    let output = aegisbpf(&["policy", "check", &path]);
+    assert_eq!(output.status.code(), Some(0));
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    assert!(stdout.contains("valid: rules: 1"), "{stdout}");
+}
+
+#[test]
+fn policy_check_says_that_an_empty_policy_enforces_nothing() {
+    let (_folder, path) = policy("version = 1\n");
+    let output = aegisbpf(&["policy", "check", &path]);
+    assert_eq!(output.status.code(), Some(0));
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    assert!(stdout.contains("enforces nothing"), "{stdout}");
+}
+
+#[test]
+fn policy_check_tells_machines_every_error() {
+    let (_folder, path) = policy("version = 3\n[[deny.file]]\npath = \"a\"\n");
+    let output = aegisbpf(&["policy", "check", "--json", &path]);
+    assert_eq!(output.status.code(), Some(4));
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(document["valid"], false);
+    let lines: Vec<_> = document["errors"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|error| error["line"].as_u64())
+        .collect();
+    assert_eq!(lines, [Some(1), Some(3)]);
+}
+
+#[test]
+fn help_documents_every_exit_code() {
+    let output = aegisbpf(&["--help"]);
+    assert_eq!(output.status.code(), Some(0));
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    for code in [
+        "0  done",
+        "1  ",
+        "2  ",
+        "3  the gate",
+        "4  the policy",
+        "77  ",
+    ] {
+        assert!(stdout.contains(code), "no {code:?} in: {stdout}");
+    }
+    assert!(!stdout.contains("canary runs"), "{stdout}");
+}
+
+/// The exit code of a canary that opens `decoy` by each system call.
+fn canary(control: &Path, decoy: &Path, go: &[u8]) -> Vec<Option<i32>> {
+    let one = |syscall| {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_aegisbpf"))
+            .args(["canary", "--syscall", syscall, "--control"])
+            .arg(control)
+            .arg("--decoy")
+            .arg(decoy)
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(go).unwrap();
+        let status = child.wait().unwrap();
+        assert_eq!(status.signal(), None);
+        status.code()
+    };
+    ["openat", "openat2", "open", "creat"].map(one).to_vec()
+}
+
+#[test]
+fn a_canary_tells_its_fate_and_only_acts_when_released() {
+    let folder = tempfile::tempdir().unwrap();
+    let (control, decoy) = (folder.path().join("control"), folder.path().join("decoy"));
+    fs::write(&control, "").unwrap();
+    fs::write(&decoy, "").unwrap();
+    let nowhere = folder.path().join("missing/file");
+    let enoent = Some(100 + 2);
+
+    assert_eq!(canary(&control, &decoy, b"!"), [Some(64); 4]);
+    assert_eq!(canary(&control, &nowhere, b"!"), [enoent; 4]);
+    assert_eq!(canary(&nowhere, &decoy, b"!"), [Some(65); 4]);
+    assert_eq!(canary(&control, &decoy, b""), [Some(66); 4]);
+}

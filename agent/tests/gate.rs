@@ -1,0 +1,418 @@
+//! The gate's table: every row of the posture, every blocker, every way to lose evidence.
+
+use std::collections::BTreeMap;
+
+use aegisbpf::gate::{Asked, Decision, Limit, Measured, Refusal, RuleFacts, Verdict};
+use aegisbpf::gate::{decide, recheck};
+use aegisbpf::lsm_list::LsmList;
+use aegisbpf::posture::{Blocker, Class, GateMode, Mode, State, Tier};
+
+const LISTED: &str = "lockdown,bpf";
+const UNLISTED: &str = "lockdown,yama";
+
+fn asked(mode: Mode, fallbacks: &[Tier], gate_mode: GateMode) -> Asked {
+    Asked {
+        mode,
+        fallbacks: fallbacks.to_vec(),
+        gate_mode,
+    }
+}
+
+fn enforce(fallbacks: &[Tier], gate_mode: GateMode) -> Asked {
+    asked(Mode::Enforce, fallbacks, gate_mode)
+}
+
+/// A machine with this list, where the tiers came out like this and everything observes.
+fn measured(list: &str, lsm: Verdict, signal: Verdict) -> Measured {
+    let by_tier = |lsm, signal| {
+        BTreeMap::from([
+            ((Tier::Lsm, Class::File), lsm),
+            ((Tier::Signal, Class::File), signal),
+        ])
+    };
+    Measured {
+        lsm_list: LsmList::Known(list.split(',').map(str::to_owned).collect()),
+        btf: true,
+        enforcing: by_tier(lsm, signal),
+        observing: by_tier(Verdict::NotTried, Verdict::Verified),
+    }
+}
+
+fn rule(id: &str, limits: &[(Tier, &str, bool)]) -> RuleFacts {
+    RuleFacts {
+        id: id.to_owned(),
+        class: Class::File,
+        limits: limits
+            .iter()
+            .map(|(tier, reason, pending)| {
+                let limit = Limit {
+                    reason: (*reason).to_owned(),
+                    pending: *pending,
+                };
+                (*tier, limit)
+            })
+            .collect(),
+    }
+}
+
+fn two_rules() -> Vec<RuleFacts> {
+    vec![rule("a", &[]), rule("b", &[])]
+}
+
+/// What holds for every decision, whatever was measured.
+fn check_invariants(decision: &Decision, rules: &[RuleFacts]) {
+    assert_eq!(decision.enforced + decision.unenforced.len(), rules.len());
+    assert_eq!(decision.enforce_capable, decision.blockers.is_empty());
+    assert_eq!(decision.refusal.is_some(), decision.state == State::Refused);
+    let enforcing = matches!(decision.state, State::Enforce | State::EnforceSignal);
+    assert!(enforcing || decision.enforced == 0, "{decision:?}");
+    if decision.state == State::EnforceSignal {
+        assert!(!decision.enforce_capable, "{decision:?}");
+    }
+}
+
+#[test]
+fn every_row_of_the_posture_table() {
+    use GateMode::{AuditFallback, FailClosed};
+    use Verdict::{CanaryFailed, NotTried, Rejected, Verified};
+    let disabled = vec![Blocker::BpfLsmDisabled];
+    let failed = vec![Blocker::LsmCanaryFailed];
+    let signal: &[Tier] = &[Tier::Signal];
+    let off: &[Tier] = &[];
+    let rows = [
+        // (asked, list, lsm, signal) → (state, audit_only, enforce_capable, blockers)
+        (
+            enforce(off, FailClosed),
+            LISTED,
+            Verified,
+            NotTried,
+            State::Enforce,
+            false,
+            true,
+            vec![],
+        ),
+        (
+            enforce(off, AuditFallback),
+            LISTED,
+            Verified,
+            NotTried,
+            State::Enforce,
+            false,
+            true,
+            vec![],
+        ),
+        (
+            enforce(signal, FailClosed),
+            LISTED,
+            Verified,
+            Verified,
+            State::Enforce,
+            false,
+            true,
+            vec![],
+        ),
+        (
+            enforce(signal, FailClosed),
+            UNLISTED,
+            NotTried,
+            Verified,
+            State::EnforceSignal,
+            false,
+            false,
+            disabled.clone(),
+        ),
+        (
+            enforce(signal, AuditFallback),
+            UNLISTED,
+            NotTried,
+            Verified,
+            State::EnforceSignal,
+            false,
+            false,
+            disabled.clone(),
+        ),
+        (
+            enforce(signal, FailClosed),
+            LISTED,
+            CanaryFailed,
+            Verified,
+            State::EnforceSignal,
+            false,
+            false,
+            failed.clone(),
+        ),
+        (
+            enforce(off, AuditFallback),
+            UNLISTED,
+            NotTried,
+            NotTried,
+            State::AuditFallback,
+            true,
+            false,
+            disabled.clone(),
+        ),
+        // Verified and not opted in is not enough.
+        (
+            enforce(off, AuditFallback),
+            UNLISTED,
+            NotTried,
+            Verified,
+            State::AuditFallback,
+            true,
+            false,
+            disabled.clone(),
+        ),
+        (
+            enforce(off, FailClosed),
+            UNLISTED,
+            NotTried,
+            Verified,
+            State::Refused,
+            false,
+            false,
+            disabled.clone(),
+        ),
+        // Opted in and not verified is not enough either.
+        (
+            enforce(signal, AuditFallback),
+            UNLISTED,
+            NotTried,
+            CanaryFailed,
+            State::AuditFallback,
+            true,
+            false,
+            disabled.clone(),
+        ),
+        (
+            enforce(signal, FailClosed),
+            UNLISTED,
+            NotTried,
+            CanaryFailed,
+            State::Refused,
+            false,
+            false,
+            disabled.clone(),
+        ),
+        (
+            enforce(signal, FailClosed),
+            UNLISTED,
+            NotTried,
+            Rejected,
+            State::Refused,
+            false,
+            false,
+            disabled.clone(),
+        ),
+        (
+            enforce(off, FailClosed),
+            LISTED,
+            CanaryFailed,
+            NotTried,
+            State::Refused,
+            false,
+            false,
+            failed,
+        ),
+        (
+            asked(Mode::Audit, off, FailClosed),
+            LISTED,
+            Verified,
+            NotTried,
+            State::Audit,
+            true,
+            true,
+            vec![],
+        ),
+        (
+            asked(Mode::Audit, signal, AuditFallback),
+            UNLISTED,
+            NotTried,
+            NotTried,
+            State::Audit,
+            true,
+            false,
+            disabled,
+        ),
+    ];
+    for (asked, list, lsm, signal, state, audit_only, capable, blockers) in rows {
+        let rules = two_rules();
+        let decision = decide(&asked, &measured(list, lsm, signal), &rules);
+        let row = format!("{asked:?} {list} {lsm:?} {signal:?} → {decision:?}");
+        assert_eq!(decision.state, state, "{row}");
+        assert_eq!(decision.audit_only, audit_only, "{row}");
+        assert_eq!(decision.enforce_capable, capable, "{row}");
+        assert_eq!(decision.blockers, blockers, "{row}");
+        check_invariants(&decision, &rules);
+    }
+}
+
+#[test]
+fn blockers_name_the_measured_cause() {
+    use Verdict::{CanaryFailed, NotTried, Rejected};
+    let asked = enforce(&[], GateMode::FailClosed);
+    let blockers = |measured: &Measured| decide(&asked, measured, &two_rules()).blockers;
+
+    let unlisted = measured(UNLISTED, NotTried, NotTried);
+    assert_eq!(blockers(&unlisted), [Blocker::BpfLsmDisabled]);
+    // A canary that fails where the LSM isn't listed is no second cause.
+    let probed = measured(UNLISTED, CanaryFailed, NotTried);
+    assert_eq!(blockers(&probed), [Blocker::BpfLsmDisabled]);
+    // And one that was met there, against the list, is still no claim's ground.
+    let unreadable = Measured {
+        lsm_list: LsmList::Unreadable {
+            reason: String::new(),
+        },
+        ..unlisted.clone()
+    };
+    assert_eq!(blockers(&unreadable), [Blocker::LsmListUnreadable]);
+    let rejected = measured(LISTED, Rejected, NotTried);
+    assert_eq!(blockers(&rejected), [Blocker::LsmProgramRejected]);
+    let failed = measured(LISTED, CanaryFailed, NotTried);
+    assert_eq!(blockers(&failed), [Blocker::LsmCanaryFailed]);
+    let no_btf = Measured {
+        btf: false,
+        ..measured(LISTED, NotTried, NotTried)
+    };
+    assert_eq!(blockers(&no_btf), [Blocker::BtfMissing]);
+    let both = Measured {
+        btf: false,
+        ..unlisted
+    };
+    let expected = [Blocker::BpfLsmDisabled, Blocker::BtfMissing];
+    assert_eq!(blockers(&both), expected);
+}
+
+#[test]
+fn an_lsm_that_fires_without_being_listed_is_not_claimed() {
+    let seam = measured(UNLISTED, Verdict::Verified, Verdict::NotTried);
+    let decision = decide(&enforce(&[], GateMode::FailClosed), &seam, &two_rules());
+    assert_eq!(decision.state, State::Refused);
+    assert!(!decision.enforce_capable);
+    assert_eq!(decision.blockers, [Blocker::BpfLsmDisabled]);
+}
+
+#[test]
+fn a_rule_beyond_its_tier_refuses_or_is_watched_and_is_always_listed() {
+    let rules = [
+        rule("short", &[]),
+        rule("long", &[(Tier::Signal, "too long", false)]),
+    ];
+    let machine = measured(UNLISTED, Verdict::NotTried, Verdict::Verified);
+
+    let closed = decide(
+        &enforce(&[Tier::Signal], GateMode::FailClosed),
+        &machine,
+        &rules,
+    );
+    assert_eq!(closed.refusal, Some(Refusal::RuleBeyondTier));
+    let reasons: Vec<&str> = closed
+        .unenforced
+        .iter()
+        .map(|u| u.reason.as_str())
+        .collect();
+    assert!(reasons[1].ends_with("too long"), "{reasons:?}");
+    check_invariants(&closed, &rules);
+
+    let open = decide(
+        &enforce(&[Tier::Signal], GateMode::AuditFallback),
+        &machine,
+        &rules,
+    );
+    assert_eq!(open.state, State::EnforceSignal);
+    assert_eq!(open.enforced, 1);
+    assert_eq!(open.unenforced[0].rule, "long");
+    check_invariants(&open, &rules);
+
+    // The limit of a tier that isn't relied on is nobody's concern.
+    let lsm = measured(LISTED, Verdict::Verified, Verdict::NotTried);
+    let decision = decide(&enforce(&[], GateMode::FailClosed), &lsm, &rules);
+    assert_eq!((decision.state, decision.enforced), (State::Enforce, 2));
+}
+
+#[test]
+fn a_watched_rule_says_whether_it_is_really_watched() {
+    let rules = [
+        rule("short", &[]),
+        rule("long", &[(Tier::Signal, "too long", false)]),
+    ];
+    let asked = asked(Mode::Audit, &[], GateMode::FailClosed);
+    let machine = measured(UNLISTED, Verdict::NotTried, Verdict::NotTried);
+    let decision = decide(&asked, &machine, &rules);
+    let reasons: Vec<&str> = decision
+        .unenforced
+        .iter()
+        .map(|unenforced| unenforced.reason.as_str())
+        .collect();
+    assert_eq!(reasons, ["observed only", "not even observed: too long"]);
+    let blind = Measured {
+        observing: BTreeMap::new(),
+        ..machine
+    };
+    let decision = decide(&asked, &blind, &rules);
+    assert!(decision.tiers.is_empty());
+    assert!(
+        decision.unenforced[0]
+            .reason
+            .starts_with("not even observed")
+    );
+}
+
+#[test]
+fn a_pending_rule_is_listed_and_refuses_nothing() {
+    let rules = [rule("later", &[(Tier::Lsm, "pending: …", true)])];
+    let machine = measured(LISTED, Verdict::Verified, Verdict::NotTried);
+    let decision = decide(&enforce(&[], GateMode::FailClosed), &machine, &rules);
+    assert_eq!(decision.state, State::Enforce);
+    assert_eq!((decision.enforced, decision.unenforced.len()), (0, 1));
+    check_invariants(&decision, &rules);
+}
+
+#[test]
+fn a_policy_without_rules_has_the_posture_that_its_machine_has() {
+    let machine = measured(LISTED, Verdict::Verified, Verdict::NotTried);
+    let decision = decide(&enforce(&[], GateMode::FailClosed), &machine, &[]);
+    assert_eq!((decision.state, decision.enforced), (State::Enforce, 0));
+    let machine = measured(UNLISTED, Verdict::NotTried, Verdict::NotTried);
+    let decision = decide(&enforce(&[], GateMode::FailClosed), &machine, &[]);
+    assert_eq!(decision.state, State::Refused);
+}
+
+#[test]
+fn lost_evidence_degrades_and_new_evidence_restores() {
+    let asked = enforce(&[Tier::Signal], GateMode::AuditFallback);
+    let rules = two_rules();
+    let good = measured(UNLISTED, Verdict::NotTried, Verdict::Verified);
+    let bad = measured(UNLISTED, Verdict::NotTried, Verdict::CanaryFailed);
+    let claimed = decide(&asked, &good, &rules).state;
+
+    let lost = recheck(&asked, claimed, &bad, &rules);
+    assert_eq!(lost.state, State::Degraded);
+    assert!(!lost.audit_only && !lost.enforce_capable);
+    assert_eq!((lost.enforced, lost.unenforced.len()), (0, 2));
+    check_invariants(&lost, &rules);
+
+    assert_eq!(recheck(&asked, claimed, &good, &rules).state, claimed);
+}
+
+#[test]
+fn a_lost_lsm_is_named_as_the_blocker() {
+    let asked = enforce(&[], GateMode::FailClosed);
+    let bad = measured(LISTED, Verdict::CanaryFailed, Verdict::NotTried);
+    let lost = recheck(&asked, State::Enforce, &bad, &two_rules());
+    assert_eq!(lost.state, State::Degraded);
+    assert!(!lost.enforce_capable);
+    assert_eq!(lost.blockers, [Blocker::LsmCanaryFailed]);
+}
+
+#[test]
+fn a_watching_agent_never_becomes_degraded_or_enforcing() {
+    let asked = enforce(&[Tier::Signal], GateMode::AuditFallback);
+    for signal in [Verdict::Verified, Verdict::CanaryFailed] {
+        let machine = measured(UNLISTED, Verdict::NotTried, signal);
+        let rules = two_rules();
+        let decision = recheck(&asked, State::AuditFallback, &machine, &rules);
+        assert_eq!(decision.state, State::AuditFallback, "{signal:?}");
+        assert!(decision.audit_only);
+        check_invariants(&decision, &rules);
+    }
+}
