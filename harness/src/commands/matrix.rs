@@ -6,6 +6,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
+use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use clap::Args;
@@ -54,6 +55,9 @@ pub struct MatrixArgs {
     /// What runs the guest; auto takes KVM only after a marker boot on it
     #[arg(long, value_enum, default_value = "auto")]
     pub accel: accel::Wish,
+    /// How long a whole boot may take [default: 180 under TCG, 60 under KVM]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u16).range(1..))]
+    pub boot_limit: Option<u16>,
     /// How many machines side by side [default: one a core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub jobs: Option<u16>,
@@ -251,7 +255,7 @@ impl Matrix {
         results.sort_by_key(|result| order(&result.suite));
         report::write_all(self.out.path(), &results)?;
         if args.json {
-            println!("{}", report::json::render(&results)?);
+            print!("{}", report::json::render(&results)?);
         } else {
             print!(
                 "{}",
@@ -299,7 +303,9 @@ impl Matrix {
                 cmdline: boot.cmdline.clone(),
                 memory_mib: kernel.memory_mib,
                 accelerator,
-                limit: accelerator.boot_limit(),
+                limit: args.boot_limit.map_or(accelerator.boot_limit(), |limit| {
+                    Duration::from_secs(limit.into())
+                }),
                 dir: report::files::boot_dir(self.out.path(), &boot.suite),
             },
             skips: declared_skips(&kernel.skips, &boot.suite.boot),
