@@ -1,7 +1,8 @@
 //! Boots one machine: composes QEMU's command, runs it, and hands on what its result channel
 //! carries while it comes in.
 //!
-//! In: a [`Machine`]. Out: bytes of the result channel as they arrive, and an [`Ending`].
+//! In: a [`Machine`]. Out: bytes of the result channel as they arrive, and an
+//! [`Ending`](crate::outcome::Ending).
 //! Nothing here judges. The two launchers differ only in who composes the command.
 
 pub mod accel;

@@ -34,7 +34,7 @@ use crate::outcome::{BootResult, SuiteId};
 use crate::plan::{self, Boot, CROSS_BOOT, PlannedBoot, Wanted};
 use crate::progress::{Progress as _, Terminal};
 use crate::report::{self, screen::Screen};
-use crate::setup::{self, Setup};
+use crate::setup::{self, Setup, Venv};
 use crate::verdict::{self, DeclaredSkip, RunVerdict};
 
 /// What to run, how, and where the results go.
@@ -208,7 +208,7 @@ impl Matrix {
             out,
             with: LaunchWith {
                 launcher: args.launcher,
-                vng: setup::vng(&cache),
+                vng: Venv::in_cache(&cache).program("vng"),
             },
             artifacts,
             image,
