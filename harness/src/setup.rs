@@ -47,33 +47,31 @@ pub enum Job {
     Matrix {
         /// Whether it is virtme-ng.
         virtme_ng: bool,
-        /// Whether the agent is built here, and not brought along with `--agent`.
+        /// Whether agent and guest are built here, and not brought along.
         build: bool,
     },
-    /// `test`, which runs everything.
-    Test,
+    /// `build`.
+    Build,
 }
 
 /// What a job needs; `modules` says whether `images/` asks for any.
 pub fn needed_for(job: Job, modules: bool) -> Vec<Need> {
-    let mut needs = vec![Need::Fetch];
-    let (build, boots, virtme_ng) = match job {
-        Job::Kernels => (false, false, false),
-        Job::Matrix { virtme_ng, build } => (build, true, virtme_ng),
-        Job::Test => (true, true, true),
+    let (fetch, build, boots, virtme_ng) = match job {
+        Job::Kernels => (true, false, false, false),
+        Job::Build => (false, true, false, false),
+        Job::Matrix { virtme_ng, build } => (true, build, true, virtme_ng),
     };
     let wanted = [
-        (modules, Need::Modules),
+        (fetch, Need::Fetch),
+        (modules && fetch, Need::Modules),
         (build, Need::Build),
         (boots, Need::Qemu),
         (virtme_ng, Need::VirtmeNg),
     ];
-    needs.extend(
-        wanted
-            .into_iter()
-            .filter_map(|(wanted, need)| wanted.then_some(need)),
-    );
-    needs
+    wanted
+        .into_iter()
+        .filter_map(|(wanted, need)| wanted.then_some(need))
+        .collect()
 }
 
 /// How to see whether something is there.

@@ -6,6 +6,9 @@ use clap::Args;
 
 use crate::artifacts;
 use crate::exit::{ExitCode, Result};
+use crate::kernels::cache::Cache;
+use crate::progress::Terminal;
+use crate::setup::{self, Job, Setup};
 
 /// Where the binaries go.
 #[derive(Debug, Args)]
@@ -23,6 +26,9 @@ pub struct BuildArgs {
 /// # Errors
 /// A prerequisite is missing, or a build fails.
 pub fn run(args: &BuildArgs, root: &Path) -> Result<ExitCode> {
+    let cache = Cache::of_user()?;
+    let progress = Terminal::new();
+    Setup::new(&cache, args.no_setup, &progress).ensure(&setup::needed_for(Job::Build, false))?;
     artifacts::build(root, &args.out)?;
     println!("{}", args.out.display());
     Ok(ExitCode::AsDeclared)
