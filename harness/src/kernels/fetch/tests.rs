@@ -296,6 +296,34 @@ fn a_gone_version_is_replaced_within_its_series_and_both_are_told() {
 }
 
 #[test]
+fn a_gone_version_stays_pinned_while_its_package_is_at_hand() {
+    let mut bench = Bench::new();
+    let kernel = bench.fetch(DEFAULT).unwrap();
+    bench.archive.remove(RELEASE, "6.1.192-2");
+    bench
+        .archive
+        .add("6.1.0-57-cloud-amd64", "6.1.200-1", "6.1.200-1");
+    bench
+        .archive
+        .add("6.12.1+deb12-cloud-amd64", "6.12.1-1", "6.12.1-1");
+    fs::write(&kernel.vmlinuz, b"cut").unwrap();
+
+    // Another kernel has to be fetched in the same run.
+    let mut other = bench.manifest.kernels[0].clone();
+    other.name = "6.12".to_owned();
+    other.source = Source::Debian {
+        series: "6.12".to_owned(),
+        flavour: "cloud-amd64".to_owned(),
+    };
+    bench.manifest.kernels.push(other);
+    let kernels: Vec<_> = bench.manifest.kernels.iter().collect();
+    let lock_path = bench.lock_path();
+    let ready = bench.fetcher(&lock_path).ready(&kernels, DEFAULT).unwrap();
+    assert_eq!(ready[0], kernel);
+    assert_eq!(ready[1].release, "6.12.1+deb12-cloud-amd64");
+}
+
+#[test]
 fn a_series_that_is_gone_is_an_error_and_never_another_series() {
     let bench = Bench::new();
     bench.archive.remove(RELEASE, "6.1.192-2");
