@@ -12,6 +12,7 @@ use crate::{
     exit::Result,
     image::spec::ImageSpec,
     kernels::{
+        ReadyKernel,
         apt::AptArchive,
         cache::{Cache, Found},
         fetch::{Fetcher, Options, Pinned},
@@ -89,15 +90,17 @@ struct Offered {
 pub fn run(command: &KernelsCommand, repository: &Path, progress: &dyn Progress) -> Result {
     let manifest = Manifest::load(&repository.join("kernels.toml"))?;
     let cache = Cache::of_user()?;
-    let archive = AptArchive::new(cache.root().join("apt"), &manifest.suites, progress);
     let fetcher = Fetcher {
         manifest: &manifest,
         lock_path: &repository.join("kernels.lock"),
         cache: &cache,
-        archive: &archive,
+        archive: &AptArchive::new(cache.root().join("apt"), &manifest.suites, progress),
         progress,
     };
-    let set_up = |no_setup: bool, modules: bool| {
+    let modules = !ImageSpec::load(&repository.join("images"))?
+        .modules
+        .is_empty();
+    let set_up = |no_setup: bool| {
         let needs = setup::needed_for(Job::Kernels, modules);
         Setup::new(&cache, no_setup, progress).ensure(&needs)
     };
@@ -106,21 +109,10 @@ pub fn run(command: &KernelsCommand, repository: &Path, progress: &dyn Progress)
             json,
             offered: false,
             ..
-        } => {
-            let lock = Lock::load(fetcher.lock_path)?;
-            let rows: Vec<_> = manifest
-                .kernels
-                .iter()
-                .map(|k| row(k, &manifest, &lock, &cache))
-                .collect();
-            print(*json, &rows, &table(&rows))
-        }
+        } => list(&fetcher, *json),
         KernelsCommand::List { json, no_setup, .. } => {
-            set_up(*no_setup, false)?;
-            let _guard = cache.lock(progress)?;
-            let rows = offered(&manifest, &fetcher)?;
-            progress.idle();
-            print(*json, &rows, &offered_table(&rows))
+            set_up(*no_setup)?;
+            list_offered(&fetcher, *json)
         }
         KernelsCommand::Fetch {
             kernels,
@@ -129,29 +121,46 @@ pub fn run(command: &KernelsCommand, repository: &Path, progress: &dyn Progress)
             no_setup,
         } => {
             let kernels = manifest::select(&manifest.kernels, kernels)?;
-            let modules = !ImageSpec::load(&repository.join("images"))?
-                .modules
-                .is_empty();
-            set_up(*no_setup, modules)?;
+            set_up(*no_setup)?;
             let options = Options {
                 locked: *locked,
                 offline: *offline,
                 modules,
             };
             let ready = fetcher.ready(&kernels, options)?;
-            let lines = ready.iter().map(|kernel| {
-                let version = kernel.package_version.as_deref().unwrap_or("of your own");
-                format!("{}\t{}\t{version}\n", kernel.name, kernel.release)
-            });
-            emit(&lines.collect::<String>())
+            emit(&ready.iter().map(ready_line).collect::<String>())
         }
         KernelsCommand::Update { kernels, no_setup } => {
             let kernels = manifest::select(&manifest.kernels, kernels)?;
-            set_up(*no_setup, false)?;
+            set_up(*no_setup)?;
             let pinned = fetcher.update(&kernels)?;
             emit(&pinned.iter().map(pinned_line).collect::<String>())
         }
     }
+}
+
+fn list(fetcher: &Fetcher<'_>, json: bool) -> Result {
+    let lock = Lock::load(fetcher.lock_path)?;
+    let kernels = fetcher.manifest.kernels.iter();
+    let rows = kernels.map(|kernel| row(kernel, fetcher.manifest, &lock, fetcher.cache));
+    let rows: Vec<_> = rows.collect();
+    print(json, &rows, &table(&rows))
+}
+
+fn list_offered(fetcher: &Fetcher<'_>, json: bool) -> Result {
+    // The private apt root is one of the things that the lock protects.
+    let guard = fetcher.cache.lock(fetcher.progress)?;
+    let rows = offered(fetcher);
+    fetcher.progress.idle();
+    drop(guard);
+    let rows = rows?;
+    print(json, &rows, &offered_table(&rows))
+}
+
+fn ready_line(kernel: &ReadyKernel) -> String {
+    let version = kernel.package_version.as_deref();
+    let version = version.unwrap_or("of your own");
+    format!("{}\t{}\t{version}\n", kernel.name, kernel.release)
 }
 
 fn row<'a>(kernel: &'a Kernel, manifest: &Manifest, lock: &'a Lock, cache: &Cache) -> Row<'a> {
@@ -175,10 +184,10 @@ fn row<'a>(kernel: &'a Kernel, manifest: &Manifest, lock: &'a Lock, cache: &Cach
     }
 }
 
-fn offered(manifest: &Manifest, fetcher: &Fetcher<'_>) -> Result<Vec<Offered>> {
+fn offered(fetcher: &Fetcher<'_>) -> Result<Vec<Offered>> {
     let offers = fetcher.archive.offers()?;
     let mut flavours: Vec<&str> = Vec::new();
-    for kernel in &manifest.kernels {
+    for kernel in &fetcher.manifest.kernels {
         if let Source::Debian { flavour, .. } = &kernel.source
             && !flavours.contains(&flavour.as_str())
         {
@@ -274,5 +283,39 @@ fn emit(text: &str) -> Result {
                 .into())
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_lines_up_and_says_what_is_missing() {
+        let row = |name, version, modules, cached| Row {
+            name,
+            source: format!("debian {name} cloud-amd64"),
+            release: version,
+            version,
+            suite: version.map(|_| "bookworm"),
+            modules,
+            cached,
+        };
+        let rows = [
+            row("5.10", None, None, None),
+            row("6.19", Some("6.19.14-1"), Some(false), Some("altered")),
+        ];
+        insta::assert_snapshot!(table(&rows));
+        insta::assert_snapshot!(serde_json::to_string_pretty(&rows).unwrap());
+    }
+
+    #[test]
+    fn what_an_update_did_is_told_for_each_kernel() {
+        let decision = Decision::Unavailable;
+        let name = "6.9".to_owned();
+        assert_eq!(
+            pinned_line(&Pinned { name, decision }),
+            "6.9\t-\tunavailable\n"
+        );
     }
 }

@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn finds_release_and_version() {
-        let text = "6.1.0-56-cloud-amd64 (debian-kernel@lists.debian.org) #1 SMP PREEMPT_DYNAMIC Debian 6.1.192-2 (2026-11-14)";
+        let text = "6.1.0-56-cloud-amd64 (builder@example.org) #1 SMP PREEMPT_DYNAMIC Debian 6.1.192-2 (2026-11-14)";
         let header = parse(&image(text)).unwrap();
         assert_eq!(header.release, "6.1.0-56-cloud-amd64");
         assert_eq!(

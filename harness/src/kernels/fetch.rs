@@ -110,22 +110,24 @@ impl Fetcher<'_> {
                 ));
             }
         }
-        let mut replaced = Vec::new();
-        let at_hand = |kernel: &&Kernel| {
+        // A pin whose packages are here stands, whatever became of it in the archive.
+        let absent = |kernel: &&Kernel| {
             let pin = lock.find(&kernel.name);
             let pin = pin.filter(|pin| resolve::fits(kernel, &self.manifest.suites, pin));
-            pin.is_some_and(|pin| self.debs_at_hand(pin))
+            !pin.is_some_and(|pin| self.debs_at_hand(pin))
         };
-        if !lacking.iter().all(at_hand) {
+        let absent: Vec<&Kernel> = lacking.iter().copied().filter(absent).collect();
+        let mut replaced = Vec::new();
+        if !absent.is_empty() {
             let offers = self.archive.offers()?;
-            let pinned = self.pin(&mut lock, &lacking, &offers, false, options.locked)?;
+            let pinned = self.pin(&mut lock, &absent, &offers, false, options.locked)?;
             for pin in pinned {
                 if let Decision::Replace { old, new } = pin.decision {
                     let new = new.version;
                     replaced.push((pin.name, Replaced { old, new }));
                 }
             }
-            self.download(&lock, &lacking)?;
+            self.download(&lock, &absent)?;
         }
         self.unpack(&lock, &lacking, options)?;
         let found = self.look(&lock, kernels, options)?;

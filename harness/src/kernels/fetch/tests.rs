@@ -1,124 +1,15 @@
 //! Fetching against an archive that is a folder: real packages, real extraction, no network.
 
-use std::{
-    collections::BTreeMap,
-    path::PathBuf,
-    process::Command,
-    sync::{
-        Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
-    thread,
-};
+use std::{path::PathBuf, sync::Mutex, thread};
 
 use super::*;
 use crate::{exit::ExitCode, kernels::lock::Role, manifest::Source};
 
+mod folder;
+
+use folder::{Folder, vmlinuz};
+
 const RELEASE: &str = "6.1.0-56-cloud-amd64";
-
-/// A vmlinuz with nothing in it but its name.
-fn vmlinuz(release: &str, version: &str) -> Vec<u8> {
-    let text = format!("{release} (debian-kernel@lists.debian.org) #1 SMP Debian {version} (now)");
-    let mut image = vec![0; 0x400];
-    image[0x202..0x206].copy_from_slice(b"HdrS");
-    image[0x20e..0x210].copy_from_slice(&0x100_u16.to_le_bytes());
-    image[0x300..0x300 + text.len()].copy_from_slice(text.as_bytes());
-    image
-}
-
-/// An archive with packages that `dpkg-deb` built.
-struct Folder {
-    folder: tempfile::TempDir,
-    packages: Mutex<BTreeMap<String, (Offer, PathBuf)>>,
-    asked: AtomicUsize,
-    downloaded: AtomicUsize,
-    cut: bool,
-}
-
-impl Folder {
-    fn new() -> Self {
-        Self {
-            folder: tempfile::tempdir().unwrap(),
-            packages: Mutex::default(),
-            asked: AtomicUsize::new(0),
-            downloaded: AtomicUsize::new(0),
-            cut: false,
-        }
-    }
-
-    /// Adds a build of a kernel whose image says that it is of `inside`.
-    fn add(&self, release: &str, version: &str, inside: &str) {
-        let package = format!("linux-image-{release}");
-        let root = self.folder.path().join(format!("{package}_{version}"));
-        let control = format!(
-            "Package: {package}\nVersion: {version}\nArchitecture: amd64\nMaintainer: nobody <nobody@example.org>\nDescription: test\n"
-        );
-        let files = [
-            ("DEBIAN/control".to_owned(), control.into_bytes()),
-            (format!("boot/vmlinuz-{release}"), vmlinuz(release, inside)),
-            (
-                format!("lib/modules/{release}/modules.builtin"),
-                b"kernel/b.ko\n".to_vec(),
-            ),
-            (format!("lib/modules/{release}/modules.order"), b"".to_vec()),
-        ];
-        for (name, content) in files {
-            let path = root.join(name);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, content).unwrap();
-        }
-        let deb = root.with_extension("deb");
-        let built = Command::new("dpkg-deb")
-            .args(["--root-owner-group", "-Znone", "--build"])
-            .args([&root, &deb])
-            .output()
-            .unwrap();
-        assert!(built.status.success(), "{built:?}");
-        let offer = Offer {
-            package: package.clone(),
-            version: version.to_owned(),
-            suite: "bookworm".to_owned(),
-            sha256: cache::sha256_file(&deb).unwrap(),
-            size: deb.metadata().unwrap().len(),
-            filename: format!("pool/{package}.deb"),
-            depends: Vec::new(),
-        };
-        let key = format!("{package}={version}");
-        self.packages.lock().unwrap().insert(key, (offer, deb));
-    }
-
-    fn remove(&self, release: &str, version: &str) {
-        let key = format!("linux-image-{release}={version}");
-        self.packages.lock().unwrap().remove(&key).unwrap();
-    }
-
-    fn counts(&self) -> (usize, usize) {
-        let count = |counter: &AtomicUsize| counter.load(Ordering::SeqCst);
-        (count(&self.asked), count(&self.downloaded))
-    }
-}
-
-impl Archive for Folder {
-    fn offers(&self) -> Result<Vec<Offer>> {
-        self.asked.fetch_add(1, Ordering::SeqCst);
-        let packages = self.packages.lock().unwrap();
-        Ok(packages.values().map(|(offer, _)| offer.clone()).collect())
-    }
-
-    fn download(&self, wanted: &[&LockedPackage], into: &Path) -> Result {
-        for package in wanted {
-            self.downloaded.fetch_add(1, Ordering::SeqCst);
-            let key = format!("{}={}", package.package, package.version);
-            let packages = self.packages.lock().unwrap();
-            let mut bytes = fs::read(&packages[&key].1).unwrap();
-            if self.cut {
-                bytes.truncate(100);
-            }
-            fs::write(into.join(format!("{}.deb", package.package)), bytes).unwrap();
-        }
-        Ok(())
-    }
-}
 
 #[derive(Default)]
 struct Lines(Mutex<Vec<String>>);
@@ -293,6 +184,34 @@ fn a_gone_version_is_replaced_within_its_series_and_both_are_told() {
         None,
         "the lock says it all again"
     );
+}
+
+#[test]
+fn a_gone_version_stays_pinned_while_its_package_is_at_hand() {
+    let mut bench = Bench::new();
+    let kernel = bench.fetch(DEFAULT).unwrap();
+    bench.archive.remove(RELEASE, "6.1.192-2");
+    bench
+        .archive
+        .add("6.1.0-57-cloud-amd64", "6.1.200-1", "6.1.200-1");
+    bench
+        .archive
+        .add("6.12.1+deb12-cloud-amd64", "6.12.1-1", "6.12.1-1");
+    fs::write(&kernel.vmlinuz, b"cut").unwrap();
+
+    // Another kernel has to be fetched in the same run.
+    let mut other = bench.manifest.kernels[0].clone();
+    other.name = "6.12".to_owned();
+    other.source = Source::Debian {
+        series: "6.12".to_owned(),
+        flavour: "cloud-amd64".to_owned(),
+    };
+    bench.manifest.kernels.push(other);
+    let kernels: Vec<_> = bench.manifest.kernels.iter().collect();
+    let lock_path = bench.lock_path();
+    let ready = bench.fetcher(&lock_path).ready(&kernels, DEFAULT).unwrap();
+    assert_eq!(ready[0], kernel);
+    assert_eq!(ready[1].release, "6.12.1+deb12-cloud-amd64");
 }
 
 #[test]
