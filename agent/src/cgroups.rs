@@ -5,9 +5,9 @@
 //! [`FreshCgroup`] that is removed when dropped.
 
 use std::fs;
-use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::process;
 
 use anyhow::{Context as _, Result, bail};
 
@@ -42,15 +42,14 @@ impl Hierarchy {
         Ok(metadata.ino())
     }
 
-    /// Makes a new cgroup directly below the root, where no policy can have exempted it.
-    pub fn fresh(&self, name: &str) -> Result<FreshCgroup> {
-        let path = self.root.join(name);
-        // A dead agent with our pid may have left it; an empty cgroup can just be removed.
-        match fs::remove_dir(&path) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error).with_context(|| format!("rmdir {}", path.display())),
+    /// Makes a new cgroup directly below the root, where no policy can have exempted it. Its
+    /// name is `prefix` and our pid; empty ones that dead agents left are removed.
+    pub fn fresh(&self, prefix: &str) -> Result<FreshCgroup> {
+        for leftover in host::leftovers(&self.root, prefix) {
+            // If it is in our way, the creation below says so.
+            let _ = fs::remove_dir(&leftover);
         }
+        let path = self.root.join(format!("{prefix}{}", process::id()));
         fs::create_dir(&path).with_context(|| format!("mkdir {}", path.display()))?;
         let id = fs::metadata(&path)?.ino();
         Ok(FreshCgroup { path, id })

@@ -20,6 +20,9 @@ use crate::resolve;
 /// Where the folder is made. Volatile, like what is in it.
 const RUNTIME_DIR: &str = "/run/aegisbpf";
 
+/// What the folder is called, before the agent's pid.
+const PREFIX: &str = "decoys-";
+
 /// Rule numbers from here up are decoys; a policy can't have that many rules.
 const FIRST_DECOY_RULE: u32 = u32::MAX - 3;
 
@@ -42,12 +45,12 @@ impl Decoys {
 
     /// Makes the folder and the files.
     pub fn make() -> Result<Self> {
-        let folder = Path::new(RUNTIME_DIR).join(format!("decoys-{}", process::id()));
         fs::create_dir_all(RUNTIME_DIR).with_context(|| format!("mkdir {RUNTIME_DIR}"))?;
-        // A dead agent with our pid may have left its own.
-        if folder.exists() {
-            fs::remove_dir_all(&folder).with_context(|| format!("rm {}", folder.display()))?;
+        for leftover in host::leftovers(RUNTIME_DIR.as_ref(), PREFIX) {
+            // If it is in our way, the creation below says so.
+            let _ = fs::remove_dir_all(&leftover);
         }
+        let folder = Path::new(RUNTIME_DIR).join(format!("{PREFIX}{}", process::id()));
         DirBuilder::new()
             .mode(0o700)
             .create(&folder)

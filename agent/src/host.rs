@@ -6,6 +6,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
+use std::process;
 
 use anyhow::{Context as _, Result};
 
@@ -109,6 +110,23 @@ pub fn start_time() -> Result<u64> {
     ticks.parse().context("bad start time in /proc/self/stat")
 }
 
+/// Names in `folder` that are `prefix` and the pid of a process that is no more: what an
+/// agent leaves that was killed before it could clean up.
+pub fn leftovers(folder: &Path, prefix: &str) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return Vec::new();
+    };
+    let dead = |name: &str| {
+        let pid = name.strip_prefix(prefix)?.parse::<u32>().ok()?;
+        (pid == process::id() || !Path::new(&format!("/proc/{pid}")).exists()).then_some(())
+    };
+    entries
+        .flatten()
+        .filter(|entry| entry.file_name().to_str().and_then(dead).is_some())
+        .map(|entry| entry.path())
+        .collect()
+}
+
 /// Whether pids here are those that the kernel side sees.
 pub fn in_initial_pid_namespace() -> Result<bool> {
     let path = "/proc/self/ns/pid";
@@ -133,6 +151,21 @@ mod tests {
             fs_type: "ext3".to_owned(),
         };
         assert_eq!(mount, expected);
+    }
+
+    #[test]
+    fn leftovers_are_of_the_dead_and_of_our_own_pid() {
+        let folder = tempfile::tempdir().unwrap();
+        // Above the highest pid that the kernel gives.
+        let (dead, own) = (format!("x-{}", 1 << 30), format!("x-{}", process::id()));
+        for name in [&dead, &own, "x-1", "x-", "x-a", "y-1073741824"] {
+            fs::write(folder.path().join(name), "").unwrap();
+        }
+        let mut found = leftovers(folder.path(), "x-");
+        found.sort();
+        let mut expected = [dead, own].map(|name| folder.path().join(name));
+        expected.sort();
+        assert_eq!(found, expected);
     }
 
     #[test]

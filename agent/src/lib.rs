@@ -29,6 +29,7 @@ pub mod maps;
 pub mod measure;
 pub mod policy;
 pub mod posture;
+pub mod printer;
 pub mod ready;
 pub mod report;
 pub mod resolve;

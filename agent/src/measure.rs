@@ -4,8 +4,6 @@
 //! evidence: attaching proves nothing, since a kernel without BPF LSM in its list attaches
 //! the programs and never runs them.
 
-use std::process;
-
 use anyhow::{Context as _, Result};
 use aya::Btf;
 use aya::maps::{MapData, RingBuf};
@@ -223,8 +221,7 @@ impl Bench {
     }
 
     fn send_canary(&mut self, hook: &Hook, action: Action) -> Result<Evidence> {
-        let name = format!("aegisbpf-canary-{}", process::id());
-        let cgroup = self.hierarchy.fresh(&name)?;
+        let cgroup = self.hierarchy.fresh("aegisbpf-canary-")?;
         // Declared after the cgroup, so that it is dead before the cgroup is removed.
         let canary = Canary::start(&Errand {
             syscall: hook.syscall,

@@ -69,7 +69,7 @@ pub struct Report {
     pub rules: Rules,
     /// The tier that each class in use relies on.
     pub classes: BTreeMap<Class, ClassReport>,
-    /// How many events found the ring full.
+    /// How many events nobody was told of: the ring was full, or stdout failed.
     pub events_lost: u64,
     /// The seams in use, which make the agent claim less than it could.
     pub test_seams: Vec<Seam>,

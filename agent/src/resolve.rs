@@ -70,38 +70,55 @@ pub fn rules(policy: &Policy) -> Result<Vec<ResolvedRule>> {
         .collect())
 }
 
-/// The inodes of the protected executables that exist. One that doesn't has no process to
-/// protect, and is looked for again at every refresh.
-pub fn protected(policy: &Policy) -> Result<Vec<InodeKey>> {
-    let mounts = host::mounts()?;
-    let mut keys = Vec::new();
-    for path in &policy.protected_executables {
-        match inode(Path::new(path), &mounts) {
-            Ok(key) => keys.push(key),
-            Err(limit) => crate::log::warn(format_args!(
-                "protected executable {path}: {}",
-                limit.reason
-            )),
-        }
-    }
-    Ok(keys)
+/// Who is exempt or protected, as far as they exist now.
+#[derive(Debug, Default)]
+pub struct Present {
+    /// Ids of exempt cgroups.
+    pub exempt: Vec<u64>,
+    /// Inodes of protected executables.
+    pub protected: Vec<InodeKey>,
+    /// What doesn't exist, each as a line for the log.
+    pub missing: Vec<String>,
 }
 
-/// The ids of the exempt cgroups. One that doesn't exist makes the policy invalid here: to
-/// run without an exemption that somebody relies on may kill what must live.
-pub fn exempt(policy: &Policy, hierarchy: &Hierarchy) -> Result<Vec<u64>> {
-    policy
-        .exempt_cgroups
-        .iter()
-        .map(|cgroup| {
-            hierarchy.id(cgroup).map_err(|error| {
-                Ending::error(
-                    Exit::Policy,
-                    format!("exempt cgroup {cgroup:?}: {error:#}; create it first, or remove it"),
-                )
-            })
-        })
-        .collect()
+/// Looks at the exempt cgroups and protected executables. Both come and go: what is missing
+/// while the agent runs is only told, and looked for again.
+pub fn present(policy: &Policy, hierarchy: &Hierarchy) -> Result<Present> {
+    let mounts = host::mounts()?;
+    let mut present = Present::default();
+    for cgroup in &policy.exempt_cgroups {
+        match hierarchy.id(cgroup) {
+            Ok(id) => present.exempt.push(id),
+            Err(error) => {
+                let line = format!("exempt cgroup {cgroup:?}: {error:#}");
+                present.missing.push(line);
+            }
+        }
+    }
+    for path in &policy.protected_executables {
+        match inode(Path::new(path), &mounts) {
+            Ok(key) => present.protected.push(key),
+            Err(limit) => {
+                let line = format!("protected executable {path:?}: {}", limit.reason);
+                present.missing.push(line);
+            }
+        }
+    }
+    Ok(present)
+}
+
+/// Whether every exempt cgroup exists. At start, one that doesn't makes the policy invalid
+/// here: to run without an exemption that somebody relies on may kill what must live.
+pub fn check_exempt(policy: &Policy, hierarchy: &Hierarchy) -> Result<()> {
+    for cgroup in &policy.exempt_cgroups {
+        hierarchy.id(cgroup).map_err(|error| {
+            Ending::error(
+                Exit::Policy,
+                format!("exempt cgroup {cgroup:?}: {error:#}; create it first, or remove it"),
+            )
+        })?;
+    }
+    Ok(())
 }
 
 /// The inode key of a file.

@@ -18,7 +18,6 @@ impl EventRing {
         // SAFETY: the descriptor is the ring's map, which the ring owns and neither closes
         // nor replaces before it is dropped, and it is dropped after its registration.
         let ring = unsafe { AsyncFd::register_with_interest(ring, Interest::READABLE) };
-        // Without its generic part, the error is an io::Error as good as any.
         let ring = ring.map_err(|error| error.into_parts().1);
         Ok(Self {
             ring: ring.context("failed to watch the event ring")?,
@@ -27,17 +26,16 @@ impl EventRing {
 
     /// Waits until there are records, then lets `read` take some. `read` says whether it
     /// took the last one; if not, the next wait ends at once.
-    pub async fn readable<T>(
+    pub async fn readable(
         &mut self,
-        read: impl FnOnce(&mut RingBuf<MapData>) -> Result<(T, bool)>,
-    ) -> Result<T> {
-        let mut guard = self.ring.readable_mut().await;
-        let guard = guard.as_mut().ok().context("failed to wait for events")?;
-        let (value, empty) = read(guard.get_inner_mut())?;
-        if empty {
+        read: impl FnOnce(&mut RingBuf<MapData>) -> bool,
+    ) -> Result<()> {
+        let guard = self.ring.readable_mut().await;
+        let mut guard = guard.context("failed to wait for events")?;
+        if read(guard.get_inner_mut()) {
             guard.clear_ready();
         }
-        Ok(value)
+        Ok(())
     }
 
     /// The ring, for reading what is there without waiting.

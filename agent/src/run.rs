@@ -5,7 +5,6 @@
 //! rules, report on disk, `ready`.
 
 use std::fs;
-use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,13 +13,13 @@ use aya::maps::{MapData, RingBuf};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-use crate::event::{Clock, Event};
 use crate::exit::{Ending, Exit};
 use crate::gate::{Asked, Decision, Refusal};
 use crate::log;
 use crate::machine::Machine;
 use crate::policy::{self, Policy};
 use crate::posture::{State, Tier};
+use crate::printer::Printer;
 use crate::ready::Ready;
 use crate::report;
 use crate::ring::EventRing;
@@ -28,9 +27,6 @@ use crate::session::Session;
 
 /// How often the claim's evidence is renewed: twice within a report's validity.
 const VERIFY_EVERY: Duration = Duration::from_secs(30);
-
-/// How many events are printed before the agent looks at its signals again.
-const EVENTS_AT_ONCE: usize = 256;
 
 /// What `run` is asked to do.
 #[derive(Debug)]
@@ -66,7 +62,7 @@ pub fn run(request: Request) -> Result<Exit> {
     announce(&decision);
     if decision.state == State::Refused {
         session.detach();
-        session.report()?;
+        session.report(0)?;
         return Err(Ending::error(Exit::Refused, refusal(&decision, &fallbacks)));
     }
     let ring = ring.context("a verified hook without an event ring")?;
@@ -108,12 +104,12 @@ async fn serve(mut session: Session, ring: RingBuf<MapData>, ready: Option<Ready
     let mut terminate = signal(SignalKind::terminate()).context("failed to handle SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("failed to handle SIGINT")?;
     let mut ring = EventRing::watch(ring)?;
+    let mut printer = Printer::default();
     let mut renewal = interval_at(Instant::now() + VERIFY_EVERY, VERIFY_EVERY);
     renewal.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut lost = 0;
 
     session.fill()?;
-    session.report()?;
+    session.report(0)?;
     if let Some(ready) = ready {
         ready.tell()?;
     }
@@ -121,57 +117,32 @@ async fn serve(mut session: Session, ring: RingBuf<MapData>, ready: Option<Ready
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            printed = ring.readable(|ring| print_events(ring, &session, EVENTS_AT_ONCE)) => printed?,
-            _ = renewal.tick() => {
-                session.refresh()?;
-                session.report()?;
+            waited = ring.readable(|ring| printer.some(ring, &session)) => {
+                waited?;
+                if printer.tell_lost(&session)? {
+                    report_or_expire(&session, &printer);
+                }
+            }
+            _ = renewal.tick() => match session.refresh() {
+                Ok(()) => report_or_expire(&session, &printer),
+                // Not renewed, the report expires, and readers know that they don't know.
+                Err(error) => log::error(format_args!("failed to verify again: {error:#}")),
             }
         }
-        lost = warn_of_lost(&session, lost)?;
     }
     log::info("stopping");
     session.detach();
-    print_events(ring.now(), &session, usize::MAX)?;
-    warn_of_lost(&session, lost)?;
+    printer.all(ring.now(), &session);
+    printer.tell_lost(&session)?;
     Ok(Exit::Done)
 }
 
-/// Prints up to `limit` events; beside nothing, says whether the ring is empty now.
-fn print_events(
-    ring: &mut RingBuf<MapData>,
-    session: &Session,
-    limit: usize,
-) -> Result<((), bool)> {
-    let mut out = BufWriter::new(io::stdout().lock());
-    let clock = Clock::now();
-    let mut left = limit;
-    let empty = loop {
-        if left == 0 {
-            break false;
-        }
-        let Some(record) = ring.next() else {
-            break true;
-        };
-        left -= 1;
-        match Event::read(&record, session, clock) {
-            Some(event) => event.write(&mut out).context("failed to print an event")?,
-            None => log::error("a record in the event ring isn't an event"),
-        }
-    };
-    out.flush().context("failed to print events")?;
-    Ok(((), empty))
-}
-
-fn warn_of_lost(session: &Session, before: u64) -> Result<u64> {
-    let lost = session.events_lost()?;
-    if lost > before {
-        let new = lost - before;
-        log::error(format_args!(
-            "{new} events were lost: the ring was full; {lost} since the start"
-        ));
-        session.report()?;
+/// Renews the report. A failure, such as a full disk, must not end enforcement: the report
+/// that is there expires.
+fn report_or_expire(session: &Session, printer: &Printer) {
+    if let Err(error) = session.report(printer.unprinted()) {
+        log::error(format_args!("{error:#}"));
     }
-    Ok(lost)
 }
 
 fn announce(decision: &Decision) {

@@ -31,6 +31,8 @@ pub struct Session {
     decision: Decision,
     /// The state taken at start, and the tiers that it rests on.
     claimed: (State, Vec<Tier>),
+    /// Exempt cgroups and protected executables that don't exist now, as told in the log.
+    missing: Vec<String>,
     report_path: PathBuf,
 }
 
@@ -43,13 +45,13 @@ impl Session {
         report_path: PathBuf,
     ) -> Result<(Self, Option<RingBuf<MapData>>)> {
         // Before anything is attached: a policy that can't be kept here ends the start.
-        let exempt = resolve::exempt(&policy, &machine.hierarchy)?;
+        resolve::check_exempt(&policy, &machine.hierarchy)?;
         let rules = resolve::rules(&policy)?;
         let sizes = Sizes {
             inodes: rules.len(),
             // As written and canonical.
             paths: 2 * rules.len(),
-            exempt: exempt.len(),
+            exempt: policy.exempt_cgroups.len(),
             protected: policy.protected_executables.len(),
         };
         let (mut trials, ring) = Trials::set_up(machine, Some(&asked), sizes)?;
@@ -65,6 +67,7 @@ impl Session {
             trials,
             decision,
             claimed,
+            missing: Vec::new(),
             report_path,
         };
         Ok((session, ring))
@@ -81,9 +84,17 @@ impl Session {
             State::Audit | State::AuditFallback => Action::Observe,
             _ => Action::Deny,
         };
+        let present = resolve::present(&self.policy, &self.trials.machine().hierarchy)?;
+        for line in &present.missing {
+            // Told when it goes missing, not at every refresh.
+            if !self.missing.contains(line) {
+                log::warn(line);
+            }
+        }
+        self.missing = present.missing;
         let mut contents = Contents {
-            exempt: resolve::exempt(&self.policy, &self.trials.machine().hierarchy)?,
-            protected: resolve::protected(&self.policy)?,
+            exempt: present.exempt,
+            protected: present.protected,
             ..Contents::default()
         };
         for (number, rule) in (0..).zip(&self.rules) {
@@ -107,13 +118,13 @@ impl Session {
             .context("failed to fill the maps")
     }
 
-    /// Writes the report.
-    pub fn report(&self) -> Result<()> {
+    /// Writes the report. `unprinted` events got out of the ring and nowhere else.
+    pub fn report(&self, unprinted: u64) -> Result<()> {
         let report = self.trials.machine().frame.report(
             Timestamp::now(),
             &self.decision,
             self.trials.hooks(),
-            self.trials.events_lost()?,
+            self.trials.events_lost()? + unprinted,
         )?;
         report::write(&report, &self.report_path)
     }

@@ -71,168 +71,35 @@ fn check_invariants(decision: &Decision, rules: &[RuleFacts]) {
     }
 }
 
+/// Asked, list, LSM, signal → state, audit_only, enforce_capable, blockers.
+type Row<'a> = (Asked, &'a str, Verdict, Verdict, State, bool, bool, &'a [Blocker]);
+
 #[test]
 fn every_row_of_the_posture_table() {
-    use GateMode::{AuditFallback, FailClosed};
-    use Verdict::{CanaryFailed, NotTried, Rejected, Verified};
-    let disabled = vec![Blocker::BpfLsmDisabled];
-    let failed = vec![Blocker::LsmCanaryFailed];
-    let signal: &[Tier] = &[Tier::Signal];
-    let off: &[Tier] = &[];
-    let rows = [
-        // (asked, list, lsm, signal) → (state, audit_only, enforce_capable, blockers)
-        (
-            enforce(off, FailClosed),
-            LISTED,
-            Verified,
-            NotTried,
-            State::Enforce,
-            false,
-            true,
-            vec![],
-        ),
-        (
-            enforce(off, AuditFallback),
-            LISTED,
-            Verified,
-            NotTried,
-            State::Enforce,
-            false,
-            true,
-            vec![],
-        ),
-        (
-            enforce(signal, FailClosed),
-            LISTED,
-            Verified,
-            Verified,
-            State::Enforce,
-            false,
-            true,
-            vec![],
-        ),
-        (
-            enforce(signal, FailClosed),
-            UNLISTED,
-            NotTried,
-            Verified,
-            State::EnforceSignal,
-            false,
-            false,
-            disabled.clone(),
-        ),
-        (
-            enforce(signal, AuditFallback),
-            UNLISTED,
-            NotTried,
-            Verified,
-            State::EnforceSignal,
-            false,
-            false,
-            disabled.clone(),
-        ),
-        (
-            enforce(signal, FailClosed),
-            LISTED,
-            CanaryFailed,
-            Verified,
-            State::EnforceSignal,
-            false,
-            false,
-            failed.clone(),
-        ),
-        (
-            enforce(off, AuditFallback),
-            UNLISTED,
-            NotTried,
-            NotTried,
-            State::AuditFallback,
-            true,
-            false,
-            disabled.clone(),
-        ),
+    use GateMode::{AuditFallback as Fallback, FailClosed as Closed};
+    use Verdict::{CanaryFailed as Failed, NotTried as Untried, Rejected, Verified as Good};
+    let (disabled, failed) = ([Blocker::BpfLsmDisabled], [Blocker::LsmCanaryFailed]);
+    let (signal, off): (&[Tier], &[Tier]) = (&[Tier::Signal], &[]);
+    let audit = |fallbacks, gate_mode| asked(Mode::Audit, fallbacks, gate_mode);
+    #[rustfmt::skip]
+    let rows: [Row; 15] = [
+        (enforce(off, Closed), LISTED, Good, Untried, State::Enforce, false, true, &[]),
+        (enforce(off, Fallback), LISTED, Good, Untried, State::Enforce, false, true, &[]),
+        (enforce(signal, Closed), LISTED, Good, Good, State::Enforce, false, true, &[]),
+        (enforce(signal, Closed), UNLISTED, Untried, Good, State::EnforceSignal, false, false, &disabled),
+        (enforce(signal, Fallback), UNLISTED, Untried, Good, State::EnforceSignal, false, false, &disabled),
+        (enforce(signal, Closed), LISTED, Failed, Good, State::EnforceSignal, false, false, &failed),
+        (enforce(off, Fallback), UNLISTED, Untried, Untried, State::AuditFallback, true, false, &disabled),
         // Verified and not opted in is not enough.
-        (
-            enforce(off, AuditFallback),
-            UNLISTED,
-            NotTried,
-            Verified,
-            State::AuditFallback,
-            true,
-            false,
-            disabled.clone(),
-        ),
-        (
-            enforce(off, FailClosed),
-            UNLISTED,
-            NotTried,
-            Verified,
-            State::Refused,
-            false,
-            false,
-            disabled.clone(),
-        ),
+        (enforce(off, Fallback), UNLISTED, Untried, Good, State::AuditFallback, true, false, &disabled),
+        (enforce(off, Closed), UNLISTED, Untried, Good, State::Refused, false, false, &disabled),
         // Opted in and not verified is not enough either.
-        (
-            enforce(signal, AuditFallback),
-            UNLISTED,
-            NotTried,
-            CanaryFailed,
-            State::AuditFallback,
-            true,
-            false,
-            disabled.clone(),
-        ),
-        (
-            enforce(signal, FailClosed),
-            UNLISTED,
-            NotTried,
-            CanaryFailed,
-            State::Refused,
-            false,
-            false,
-            disabled.clone(),
-        ),
-        (
-            enforce(signal, FailClosed),
-            UNLISTED,
-            NotTried,
-            Rejected,
-            State::Refused,
-            false,
-            false,
-            disabled.clone(),
-        ),
-        (
-            enforce(off, FailClosed),
-            LISTED,
-            CanaryFailed,
-            NotTried,
-            State::Refused,
-            false,
-            false,
-            failed,
-        ),
-        (
-            asked(Mode::Audit, off, FailClosed),
-            LISTED,
-            Verified,
-            NotTried,
-            State::Audit,
-            true,
-            true,
-            vec![],
-        ),
-        (
-            asked(Mode::Audit, signal, AuditFallback),
-            UNLISTED,
-            NotTried,
-            NotTried,
-            State::Audit,
-            true,
-            false,
-            disabled,
-        ),
+        (enforce(signal, Fallback), UNLISTED, Untried, Failed, State::AuditFallback, true, false, &disabled),
+        (enforce(signal, Closed), UNLISTED, Untried, Failed, State::Refused, false, false, &disabled),
+        (enforce(signal, Closed), UNLISTED, Untried, Rejected, State::Refused, false, false, &disabled),
+        (enforce(off, Closed), LISTED, Failed, Untried, State::Refused, false, false, &failed),
+        (audit(off, Closed), LISTED, Good, Untried, State::Audit, true, true, &[]),
+        (audit(signal, Fallback), UNLISTED, Untried, Untried, State::Audit, true, false, &disabled),
     ];
     for (asked, list, lsm, signal, state, audit_only, capable, blockers) in rows {
         let rules = two_rules();
