@@ -72,7 +72,16 @@ fn check_invariants(decision: &Decision, rules: &[RuleFacts]) {
 }
 
 /// Asked, list, LSM, signal → state, audit_only, enforce_capable, blockers.
-type Row<'a> = (Asked, &'a str, Verdict, Verdict, State, bool, bool, &'a [Blocker]);
+type Row<'a> = (
+    Asked,
+    &'a str,
+    Verdict,
+    Verdict,
+    State,
+    bool,
+    bool,
+    &'a [Blocker],
+);
 
 #[test]
 fn every_row_of_the_posture_table() {
