@@ -166,3 +166,139 @@ fn arguments(boot: Boot) -> Vec<String> {
     .chain([format!("{}{}", protocol::BOOT_ARG, boot.name())])
     .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use globset::{Glob, GlobSetBuilder};
+    use protocol::plan::Expectation;
+
+    use super::*;
+    use crate::manifest::Source;
+
+    fn ready() -> ReadyKernel {
+        ReadyKernel {
+            name: "6.1".to_owned(),
+            source: Source::Debian {
+                series: "6.1".to_owned(),
+                flavour: "cloud-amd64".to_owned(),
+            },
+            release: "6.1.0-56-cloud-amd64".to_owned(),
+            version_word: Some("6.1.192-2".to_owned()),
+            vmlinuz: "vmlinuz".into(),
+            modules: None,
+            package_version: Some("6.1.192-2".to_owned()),
+            replaced: None,
+            memory_mib: 256,
+            skips: Vec::new(),
+        }
+    }
+
+    fn wanted<'a>(boots: &'a [Boot], proofs: Option<&'a GlobSet>) -> Wanted<'a> {
+        Wanted {
+            boots,
+            proofs,
+            sabotaged_agent: true,
+        }
+    }
+
+    fn globs(pattern: &str) -> GlobSet {
+        let glob = Glob::new(pattern).expect("a glob");
+        GlobSetBuilder::new().add(glob).build().expect("a glob set")
+    }
+
+    #[test]
+    fn both_boots_are_planned_and_differ_in_bpf_and_nonce() {
+        let mut next = 0;
+        let nonce = || {
+            next += 1;
+            format!("nonce-{next}")
+        };
+        let (guest, boots) = kernel(&ready(), &wanted(&Boot::ALL, None), Accelerator::Tcg, nonce);
+        assert_eq!(guest.boots, [boots[0].plan.clone(), boots[1].plan.clone()]);
+        let has_bpf = |boot: &PlannedBoot| {
+            boot.cmdline
+                .split(' ')
+                .any(|word| word.starts_with("lsm=") && word.ends_with(",bpf"))
+        };
+        assert!(has_bpf(&boots[0]) && boots[0].plan.machine.bpf_in_lsm);
+        assert!(!has_bpf(&boots[1]) && !boots[1].plan.machine.bpf_in_lsm);
+        for (boot, nonce) in boots.iter().zip(["nonce-1", "nonce-2"]) {
+            assert!(boot.cmdline.ends_with(&format!("aegisbpf.nonce={nonce}")));
+            for ours in &boot.plan.machine.cmdline {
+                assert_eq!(
+                    boot.cmdline.split(' ').filter(|word| word == ours).count(),
+                    1
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_comparison_of_boots_needs_both_and_brings_the_reports_it_compares() {
+        let only = globs(SEAM_IS_FAITHFUL);
+        let both = wanted(&Boot::ALL, Some(&only));
+        assert!(cross_boot(&both));
+        let ids = |boot| -> Vec<String> {
+            proofs(boot, &both)
+                .into_iter()
+                .map(|proof| proof.id)
+                .collect()
+        };
+        assert_eq!(ids(Boot::NoBpfLsm), [REAL_PROMOTION]);
+        assert_eq!(ids(Boot::BpfLsm), [SEAM_PROMOTION]);
+        assert!(!cross_boot(&wanted(&[Boot::BpfLsm], None)));
+    }
+
+    #[test]
+    fn a_boot_without_a_wanted_proof_is_not_planned() {
+        let only = globs("kills-*");
+        let (_, boots) = kernel(
+            &ready(),
+            &wanted(&Boot::ALL, Some(&only)),
+            Accelerator::Tcg,
+            String::new,
+        );
+        assert_eq!(boots.len(), 1);
+        assert_eq!(boots[0].suite.to_string(), "6.1/no-bpf-lsm");
+    }
+
+    #[test]
+    fn every_planned_proof_is_one_that_can_fail() {
+        for boot in Boot::ALL {
+            let proofs = catalogue::proofs(boot, true);
+            let ids: BTreeSet<&str> = proofs.iter().map(|proof| proof.id.as_str()).collect();
+            assert_eq!(ids.len(), proofs.len(), "an id twice in {}", boot.name());
+            for proof in &proofs {
+                let arms: BTreeSet<&str> = proof.arms.iter().map(|arm| arm.arm.as_str()).collect();
+                assert_eq!(arms.len(), proof.arms.len(), "an arm twice in {}", proof.id);
+                assert!(!arms.is_empty(), "{} has no arms", proof.id);
+                for arm in &proof.arms {
+                    if let Expectation::Document { clauses } = &arm.expect {
+                        assert!(!clauses.is_empty(), "{}, {}", proof.id, arm.arm);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn proofs_of_one_configuration_stand_together() {
+        for boot in Boot::ALL {
+            let proofs = catalogue::proofs(boot, true);
+            let mut seen: Vec<&str> = Vec::new();
+            for proof in &proofs {
+                if seen.last() != Some(&proof.configuration.as_str()) {
+                    assert!(
+                        !seen.contains(&proof.configuration.as_str()),
+                        "{} comes back to {}",
+                        proof.id,
+                        proof.configuration
+                    );
+                    seen.push(&proof.configuration);
+                }
+            }
+        }
+    }
+}

@@ -89,3 +89,27 @@ fn fate(status: ExitStatus) -> Fate {
         (None, None) => Fate::Broken { code: -1 },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A status as `waitpid(2)` gives it.
+    fn status(raw: i32) -> ExitStatus {
+        ExitStatus::from_raw(raw)
+    }
+
+    #[test]
+    fn a_fate_is_exact_and_an_act_never_tried_is_no_denial() {
+        let exited = |code: i32| fate(status(code << 8));
+        assert_eq!(exited(0), Fate::Allowed);
+        assert_eq!(exited(libc::EPERM), Fate::Denied { errno: 1 });
+        assert_eq!(exited(libc::EACCES), Fate::Denied { errno: 13 });
+        for never_tried in 0..4 {
+            let code = i32::from(NOT_TRIED) + never_tried;
+            assert_eq!(exited(code), Fate::Broken { code });
+        }
+        assert_eq!(fate(status(libc::SIGKILL)), Fate::Killed { signal: 9 });
+        assert_eq!(fate(status(libc::SIGTERM)), Fate::Killed { signal: 15 });
+    }
+}

@@ -313,3 +313,55 @@ fn tail(text: &str) -> &str {
     }
     &text[from..]
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn ended(events: Vec<Value>) -> Ended {
+        Ended {
+            status: ExitStatus::from_raw(0),
+            events,
+            stderr: String::new(),
+        }
+    }
+
+    #[test]
+    fn an_event_is_found_by_its_process_and_nothing_else() {
+        let ended = ended(vec![
+            json!({"tgid": 7, "pid": 8, "path": "/srv/secret", "outcome": "killed", "signal_result": 0}),
+            json!({"tgid": 9, "path": null, "rule_path": "/srv/secret", "outcome": "denied"}),
+        ]);
+        let killed = ended.event_of(7).expect("one event").expect("an event");
+        assert_eq!(killed.outcome, "killed");
+        assert_eq!(killed.signal_result, Some(0));
+        let denied = ended.event_of(9).expect("one event").expect("an event");
+        assert_eq!(denied.target, "/srv/secret");
+        assert_eq!(denied.signal_result, None);
+        assert_eq!(ended.event_of(8).expect("none"), None);
+    }
+
+    #[test]
+    fn two_events_for_one_act_are_an_error_and_so_is_one_without_outcome() {
+        let event = json!({"tgid": 7, "path": "/srv/secret", "outcome": "killed"});
+        assert!(ended(vec![event.clone(), event]).event_of(7).is_err());
+        let mute = json!({"tgid": 7, "path": "/srv/secret"});
+        assert!(ended(vec![mute]).event_of(7).is_err());
+    }
+
+    #[test]
+    fn a_line_that_is_no_json_is_an_error() {
+        assert!(read_events(&b"{}\n{}\n"[..]).is_ok());
+        assert!(read_events(&b"{}\nready\n"[..]).is_err());
+    }
+
+    #[test]
+    fn a_tail_is_cut_at_a_character() {
+        let text = "\u{e9}".repeat(STDERR_TAIL);
+        let tail = tail(&text);
+        assert!(tail.len() <= STDERR_TAIL && text.ends_with(tail));
+        assert_eq!(super::tail("short"), "short");
+    }
+}

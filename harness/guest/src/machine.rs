@@ -251,3 +251,73 @@ fn read(path: &str) -> Result<String> {
     let text = fs::read_to_string(path).with_context(|| format!("reading {path}"))?;
     Ok(text.trim_end().to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn expected() -> ExpectedMachine {
+        ExpectedMachine {
+            release: "6.1.0-56-cloud-amd64".to_owned(),
+            version_word: Some("6.1.192-2".to_owned()),
+            cmdline: vec!["panic=-1".to_owned(), "lsm=yama".to_owned()],
+            bpf_in_lsm: false,
+        }
+    }
+
+    fn hello() -> Hello {
+        Hello {
+            version: protocol::VERSION,
+            nonce: "n".to_owned(),
+            boot: "no-bpf-lsm".to_owned(),
+            release: "6.1.0-56-cloud-amd64".to_owned(),
+            version_string: "#1 SMP Debian 6.1.192-2 (2026-11-16)".to_owned(),
+            cmdline: "panic=-1 quiet lsm=yama".to_owned(),
+            lsm: vec!["capability".to_owned(), "yama".to_owned()],
+            btf: true,
+            tainted: 0,
+            modules: Vec::new(),
+            mismatches: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn the_planned_machine_has_no_mismatch() {
+        assert_eq!(mismatches(&expected(), &hello()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn each_difference_is_a_mismatch_of_its_own() {
+        let changes: [(&str, fn(&mut Hello)); 7] = [
+            ("release", |hello| hello.release = "6.12.1".to_owned()),
+            ("version", |hello| {
+                hello.version_string = "6.1.192-20".to_owned()
+            }),
+            ("command line", |hello| {
+                hello.cmdline = "panic=-1".to_owned()
+            }),
+            ("command line", |hello| {
+                hello.cmdline = "panic=-1 lsm=yama lsm=yama".to_owned();
+            }),
+            ("command line", |hello| {
+                hello.cmdline = "panic=-10 lsm=yama".to_owned()
+            }),
+            ("LSM list", |hello| hello.lsm.push("bpf".to_owned())),
+            ("BTF", |hello| hello.btf = false),
+        ];
+        for (what, change) in changes {
+            let mut hello = hello();
+            change(&mut hello);
+            let found = mismatches(&expected(), &hello);
+            assert_eq!(found.len(), 1, "{what}: {found:?}");
+            assert!(found[0].contains(what), "{what}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn only_the_whole_word_bpf_counts() {
+        let mut hello = hello();
+        hello.lsm.push("notbpf".to_owned());
+        assert_eq!(mismatches(&expected(), &hello), Vec::<String>::new());
+    }
+}

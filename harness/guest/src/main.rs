@@ -13,6 +13,7 @@ mod bpf_objects;
 mod cgroup;
 mod channel;
 mod configuration;
+mod lab;
 mod machine;
 mod proofs;
 mod runner;

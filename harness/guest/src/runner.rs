@@ -10,48 +10,15 @@ use std::time::Duration;
 
 use anyhow::{Error, Result, anyhow};
 use protocol::plan::{BootPlan, GuestPlan, PlannedProof};
-use protocol::record::{Act, Level, Observation, Outcome};
+use protocol::record::{Level, Observation, Outcome};
 
-use crate::agent::{Agent, Ended, Running, Start};
+use crate::agent::{Agent, Ended, Start};
 use crate::arms::Ground;
 use crate::bpf_objects;
 use crate::channel::Channel;
 use crate::configuration::{self, Configuration};
+use crate::lab::{During, Lab, Seen};
 use crate::proofs::{self, Proof};
-
-/// What a proof may use.
-pub struct Lab<'a> {
-    /// The files to fight over.
-    pub ground: &'a Ground,
-    /// The agent of this configuration, for its report and its other subcommands.
-    pub agent: &'a Agent<'a>,
-}
-
-/// What a proof has seen so far: one observation an arm.
-#[derive(Default)]
-pub struct Seen {
-    arms: Vec<(&'static str, Observation)>,
-}
-
-impl Seen {
-    /// Keeps what an act came to; the agent's event is joined when its stream is complete.
-    pub fn act(&mut self, arm: &'static str, act: Act) {
-        self.arms.push((arm, Observation::Act(act)));
-    }
-
-    /// Keeps any other observation.
-    pub fn other(&mut self, arm: &'static str, observation: Observation) {
-        self.arms.push((arm, observation));
-    }
-}
-
-/// The agent while the proofs are in *during*.
-pub enum During<'a> {
-    /// It is up.
-    Running(&'a Running),
-    /// It ended by itself, as this configuration wants it.
-    Ended(&'a Ended),
-}
 
 struct InProgress<'a> {
     planned: &'a PlannedProof,

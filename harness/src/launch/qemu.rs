@@ -78,3 +78,49 @@ fn file_device(file: &Path) -> OsString {
 fn words(words: &[&str]) -> Vec<OsString> {
     words.iter().map(OsString::from).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn line(accelerator: Accelerator) -> String {
+        let composed = compose(&Machine {
+            vmlinuz: "/cache/vmlinuz".into(),
+            initramfs: "/out/initramfs.cpio".into(),
+            cmdline: "panic=-1".to_owned(),
+            memory_mib: 256,
+            accelerator,
+            limit: Duration::from_secs(1),
+            dir: "/out/bpf-lsm".into(),
+        });
+        assert!(!composed.console_on_stdout);
+        let words: Vec<_> = composed
+            .argv
+            .iter()
+            .map(|word| word.to_string_lossy())
+            .collect();
+        words.join(" ")
+    }
+
+    #[test]
+    fn the_console_is_the_first_serial_port_and_the_records_are_the_second() {
+        let line = line(Accelerator::Tcg);
+        let serial = "-serial file:/out/bpf-lsm/console.log \
+                      -serial file:/out/bpf-lsm/records.jsonl";
+        assert!(line.ends_with(serial), "{line}");
+        assert_eq!(line.matches("-serial").count(), 2);
+    }
+
+    #[test]
+    fn a_restart_ends_the_machine() {
+        assert!(line(Accelerator::Tcg).contains(" -no-reboot "));
+    }
+
+    #[test]
+    fn the_accelerator_is_named_and_never_left_to_qemu() {
+        assert!(line(Accelerator::Tcg).contains("-accel tcg "));
+        assert!(line(Accelerator::Kvm).contains("-accel kvm -cpu host "));
+    }
+}

@@ -122,3 +122,88 @@ fn parse(stdout: &str) -> Result<Vec<OsString>> {
         _ => bail!("virtme-ng's dry run printed something else than a QEMU command: {line}"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn machine(accelerator: Accelerator) -> Machine {
+        Machine {
+            vmlinuz: "/cache/vmlinuz".into(),
+            initramfs: "/out/a folder/initramfs.cpio".into(),
+            cmdline: "panic=-1 rdinit=/init".to_owned(),
+            memory_mib: 256,
+            accelerator,
+            limit: Duration::from_secs(1),
+            dir: "/out/a folder/bpf-lsm".into(),
+        }
+    }
+
+    fn argv(accelerator: Accelerator) -> Vec<OsString> {
+        dry_run(
+            Path::new("/venv/bin/vng"),
+            &machine(accelerator),
+            Path::new("/out/root"),
+        )
+    }
+
+    #[test]
+    fn virtme_ng_gets_our_kernel_image_and_command_line() {
+        let argv = argv(Accelerator::Tcg);
+        let has = |word: &str| argv.iter().filter(|have| *have == word).count();
+        for word in [
+            "--dry-run",
+            "--disable-kvm",
+            "/cache/vmlinuz",
+            "panic=-1 rdinit=/init",
+        ] {
+            assert_eq!(has(word), 1, "{word} in {argv:?}");
+        }
+        let quoted = "--qemu-opts=-initrd '/out/a folder/initramfs.cpio' -serial \
+                      'file:/out/a folder/bpf-lsm/records.jsonl' -no-reboot";
+        assert_eq!(has(quoted), 1, "{argv:?}");
+    }
+
+    #[test]
+    fn virtme_ng_may_use_kvm_only_where_it_was_chosen() {
+        let forbids = |accelerator| argv(accelerator).contains(&OsString::from("--disable-kvm"));
+        assert!(forbids(Accelerator::Tcg));
+        assert!(!forbids(Accelerator::Kvm));
+    }
+
+    #[test]
+    fn a_dry_run_is_one_qemu_command_and_nothing_else() {
+        let words = parse("/usr/bin/qemu-system-x86_64 -append 'a b' -m 1\n").expect("a command");
+        assert_eq!(
+            words,
+            ["/usr/bin/qemu-system-x86_64", "-append", "a b", "-m", "1"]
+        );
+        for text in [
+            "",
+            "\n",
+            "qemu -m 1\nqemu -m 2\n",
+            "rm -rf /\n",
+            "qemu 'cut\n",
+        ] {
+            parse(text).expect_err(text);
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_gives_words_or_an_error(text in ".*") {
+            let _ = parse(&text);
+        }
+
+        #[test]
+        fn a_quoted_word_is_read_back_as_it_was(word in "[^\0]+") {
+            let line = format!("qemu {}", quote(OsStr::new(&word)));
+            // A line end inside a word can't be told from the end of the command.
+            proptest::prop_assume!(!word.contains(['\n', '\r']));
+            let words = parse(&line).expect("a command");
+            proptest::prop_assert_eq!(&words[1], &OsString::from(word));
+        }
+    }
+}

@@ -5,7 +5,7 @@ use anyhow::Result;
 use protocol::record::Observation;
 
 use super::Proof;
-use crate::runner::{During, Lab, Seen};
+use crate::lab::{During, Lab, Seen};
 
 /// See the module.
 pub struct AttachIsNotEnforcement;

@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use super::Proof;
 use crate::cgroup::Place;
-use crate::runner::{During, Lab, Seen};
+use crate::lab::{During, Lab, Seen};
 
 /// See the module.
 pub struct DeniesOpen;

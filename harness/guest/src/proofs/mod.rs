@@ -10,7 +10,7 @@ mod refuses;
 use anyhow::{Result, bail};
 use protocol::record::Observation;
 
-use crate::runner::{During, Lab, Seen};
+use crate::lab::{During, Lab, Seen};
 
 /// One guarantee, put to the test in three phases.
 pub trait Proof: Sync {

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::Proof;
-use crate::runner::{During, Lab, Seen};
+use crate::lab::{During, Lab, Seen};
 
 /// See the module.
 pub struct NoPretend;

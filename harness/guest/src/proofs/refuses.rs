@@ -6,7 +6,7 @@ use protocol::record::Observation;
 
 use super::Proof;
 use crate::cgroup::Place;
-use crate::runner::{During, Lab, Seen};
+use crate::lab::{During, Lab, Seen};
 
 /// See the module.
 pub struct Refuses;

@@ -1,0 +1,41 @@
+//! What a proof works with: the ground, the agent of its configuration, and what it has seen.
+
+use protocol::record::{Act, Observation};
+
+use crate::agent::{Agent, Ended, Running};
+use crate::arms::Ground;
+
+/// What a proof may use.
+pub struct Lab<'a> {
+    /// The files to fight over.
+    pub ground: &'a Ground,
+    /// The agent of this configuration, for its report and its other subcommands.
+    pub agent: &'a Agent<'a>,
+}
+
+/// What a proof has seen so far: one observation an arm.
+#[derive(Default)]
+pub struct Seen {
+    /// In the order in which they came.
+    pub arms: Vec<(&'static str, Observation)>,
+}
+
+impl Seen {
+    /// Keeps what an act came to; the agent's event is joined when its stream is complete.
+    pub fn act(&mut self, arm: &'static str, act: Act) {
+        self.arms.push((arm, Observation::Act(act)));
+    }
+
+    /// Keeps any other observation.
+    pub fn other(&mut self, arm: &'static str, observation: Observation) {
+        self.arms.push((arm, observation));
+    }
+}
+
+/// The agent while the proofs are in *during*.
+pub enum During<'a> {
+    /// It is up.
+    Running(&'a Running),
+    /// It ended by itself, as this configuration wants it.
+    Ended(&'a Ended),
+}
