@@ -257,6 +257,12 @@ impl Matrix {
         for kernel in &self.kernels {
             let (guest_plan, boots) = plan::kernel(kernel, wanted, accelerator, nonce);
             let packed = self.pack(kernel, &guest_plan)?;
+            for module in &packed.missing_modules {
+                eprintln!(
+                    "kernel {} has no module {module}, which images/ asks for",
+                    kernel.name
+                );
+            }
             for boot in boots {
                 jobs.push(self.job(args, kernel, boot, &packed.path, accelerator));
             }
