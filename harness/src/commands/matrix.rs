@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use clap::Args;
 use protocol::plan::GuestPlan;
 use protocol::record::Record;
@@ -109,13 +109,11 @@ pub fn run(args: &MatrixArgs, root: &Path) -> Result<ExitCode> {
         print!("{}", list::render(&kernels, &wanted, args.format));
         return Ok(ExitCode::AsDeclared);
     }
-    if let Some(agent) = &args.agent
-        && !agent.is_file()
-    {
-        return Err(Failure::usage(anyhow!(
-            "--agent {}: no such file",
-            agent.display()
-        )));
+    if let Some(agent) = &args.agent {
+        // Before anything is fetched or built for its sake.
+        artifacts::check_runs_in_guest(agent)
+            .context("--agent")
+            .map_err(Failure::usage)?;
     }
     Matrix::prepare(args, root, &manifest, &kernels)?.go(args, &wanted)
 }
