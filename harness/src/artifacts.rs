@@ -111,7 +111,11 @@ fn take(root: &Path, name: &str, to: &Path) -> Result<()> {
     Ok(())
 }
 
-fn check_runs_in_guest(path: &Path) -> Result<()> {
+/// Checks that a program is one that the guest can run.
+///
+/// # Errors
+/// It can't be read, isn't for x86-64, or asks for an interpreter that the guest hasn't got.
+pub fn check_runs_in_guest(path: &Path) -> Result<()> {
     let image = fs::read(path).with_context(|| format!("reading {}", path.display()))?;
     if let Err(why) = static_x86_64(&image) {
         bail!("{}: {why}; the guest can't run it", path.display());

@@ -185,7 +185,7 @@ fn judge(
     let files = Files::of(&job.machine.dir);
     // Missing where QEMU never ran: the ending tells of that.
     let console = verdict::explain::clean(&fs::read(&files.console).unwrap_or_default());
-    let judged = verdict::judge(
+    let mut judged = verdict::judge(
         &job.boot.plan,
         &job.boot.nonce,
         &job.skips,
@@ -193,6 +193,12 @@ fn judge(
         &ending,
         &console,
     );
+    // A machine that got nowhere may have been refused by QEMU itself, which says why only here.
+    if judged.release.is_none()
+        && let Some(said) = last_words(&files.qemu)
+    {
+        judged.faults.push(format!("QEMU's last words: `{said}`"));
+    }
     let result = BootResult {
         suite: job.boot.suite.clone(),
         launcher: with.launcher.name().to_owned(),
@@ -216,6 +222,12 @@ fn judge(
         },
         documents: judged.documents,
     }
+}
+
+/// The last line of QEMU's log, if it said anything.
+fn last_words(log: &Path) -> Option<String> {
+    let log = verdict::explain::clean(&fs::read(log).unwrap_or_default());
+    Some(verdict::explain::tail(&log, 1)).filter(|said| !said.is_empty())
 }
 
 /// A worker that panicked has spoiled no queue: each lock guards one short push or pop.

@@ -100,6 +100,16 @@ pub fn cross_boot(wanted: &Wanted) -> bool {
     Boot::ALL.iter().all(|boot| wanted.boots.contains(boot)) && is_wanted(wanted, SEAM_IS_FAITHFUL)
 }
 
+/// Whether nothing at all was asked for.
+#[must_use]
+pub fn is_empty(wanted: &Wanted) -> bool {
+    !cross_boot(wanted)
+        && wanted
+            .boots
+            .iter()
+            .all(|&boot| proofs(boot, wanted).is_empty())
+}
+
 fn is_wanted(wanted: &Wanted, id: &str) -> bool {
     wanted.proofs.is_none_or(|globs| globs.is_match(id))
 }

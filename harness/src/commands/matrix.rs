@@ -8,20 +8,20 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use clap::Args;
-use globset::{Glob, GlobSet, GlobSetBuilder};
 use protocol::plan::GuestPlan;
 use protocol::record::Record;
 
 use super::list::{self, Format};
+use super::proofs;
 use crate::artifacts::{self, Artifacts};
 use crate::channel::{Channel, Line};
 use crate::cross_boot;
 use crate::engine::{self, Done, Job, LaunchWith};
 use crate::event::Event;
 use crate::exit::{ExitCode, Failure, Result};
-use crate::image::pack::{self, PackInput};
+use crate::image::pack::{self, PackInput, Packed};
 use crate::image::spec::ImageSpec;
 use crate::kernels::ReadyKernel;
 use crate::kernels::apt::AptArchive;
@@ -97,33 +97,23 @@ pub struct MatrixArgs {
 pub fn run(args: &MatrixArgs, root: &Path) -> Result<ExitCode> {
     let manifest = Manifest::load(&root.join("kernels.toml"))?;
     let kernels = manifest::select(&manifest.kernels, &args.kernels)?;
-    let proofs = proof_globs(&args.proofs)?;
+    let globs = proofs::globs(&args.proofs)?;
     let boots = args.boot.map_or(Boot::ALL.to_vec(), |boot| vec![boot]);
     let wanted = Wanted {
         boots: &boots,
-        proofs: proofs.as_ref(),
+        proofs: globs.as_ref(),
         sabotaged_agent: args.agent.is_none(),
     };
-    let listed = list::render(&kernels, &wanted, args.format);
+    proofs::check_each_matches(&args.proofs, &wanted)?;
     if args.list {
-        print!("{listed}");
+        print!("{}", list::render(&kernels, &wanted, args.format));
         return Ok(ExitCode::AsDeclared);
     }
-    if listed.is_empty() {
-        let boots: Vec<&str> = boots.iter().map(|boot| boot.name()).collect();
-        return Err(Failure::usage(anyhow!(
-            "no proof of {} is named {}; see them with --list",
-            boots.join(" or "),
-            args.proofs.join(" or ")
-        )));
-    }
-    if let Some(agent) = &args.agent
-        && !agent.is_file()
-    {
-        return Err(Failure::usage(anyhow!(
-            "--agent {}: no such file",
-            agent.display()
-        )));
+    if let Some(agent) = &args.agent {
+        // Before anything is fetched or built for its sake.
+        artifacts::check_runs_in_guest(agent)
+            .context("--agent")
+            .map_err(Failure::usage)?;
     }
     Matrix::prepare(args, root, &manifest, &kernels)?.go(args, &wanted)
 }
@@ -137,21 +127,6 @@ pub fn prepare(args: &MatrixArgs, root: &Path) -> Result<()> {
     let kernels = manifest::select(&manifest.kernels, &args.kernels)?;
     Matrix::prepare(args, root, &manifest, &kernels)?;
     Ok(())
-}
-
-fn proof_globs(patterns: &[String]) -> Result<Option<GlobSet>> {
-    if patterns.is_empty() {
-        return Ok(None);
-    }
-    let mut globs = GlobSetBuilder::new();
-    for pattern in patterns {
-        let glob = Glob::new(pattern)
-            .with_context(|| format!("--proof {pattern}"))
-            .map_err(Failure::usage)?;
-        globs.add(glob);
-    }
-    let globs = globs.build().context("--proof").map_err(Failure::usage)?;
-    Ok(Some(globs))
 }
 
 /// Everything at hand for the boots.
@@ -279,9 +254,15 @@ impl Matrix {
         let mut jobs = Vec::new();
         for kernel in &self.kernels {
             let (guest_plan, boots) = plan::kernel(kernel, wanted, accelerator, nonce);
-            let initramfs = self.pack(kernel, &guest_plan)?;
+            let packed = self.pack(kernel, &guest_plan)?;
+            for module in &packed.missing_modules {
+                eprintln!(
+                    "kernel {} has no module {module}, which images/ asks for",
+                    kernel.name
+                );
+            }
             for boot in boots {
-                jobs.push(self.job(args, kernel, boot, &initramfs, accelerator));
+                jobs.push(self.job(args, kernel, boot, &packed.path, accelerator));
             }
         }
         engine::longest_first(&mut jobs);
@@ -319,7 +300,7 @@ impl Matrix {
         }
     }
 
-    fn pack(&self, kernel: &ReadyKernel, plan: &GuestPlan) -> Result<PathBuf> {
+    fn pack(&self, kernel: &ReadyKernel, plan: &GuestPlan) -> Result<Packed> {
         let input = PackInput {
             guest: &self.artifacts.guest,
             agent: &self.artifacts.agent,
@@ -333,7 +314,7 @@ impl Matrix {
             boot: "initramfs.cpio".to_owned(),
         };
         let path = report::files::boot_dir(self.out.path(), &suite);
-        Ok(pack::pack(&input, &path)?.path)
+        pack::pack(&input, &path)
     }
 
     /// Boots the first kernel on KVM with a plan of nothing, and tells whether its guest said
@@ -348,10 +329,10 @@ impl Matrix {
         };
         let dir = self.out.path().join("kvm-marker");
         std::fs::create_dir_all(&dir).with_context(|| format!("making {}", dir.display()))?;
-        let initramfs = self.pack(kernel, &plan).map_err(|failure| failure.error)?;
+        let packed = self.pack(kernel, &plan).map_err(|failure| failure.error)?;
         let machine = Machine {
             vmlinuz: kernel.vmlinuz.clone(),
-            initramfs,
+            initramfs: packed.path,
             cmdline: "console=ttyS0 panic=-1 rdinit=/init".to_owned(),
             memory_mib: kernel.memory_mib,
             accelerator: Accelerator::Kvm,

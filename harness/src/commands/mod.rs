@@ -4,4 +4,5 @@ pub mod build;
 pub mod kernels;
 pub mod list;
 pub mod matrix;
+pub mod proofs;
 pub mod test;

@@ -12,7 +12,10 @@ use xshell::{Shell, cmd};
 
 use super::matrix::{self, MatrixArgs};
 use crate::exit::{ExitCode, Failure, Result};
+use crate::kernels::cache::Cache;
 use crate::manifest::{Kernel, Manifest};
+use crate::progress::Terminal;
+use crate::setup::{self, Setup};
 
 /// The kernels that CI boots beside the newest: the oldest, and the two that most machines
 /// run.
@@ -40,7 +43,10 @@ struct MatrixLine {
 pub fn run(args: &TestArgs, root: &Path) -> Result<ExitCode> {
     let manifest = Manifest::load(&root.join("kernels.toml"))?;
     let matrix = matrix_args(&manifest.kernels, args.no_setup)?;
-    // Sets up, and gets kernels and binaries ready, for the tests that boot machines.
+    // More than the matrix takes: the tests put modules into an image, and use both launchers.
+    Setup::new(&Cache::of_user()?, args.no_setup, &Terminal::new())
+        .ensure(&setup::needed_for(setup::Job::Test, true))?;
+    // Gets kernels and binaries ready for the tests that boot machines.
     matrix::prepare(&matrix, root)?;
     let shell = Shell::new().context("starting the checks")?;
     shell.change_dir(root);

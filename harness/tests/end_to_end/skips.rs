@@ -1,0 +1,47 @@
+//! A skip counts only if people declared it and the guest confirms it.
+
+use harness::outcome::Status;
+
+use crate::support::Machine;
+
+const PROOF: &str = "enforce-denies-open";
+const DECLARED: &str = "[[kernel.skip]]\nproof = \"enforce-denies-open\"\nboot = \"bpf-lsm\"\n\
+                        reason = \"there is no bpf(2) in this test\"\n";
+
+#[test]
+#[ignore = "boots machines; `cargo xtask test` runs it"]
+fn a_skip_that_nobody_declared_fails_the_run() {
+    let machine = Machine::declaring("").agent("MEASURES_NOTHING");
+    machine
+        .boot(PROOF, &[])
+        .expect(1, &["skipped, which nobody declared"]);
+    let proof = machine.checkout.proof();
+    assert_eq!(proof.status, Status::UndeclaredSkip);
+    assert!(
+        proof.reasons[0].contains("bpf(2) is refused here"),
+        "{proof:?}"
+    );
+}
+
+#[test]
+#[ignore = "boots machines; `cargo xtask test` runs it"]
+fn a_declared_skip_that_the_guest_confirms_passes_and_keeps_its_reason() {
+    let machine = Machine::declaring(DECLARED).agent("MEASURES_NOTHING");
+    let ran = machine.boot(PROOF, &[]);
+    ran.expect(0, &[]);
+    assert!(ran.stdout.contains("1 skipped"), "{ran:#?}");
+    let proof = machine.checkout.proof();
+    assert_eq!(proof.status, Status::Skipped);
+    assert_eq!(proof.reasons[0], "there is no bpf(2) in this test");
+    assert!(machine.checkout.out("junit.xml").contains("<skipped"));
+}
+
+#[test]
+#[ignore = "boots machines; `cargo xtask test` runs it"]
+fn a_declared_skip_that_runs_after_all_fails_the_run() {
+    let machine = Machine::declaring(DECLARED);
+    machine
+        .boot(PROOF, &[])
+        .expect(1, &["it ran and passed: remove the declaration"]);
+    assert_eq!(machine.checkout.proof().status, Status::Failed);
+}

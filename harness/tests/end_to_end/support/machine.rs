@@ -1,0 +1,86 @@
+//! One boot of a kernel of the cache with one proof: the shortest run that boots a machine.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use super::{Checkout, Ran, Scene, artifacts, artifacts_with, compile, kernel, mentioning};
+
+/// The kernel that these tests boot where any would do.
+const KERNEL: &str = "6.1";
+
+/// A machine to boot.
+pub struct Machine {
+    /// The root in which the harness runs.
+    pub checkout: Checkout,
+    /// Which kernel of several; none for a root that has only one.
+    kernel: Option<&'static str>,
+    prebuilt: PathBuf,
+    agent: Option<PathBuf>,
+}
+
+impl Machine {
+    /// With kernel, agent and guest as in this repository.
+    pub fn new() -> Self {
+        Self {
+            kernel: Some(KERNEL),
+            ..Self::of(Checkout::new())
+        }
+    }
+
+    /// With agent and guest as built, in a root with one kernel.
+    pub fn of(checkout: Checkout) -> Self {
+        Self {
+            checkout,
+            kernel: None,
+            prebuilt: artifacts(),
+            agent: None,
+        }
+    }
+
+    /// With a kernel of the cache under the name `mine`, and more lines about it.
+    pub fn declaring(more: &str) -> Self {
+        Self::of(Checkout::with_kernel(&kernel(KERNEL), more))
+    }
+
+    /// With a guest that misbehaves.
+    pub fn guest(mut self, scene: &'static str) -> Self {
+        let guest = compile(Scene::Guest(scene), &self.checkout.path(""));
+        self.prebuilt = artifacts_with("guest", &guest, &self.checkout.path("prebuilt"));
+        self
+    }
+
+    /// With an agent that misbehaves.
+    pub fn agent(mut self, scene: &'static str) -> Self {
+        self.agent = Some(compile(Scene::Agent(scene), &self.checkout.path("")));
+        self
+    }
+
+    /// With other binaries.
+    pub fn prebuilt(mut self, folder: PathBuf) -> Self {
+        self.prebuilt = folder;
+        self
+    }
+
+    /// The run, for arguments to be added.
+    pub fn matrix_by(&self, launcher: &str) -> Command {
+        let mut matrix = self.checkout.matrix_by(launcher);
+        matrix.arg("--prebuilt").arg(&self.prebuilt);
+        if let Some(kernel) = self.kernel {
+            matrix.args(["--kernel", kernel]);
+        }
+        if let Some(agent) = &self.agent {
+            matrix.arg("--agent").arg(agent);
+        }
+        matrix
+    }
+
+    /// Boots with `bpf-lsm` and puts one proof, and checks that no QEMU outlives the run.
+    pub fn boot(&self, proof: &str, more: &[&str]) -> Ran {
+        let mut matrix = self.matrix_by("qemu");
+        matrix.args(["--boot", "bpf-lsm", "--proof", proof]);
+        let ran = Ran::of(matrix.args(more));
+        let left = mentioning(&self.checkout.path(""));
+        assert!(left.is_empty(), "{left:?} outlived the run {ran:#?}");
+        ran
+    }
+}

@@ -1,0 +1,15 @@
+//! What the tests share: a checkout to work in, tools that pretend, programs that misbehave.
+
+mod artifacts;
+mod checkout;
+mod machine;
+mod processes;
+mod programs;
+mod tools;
+
+pub use artifacts::{artifacts, artifacts_with, kernel};
+pub use checkout::{Checkout, Ran, repository};
+pub use machine::Machine;
+pub use processes::{Watched, mentioning};
+pub use programs::{Scene, compile};
+pub use tools::Tools;

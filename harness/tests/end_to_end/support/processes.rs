@@ -1,0 +1,48 @@
+//! Processes of the machine, found by their command line and watched by event.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fd::OwnedFd;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+/// The processes that mention a path in their command line, which only a test's own do.
+pub fn mentioning(path: &Path) -> Vec<Pid> {
+    let wanted = path.as_os_str().as_encoded_bytes();
+    let mut found = Vec::new();
+    for item in fs::read_dir("/proc").expect("/proc is mounted").flatten() {
+        let name = item.file_name();
+        let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        // It may have ended since the folder was listed.
+        let cmdline = fs::read(item.path().join("cmdline")).unwrap_or_default();
+        if cmdline.windows(wanted.len()).any(|part| part == wanted) {
+            found.extend(Pid::from_raw(pid));
+        }
+    }
+    found
+}
+
+/// A process whose end can be waited for, though it is nobody's child here.
+pub struct Watched {
+    pidfd: OwnedFd,
+}
+
+impl Watched {
+    /// Watches a process that is there.
+    pub fn new(pid: Pid) -> Self {
+        let pidfd = pidfd_open(pid, PidfdFlags::empty()).expect("the process is there");
+        Self { pidfd }
+    }
+
+    /// Waits for its end, and tells whether that came within the limit.
+    pub fn ended_within(&self, limit: Duration) -> bool {
+        let limit = Timespec::try_from(limit).expect("a limit in range");
+        let mut fds = [PollFd::new(&self.pidfd, PollFlags::IN)];
+        let ready = rustix::io::retry_on_intr(|| poll(&mut fds, Some(&limit)));
+        ready.expect("a pidfd can be polled") == 1
+    }
+}
