@@ -89,7 +89,9 @@ fn cargo_build(root: &Path, arguments: &[&str]) -> Result<()> {
     .quiet()
     .env(
         "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS",
-        "-C target-feature=+crt-static",
+        // Aborting, since a panic in PID 1 or in the agent must end the process instead of
+        // unwinding into a half-state. Not in the profile, which the tests share.
+        "-C target-feature=+crt-static -C panic=abort",
     )
     // Either would silently take the place of the flags above.
     .env_remove("RUSTFLAGS")

@@ -52,6 +52,8 @@ pub enum Job {
     },
     /// `build`.
     Build,
+    /// `test`, whose tests do all of it.
+    Test,
 }
 
 /// What a job needs; `modules` says whether `images/` asks for any.
@@ -60,6 +62,7 @@ pub fn needed_for(job: Job, modules: bool) -> Vec<Need> {
         Job::Kernels => (true, false, false, false),
         Job::Build => (false, true, false, false),
         Job::Matrix { virtme_ng, build } => (true, build, true, virtme_ng),
+        Job::Test => (true, true, true, true),
     };
     let wanted = [
         (fetch, Need::Fetch),

@@ -89,18 +89,12 @@ fn ensure(machine: &Fake, no_setup: bool) -> (Result, Vec<String>) {
     let folder = tempfile::tempdir().unwrap();
     let cache = Cache::at(folder.path().join("cache"));
     let lines = Lines::default();
-    let needs = needed_for(EVERYTHING, true);
+    let needs = needed_for(Job::Test, true);
     let result = Setup::of(machine, &cache, no_setup, &lines).ensure(&needs);
     let hide = |text: String| text.replace(&folder.path().display().to_string(), "CACHE");
     let result = result.map_err(|f| Failure::new(f.code, anyhow!(hide(f.to_string()))));
     (result, lines.0.into_inner().unwrap())
 }
-
-/// The job that has the most needs.
-const EVERYTHING: Job = Job::Matrix {
-    virtme_ng: true,
-    build: true,
-};
 
 #[test]
 fn a_bare_machine_gets_everything_after_one_line_that_says_what() {
@@ -191,7 +185,7 @@ fn two_set_ups_at_once_install_once() {
     let folder = tempfile::tempdir().unwrap();
     let cache = Cache::at(folder.path().join("cache"));
     let machine = Fake::bare();
-    let needs = needed_for(EVERYTHING, false);
+    let needs = needed_for(Job::Test, false);
     thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {

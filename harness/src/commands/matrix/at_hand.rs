@@ -1,0 +1,166 @@
+//! Gets everything at hand that the boots need: tools, kernels, binaries, the folder.
+//!
+//! In: the arguments, the manifest, the selected kernels. Out: [`AtHand`], or why not.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use protocol::plan::GuestPlan;
+use protocol::record::Record;
+
+use super::MatrixArgs;
+use crate::artifacts::{self, Artifacts};
+use crate::channel::{Channel, Line};
+use crate::engine::LaunchWith;
+use crate::exit::{Failure, Result};
+use crate::image::pack::{self, PackInput, Packed};
+use crate::image::spec::ImageSpec;
+use crate::kernels::ReadyKernel;
+use crate::kernels::apt::AptArchive;
+use crate::kernels::cache::Cache;
+use crate::kernels::fetch::{Fetcher, Options};
+use crate::launch::{self, Accelerator, Launcher, Machine, accel};
+use crate::manifest::{Kernel, Manifest};
+use crate::out_dir::OutDir;
+use crate::outcome::SuiteId;
+use crate::progress::{Progress as _, Terminal};
+use crate::report;
+use crate::setup::{self, Setup, Venv};
+
+/// Everything at hand for the boots.
+pub(super) struct AtHand {
+    /// Where the results go.
+    pub out: OutDir,
+    /// The launcher.
+    pub with: LaunchWith,
+    /// What goes into every guest.
+    pub artifacts: Artifacts,
+    /// What else goes into it.
+    pub image: ImageSpec,
+    /// The kernels, in the manifest's order.
+    pub kernels: Vec<ReadyKernel>,
+    /// The file that remembers whether KVM runs kernels here.
+    pub accelerator_memory: PathBuf,
+}
+
+impl AtHand {
+    /// Sets up, claims the folder, makes the kernels ready and builds.
+    pub fn get(
+        args: &MatrixArgs,
+        root: &Path,
+        manifest: &Manifest,
+        kernels: &[&Kernel],
+    ) -> Result<Self> {
+        let cache = Cache::of_user()?;
+        let progress = Terminal::new();
+        let image = ImageSpec::load(&root.join("images"))?;
+        let job = setup::Job::Matrix {
+            virtme_ng: args.launcher == Launcher::VirtmeNg,
+            build: args.prebuilt.is_none(),
+        };
+        Setup::new(&cache, args.no_setup, &progress)
+            .ensure(&setup::needed_for(job, !image.modules.is_empty()))?;
+        let out = match &args.out {
+            Some(out) => out.clone(),
+            None => root.join("target/matrix"),
+        };
+        let out = OutDir::claim(&out)?;
+        let archive = AptArchive::new(cache.root().join("apt"), &manifest.suites, &progress);
+        let fetcher = Fetcher {
+            manifest,
+            lock_path: &root.join("kernels.lock"),
+            cache: &cache,
+            archive: &archive,
+            progress: &progress,
+        };
+        let options = Options {
+            locked: args.locked,
+            offline: args.offline,
+            modules: !image.modules.is_empty(),
+        };
+        let kernels = fetcher.ready(kernels, options)?;
+        progress.step("building the agent and the guest", None);
+        let artifacts = artifacts(args, root)?;
+        progress.idle();
+        Ok(Self {
+            out,
+            with: LaunchWith {
+                launcher: args.launcher,
+                vng: Venv::in_cache(&cache).program("vng"),
+            },
+            artifacts,
+            image,
+            kernels,
+            accelerator_memory: cache.root().join("accelerator.json"),
+        })
+    }
+
+    /// Packs the image of one kernel.
+    ///
+    /// # Errors
+    /// Something that goes into it can't be read, or the image can't be written.
+    pub fn pack(&self, kernel: &ReadyKernel, plan: &GuestPlan) -> Result<Packed> {
+        let input = PackInput {
+            guest: &self.artifacts.guest,
+            agent: &self.artifacts.agent,
+            sabotaged_agent: self.artifacts.sabotaged_agent.as_deref(),
+            plan,
+            image: &self.image,
+            modules: kernel.modules.as_deref(),
+        };
+        let suite = SuiteId {
+            kernel: kernel.name.clone(),
+            boot: "initramfs.cpio".to_owned(),
+        };
+        let path = report::files::boot_dir(self.out.path(), &suite);
+        pack::pack(&input, &path)
+    }
+
+    /// Boots the first kernel on KVM with a plan of nothing, and tells whether its guest said
+    /// hello: more than that no accelerator needs to show.
+    pub fn marker_boot(&self) -> anyhow::Result<bool> {
+        let kernel = self.kernels.first().context("no kernel to try KVM with")?;
+        let plan = GuestPlan {
+            version: protocol::VERSION,
+            kernel: kernel.name.clone(),
+            wait_ms: 0,
+            boots: Vec::new(),
+        };
+        let dir = self.out.path().join("kvm-marker");
+        std::fs::create_dir_all(&dir).with_context(|| format!("making {}", dir.display()))?;
+        let packed = self.pack(kernel, &plan).map_err(|failure| failure.error)?;
+        let machine = Machine {
+            vmlinuz: kernel.vmlinuz.clone(),
+            initramfs: packed.path,
+            cmdline: "console=ttyS0 panic=-1 rdinit=/init".to_owned(),
+            memory_mib: kernel.memory_mib,
+            accelerator: Accelerator::Kvm,
+            limit: accel::MARKER_LIMIT,
+            dir,
+        };
+        let mut channel = Channel::default();
+        let mut said_hello = false;
+        // Always the direct launcher: the question is KVM's, not virtme-ng's.
+        launch::boot(&machine, &launch::qemu::compose(&machine), |bytes, at| {
+            let lines = channel.push(bytes, at);
+            said_hello |= lines
+                .iter()
+                .any(|(_, line)| matches!(line, Line::Record(Record::Hello(_))));
+        })?;
+        Ok(said_hello)
+    }
+}
+
+fn artifacts(args: &MatrixArgs, root: &Path) -> Result<Artifacts> {
+    let ours = match &args.prebuilt {
+        Some(dir) => Artifacts::in_folder(dir).map_err(Failure::usage)?,
+        None => artifacts::build(root, &root.join("target/artifacts"))?,
+    };
+    match &args.agent {
+        Some(agent) => ours
+            .with_agent(agent)
+            .context("--agent")
+            .map_err(Failure::usage),
+        None => Ok(ours),
+    }
+}

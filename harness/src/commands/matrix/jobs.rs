@@ -1,0 +1,118 @@
+//! From what is at hand to the jobs of the engine: plans, images, machines.
+//!
+//! In: [`AtHand`], the arguments, what is wanted, the accelerator. Out: one job a boot.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::{AtHand, MatrixArgs};
+use crate::engine::{self, Job};
+use crate::exit::Result;
+use crate::kernels::ReadyKernel;
+use crate::launch::{Accelerator, Machine};
+use crate::manifest::Skip;
+use crate::outcome::SuiteId;
+use crate::plan::{self, PlannedBoot, Wanted};
+use crate::report;
+use crate::verdict::DeclaredSkip;
+
+/// Plans and packs every kernel; longest boots first.
+pub(super) fn jobs(
+    at_hand: &AtHand,
+    args: &MatrixArgs,
+    wanted: &Wanted,
+    accelerator: Accelerator,
+) -> Result<Vec<Job>> {
+    let mut jobs = Vec::new();
+    for kernel in &at_hand.kernels {
+        let (guest_plan, boots) = plan::kernel(kernel, wanted, accelerator, nonce);
+        let packed = at_hand.pack(kernel, &guest_plan)?;
+        for module in &packed.missing_modules {
+            eprintln!(
+                "kernel {} has no module {module}, which images/ asks for",
+                kernel.name
+            );
+        }
+        for boot in boots {
+            jobs.push(job(at_hand, args, kernel, boot, &packed.path, accelerator));
+        }
+    }
+    engine::longest_first(&mut jobs);
+    Ok(jobs)
+}
+
+fn job(
+    at_hand: &AtHand,
+    args: &MatrixArgs,
+    kernel: &ReadyKernel,
+    boot: PlannedBoot,
+    initramfs: &Path,
+    accelerator: Accelerator,
+) -> Job {
+    Job {
+        machine: Machine {
+            vmlinuz: kernel.vmlinuz.clone(),
+            initramfs: initramfs.to_owned(),
+            cmdline: boot.cmdline.clone(),
+            memory_mib: kernel.memory_mib,
+            accelerator,
+            limit: args.boot_limit.map_or(accelerator.boot_limit(), |limit| {
+                Duration::from_secs(limit.into())
+            }),
+            dir: report::files::boot_dir(at_hand.out.path(), &boot.suite),
+        },
+        skips: declared_skips(&kernel.skips, &boot.suite.boot),
+        package_version: kernel.package_version.clone(),
+        replaced_version: kernel
+            .replaced
+            .as_ref()
+            .map(|replaced| replaced.old.clone()),
+        again: again(args, &boot.suite, accelerator),
+        boot,
+    }
+}
+
+fn declared_skips(skips: &[Skip], boot: &str) -> Vec<DeclaredSkip> {
+    skips
+        .iter()
+        .filter(|skip| skip.boot.as_deref().is_none_or(|only| only == boot))
+        .map(|skip| DeclaredSkip {
+            proof: skip.proof.clone(),
+            reason: skip.reason.clone(),
+        })
+        .collect()
+}
+
+/// The command line that repeats one boot.
+fn again(args: &MatrixArgs, suite: &SuiteId, accelerator: Accelerator) -> String {
+    let mut words = vec!["cargo".to_owned(), "xtask".to_owned(), "matrix".to_owned()];
+    let mut option = |name: &str, value: &str| words.extend([name.to_owned(), value.to_owned()]);
+    option("--kernel", &suite.kernel);
+    option("--boot", &suite.boot);
+    option("--launcher", args.launcher.name());
+    option("--accel", accelerator.name());
+    for glob in &args.proofs {
+        option("--proof", glob);
+    }
+    for (name, path) in [("--agent", &args.agent), ("--prebuilt", &args.prebuilt)] {
+        if let Some(path) = path {
+            // The line is to work wherever it is read; a path that can't be made absolute is
+            // shown as it was given.
+            let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+            option(name, &path.display().to_string());
+        }
+    }
+    let words: Vec<_> = words
+        .iter()
+        .map(|word| shlex::try_quote(word).map_or(word.as_str().into(), |quoted| quoted))
+        .collect();
+    words.join(" ")
+}
+
+/// A word that no earlier boot had.
+fn nonce() -> String {
+    use std::hash::{BuildHasher, RandomState};
+    // Each state has keys of its own from the system's random source.
+    let half = || RandomState::new().hash_one(std::process::id());
+    format!("{:016x}{:016x}", half(), half())
+}
