@@ -1,26 +1,25 @@
 //! A harness that is ended from outside takes its QEMU along.
 
 use std::fs;
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::inotify;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 
-use crate::support::{Machine, Watched, mentioning};
+use crate::support::{Group, Machine, Watched, mentioning};
 
 /// Starts a run of a guest that never ends, and returns once QEMU runs.
-fn start(machine: &Machine) -> (Child, Vec<Watched>) {
+fn start(machine: &Machine) -> (Group, Vec<Watched>) {
     let folder = machine.checkout.path("out/6.1/bpf-lsm");
     fs::create_dir_all(&folder).expect("a writable folder");
     let watch = inotify::init(inotify::CreateFlags::CLOEXEC).expect("inotify");
     inotify::add_watch(&watch, &folder, inotify::WatchFlags::CREATE).expect("it is there");
     let mut matrix = machine.matrix_by("qemu");
     matrix.args(["--boot=bpf-lsm", "--proof=enforce-denies-open"]);
-    let harness = matrix.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-    let harness = harness.expect("the harness was built");
-    let own = Pid::from_child(&harness);
+    let harness = Group::start(matrix.stdout(Stdio::null()).stderr(Stdio::null()));
+    let own = Pid::from_child(&harness.0);
     let ended = pidfd_open(own, PidfdFlags::empty()).expect("our own child");
     // QEMU itself makes the console's file, and nobody else does.
     while !folder.join("console.log").exists() {
@@ -48,8 +47,8 @@ fn no_qemu_outlives_a_harness_that_a_signal_ended() {
         let machine = Machine::new().guest("HANGS");
         let (mut harness, qemu) = start(&machine);
         assert!(!qemu.is_empty(), "no QEMU runs");
-        kill_process(Pid::from_child(&harness), signal).expect("it runs");
-        let status = harness.wait().expect("our own child");
+        kill_process(Pid::from_child(&harness.0), signal).expect("it runs");
+        let status = harness.0.wait().expect("our own child");
         assert!(!status.success(), "{signal:?}: {status}");
         for qemu in qemu {
             assert!(qemu.ended_within(Duration::from_secs(30)), "{signal:?}");

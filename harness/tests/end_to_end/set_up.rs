@@ -2,11 +2,11 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::process::{Command, Stdio};
+use std::process::{ChildStderr, Command, Stdio};
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
-use crate::support::{Checkout, Ran, Tools};
+use crate::support::{Checkout, Group, Ran, Tools};
 
 /// A run in a root of its own with this folder as the whole PATH.
 fn harness(checkout: &Checkout, tools: &Tools, arguments: &[&str]) -> Command {
@@ -62,12 +62,10 @@ fn the_launcher_of_the_user_s_choice_is_never_replaced_by_the_other() {
     );
 }
 
-#[test]
-fn two_set_ups_at_once_install_once_and_the_second_says_that_it_waits() {
-    let checkout = Checkout::new();
+/// A machine that lacks QEMU, whose `apt-get` brings it once a word comes through `go`.
+fn slow_apt_get() -> Tools {
     let tools = Tools::all();
     fs::remove_file(tools.path("qemu-system-x86_64")).expect("it was put there");
-    // It comes with the installation, which lasts until the test says so.
     tools.put(
         "apt-get",
         "echo \"$*\" >>$HERE/calls
@@ -77,56 +75,64 @@ printf '#!/bin/sh\\n' >$HERE/qemu-system-x86_64
     );
     tools.put("env", "exec /usr/bin/env \"$@\"");
     tools.put("sudo", "shift; exec \"$@\"");
-    let go = tools.path("go");
-    mknodat(CWD, &go, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a writable folder");
-    let arguments = [
-        "--launcher=qemu",
-        "--prebuilt=target/artifacts",
-        "--offline",
-        "--kernel=6.1",
-    ];
-    let start = |out: &str| {
-        let mut command = harness(&checkout, &tools, &arguments);
-        command.args(["--out", out]);
-        let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
-        let mut child = child.expect("the harness was built");
-        let said = BufReader::new(child.stderr.take().expect("it is piped"));
-        (child, said)
-    };
-    let line = |said: &mut BufReader<_>| {
+    tools.put("true", "");
+    let mode = Mode::RUSR | Mode::WUSR;
+    mknodat(CWD, tools.path("go"), FileType::Fifo, mode, 0).expect("a writable folder");
+    tools
+}
+
+/// A run that sets up, with what it says.
+struct SettingUp {
+    run: Group,
+    said: BufReader<ChildStderr>,
+}
+
+impl SettingUp {
+    fn start(checkout: &Checkout, tools: &Tools, out: &str) -> Self {
+        let direct = ["--launcher=qemu", "--prebuilt=target/artifacts"];
+        let mut command = harness(checkout, tools, &direct);
+        command.args(["--offline", "--kernel=6.1", "--out", out]);
+        let mut run = Group::start(command.stdout(Stdio::null()).stderr(Stdio::piped()));
+        let said = BufReader::new(run.0.stderr.take().expect("it is piped"));
+        Self { run, said }
+    }
+
+    fn line(&mut self) -> String {
         let mut line = String::new();
-        said.read_line(&mut line).expect("text");
+        self.said.read_line(&mut line).expect("text");
         line
-    };
-    let (mut first, mut first_said) = start("first");
-    // Said once it holds the lock.
-    assert_eq!(
-        line(&mut first_said),
-        "setting up: installing qemu-system-x86\n"
-    );
-    let (mut second, mut second_said) = start("second");
-    let waits = format!(
-        "waiting for another run that sets up this machine (pid {})\n",
-        first.id()
-    );
-    assert_eq!(line(&mut second_said), waits);
-    let opened = fs::OpenOptions::new().write(true).open(&go);
-    writeln!(opened.expect("apt-get reads it"), "go").expect("apt-get reads it");
-    for (child, said) in [
-        (&mut first, &mut first_said),
-        (&mut second, &mut second_said),
-    ] {
+    }
+
+    /// Its exit code, and the rest of what it says.
+    fn end(mut self) -> (Option<i32>, String) {
         let mut rest = String::new();
-        said.read_to_string(&mut rest).expect("text");
-        let code = child.wait().expect("our own child").code();
+        self.said.read_to_string(&mut rest).expect("text");
+        (self.run.0.wait().expect("our own child").code(), rest)
+    }
+}
+
+#[test]
+fn two_set_ups_at_once_install_once_and_the_second_says_that_it_waits() {
+    let checkout = Checkout::new();
+    let tools = slow_apt_get();
+    let mut first = SettingUp::start(&checkout, &tools, "first");
+    // Said once it holds the lock.
+    let installs = "setting up: installing qemu-system-x86\n";
+    assert_eq!(first.line(), installs);
+    let mut second = SettingUp::start(&checkout, &tools, "second");
+    let waits = "waiting for another run that sets up this machine";
+    let waits = format!("{waits} (pid {})\n", first.run.0.id());
+    assert_eq!(second.line(), waits);
+    let go = fs::OpenOptions::new().write(true).open(tools.path("go"));
+    writeln!(go.expect("apt-get reads it"), "go").expect("apt-get reads it");
+    for run in [first, second] {
+        let (code, rest) = run.end();
         // Set up, and so come to the next thing that is missing here.
         assert_eq!(code, Some(3), "{rest}");
         assert!(rest.contains("the cache lacks 6.1"), "{rest}");
     }
     let calls = fs::read_to_string(tools.path("calls")).expect("apt-get was called");
     assert_eq!(calls.lines().count(), 1, "{calls}");
-    assert!(
-        calls.contains("install --no-install-recommends --yes qemu-system-x86"),
-        "{calls}"
-    );
+    let install = "install --no-install-recommends --yes qemu-system-x86";
+    assert!(calls.contains(install), "{calls}");
 }

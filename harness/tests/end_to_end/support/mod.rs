@@ -10,6 +10,6 @@ mod tools;
 pub use artifacts::{artifacts, artifacts_with, kernel};
 pub use checkout::{Checkout, Ran, repository};
 pub use machine::Machine;
-pub use processes::{Watched, mentioning};
+pub use processes::{Group, Watched, mentioning};
 pub use programs::{Scene, compile};
 pub use tools::Tools;

@@ -1,12 +1,14 @@
 //! Processes of the machine, found by their command line and watched by event.
 
 use std::fs;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
+use std::process::{Child, Command};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
 /// The processes that mention a path in their command line, which only a test's own do.
 pub fn mentioning(path: &Path) -> Vec<Pid> {
@@ -24,6 +26,29 @@ pub fn mentioning(path: &Path) -> Vec<Pid> {
         }
     }
     found
+}
+
+/// A child with whatever it starts in a process group of its own, which a test that fails
+/// doesn't leave behind.
+pub struct Group(pub Child);
+
+impl Group {
+    /// Starts a command.
+    pub fn start(command: &mut Command) -> Self {
+        let child = command.process_group(0).spawn();
+        Self(child.expect("the program is there"))
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // Once it is reaped, the number may be another's.
+        if let Ok(None) = self.0.try_wait() {
+            // It may end by itself just now, which is as good.
+            let _ = kill_process_group(Pid::from_child(&self.0), Signal::KILL);
+            let _ = self.0.wait();
+        }
+    }
 }
 
 /// A process whose end can be waited for, though it is nobody's child here.
