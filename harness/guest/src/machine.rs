@@ -125,10 +125,10 @@ pub fn load_modules() -> Result<Vec<String>> {
 ///
 /// # Errors
 /// Only where the machine can't be described at all; a difference is a mismatch instead.
-pub fn look_around<'plan>(
-    plan: &'plan Result<GuestPlan>,
+pub fn look_around(
+    plan: &Result<GuestPlan>,
     loaded: Result<Vec<String>>,
-) -> Result<(Hello, Option<&'plan BootPlan>)> {
+) -> Result<(Hello, Option<&BootPlan>)> {
     let uname = rustix::system::uname();
     let cmdline = read("/proc/cmdline")?;
     let argument = |prefix: &str| {
