@@ -288,7 +288,8 @@ mod tests {
 
     #[test]
     fn each_difference_is_a_mismatch_of_its_own() {
-        let changes: [(&str, fn(&mut Hello)); 7] = [
+        type Change = fn(&mut Hello);
+        let changes: [(&str, Change); 7] = [
             ("release", |hello| hello.release = "6.12.1".to_owned()),
             ("version", |hello| {
                 hello.version_string = "6.1.192-20".to_owned()
