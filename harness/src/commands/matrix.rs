@@ -95,6 +95,7 @@ pub fn run(args: &MatrixArgs, root: &Path) -> Result<ExitCode> {
         proofs: globs.as_ref(),
         sabotaged_agent: args.agent.is_none(),
     };
+    proofs::check_skips(&manifest)?;
     proofs::check_each_matches(&args.proofs, &wanted)?;
     if args.list {
         print!("{}", list::render(&kernels, &wanted, args.format));

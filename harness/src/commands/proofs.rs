@@ -1,13 +1,14 @@
-//! `--proof`: which proofs a run is asked for.
+//! Proofs as people name them: with `--proof`, and in the skips of `kernels.toml`.
 //!
 //! In: what the user wrote, and what else narrows the run down. Out: globs over ids, or an
-//! error for a pattern that matches nothing. Pure.
+//! error for a name that stands for nothing. Pure.
 
 use anyhow::{Context, anyhow};
 use globset::{Glob, GlobSet, GlobSetBuilder};
 
 use crate::exit::{Failure, Result};
-use crate::plan::{self, Wanted};
+use crate::manifest::Manifest;
+use crate::plan::{self, Boot, Wanted, catalogue};
 
 /// The patterns as globs; none without a pattern, which means every proof.
 ///
@@ -49,4 +50,64 @@ pub fn check_each_matches(patterns: &[String], wanted: &Wanted) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Checks that each declared skip is of a proof that some boot has.
+///
+/// # Errors
+/// One isn't: it would declare nothing, and go unnoticed.
+pub fn check_skips(manifest: &Manifest) -> Result<()> {
+    for kernel in &manifest.kernels {
+        for skip in &kernel.skips {
+            let boots = Boot::ALL
+                .into_iter()
+                .filter(|boot| skip.boot.as_deref().is_none_or(|only| only == boot.name()));
+            let known = boots
+                .flat_map(|boot| catalogue::proofs(boot, true))
+                .any(|proof| proof.id == skip.proof);
+            if !known {
+                let boot = skip.boot.as_deref().unwrap_or("either boot");
+                let message = format!(
+                    "no proof {:?} in {boot} that could be skipped; see them with \
+                     `cargo xtask matrix --list`",
+                    skip.proof
+                );
+                return Err(Failure::usage(manifest.about(kernel, message)));
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn check(skip: &str) -> Result<()> {
+        let text = format!(
+            "suites = [\"trixie\"]\n[[kernel]]\nname = \"6.1\"\npath = \"vmlinuz\"\n\
+             [[kernel.skip]]\n{skip}\nreason = \"why\"\n"
+        );
+        check_skips(&Manifest::parse(&text, "kernels.toml", Path::new("/")).expect("a manifest"))
+    }
+
+    #[test]
+    fn a_skip_is_of_a_proof_that_its_boot_has() {
+        check("proof = \"no-pretend\"").expect("both boots have it");
+        check("proof = \"kills-denied-open\"\nboot = \"no-bpf-lsm\"").expect("it has it");
+        for skip in [
+            "proof = \"kills-denied-opens\"",
+            "proof = \"kills-denied-open\"\nboot = \"bpf-lsm\"",
+            "proof = \"kills-denied-open\"\nboot = \"no-bpf\"",
+            "proof = \"seam-is-faithful\"",
+        ] {
+            let failure = check(skip).expect_err(skip);
+            assert!(
+                failure.to_string().starts_with("kernels.toml:3:"),
+                "{failure}"
+            );
+        }
+    }
 }

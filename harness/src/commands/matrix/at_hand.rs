@@ -79,7 +79,9 @@ impl AtHand {
             modules: !image.modules.is_empty(),
         };
         let kernels = fetcher.ready(kernels, options)?;
-        progress.step("building the agent and the guest", None);
+        if args.prebuilt.is_none() {
+            progress.step("building the agent and the guest", None);
+        }
         let artifacts = artifacts(args, root)?;
         progress.idle();
         Ok(Self {
