@@ -63,18 +63,30 @@ pub struct Done {
 /// A job that can't even be started is judged like any other: nothing stops the rest.
 #[must_use]
 pub fn run(jobs: Vec<Job>, with: &LaunchWith, workers: usize, events: &Sender<Event>) -> Vec<Done> {
-    let queue = Mutex::new(VecDeque::from(jobs));
+    side_by_side(jobs, workers, |job| {
+        let judged = boot(&job, with, events);
+        // A reporter that has gone away must not end the run.
+        let _ = events.send(Event::BootFinished(Box::new(judged.result.clone())));
+        judged
+    })
+}
+
+/// Does the work on each item, on at most `workers` threads, beginning in the order given.
+fn side_by_side<T: Send, R: Send>(
+    items: Vec<T>,
+    workers: usize,
+    work: impl Fn(T) -> R + Sync,
+) -> Vec<R> {
+    let queue = Mutex::new(VecDeque::from(items));
     let done = Mutex::new(Vec::new());
+    // A function of its own, so that the lock is given back before the work begins.
+    let next = || locked(&queue).pop_front();
     std::thread::scope(|scope| {
         for _ in 0..workers.max(1) {
-            let events = events.clone();
-            let (queue, done) = (&queue, &done);
-            scope.spawn(move || {
-                while let Some(job) = locked(queue).pop_front() {
-                    let judged = boot(&job, with, &events);
-                    // A reporter that has gone away must not end the run.
-                    let _ = events.send(Event::BootFinished(Box::new(judged.result.clone())));
-                    locked(done).push(judged);
+            scope.spawn(|| {
+                while let Some(item) = next() {
+                    let result = work(item);
+                    locked(&done).push(result);
                 }
             });
         }
@@ -235,4 +247,31 @@ fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex
         .lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn two_workers_work_at_once() {
+        let (first, from_first) = mpsc::channel();
+        let (second, from_second) = mpsc::channel();
+        let ends = vec![(first, from_second), (second, from_first)];
+        // Each waits to hear from the other, which it can't if the other hasn't begun.
+        let heard = side_by_side(ends, 2, |(tell, hear)| {
+            tell.send(()).expect("the other is there");
+            hear.recv_timeout(Duration::from_secs(10)).is_ok()
+        });
+        assert_eq!(heard, [true, true]);
+    }
+
+    #[test]
+    fn one_worker_keeps_the_order_and_none_is_one() {
+        for workers in [0, 1] {
+            assert_eq!(side_by_side(vec![3, 1, 2], workers, |n| n * 2), [6, 2, 4]);
+        }
+    }
 }
