@@ -62,6 +62,13 @@ fn dry_run(vng: &Path, machine: &Machine, root: &Path) -> Vec<OsString> {
     ];
     extra.extend(qemu::serial(&files.records));
     extra.push(OsString::from("-no-reboot"));
+    // virtme-ng asks for `kvm:tcg`, so QEMU could replace the accelerator of the reports in
+    // silence. The last word counts.
+    extra.push(OsString::from("-machine"));
+    extra.push(OsString::from(format!(
+        "accel={}",
+        machine.accelerator.name()
+    )));
     if machine.accelerator == Accelerator::Tcg {
         // The last one counts. virtme-ng's own choice, `max`, makes TCG a tenth slower.
         extra.extend(["-cpu", qemu::TCG_CPU].map(OsString::from));
@@ -166,7 +173,8 @@ mod tests {
             assert_eq!(has(word), 1, "{word} in {argv:?}");
         }
         let quoted = "--qemu-opts=-initrd '/out/a folder/initramfs.cpio' -serial \
-                      'file:/out/a folder/bpf-lsm/records.jsonl' -no-reboot -cpu qemu64";
+                      'file:/out/a folder/bpf-lsm/records.jsonl' -no-reboot -machine \
+                      'accel=tcg' -cpu qemu64";
         assert_eq!(has(quoted), 1, "{argv:?}");
     }
 
@@ -175,6 +183,9 @@ mod tests {
         let forbids = |accelerator| argv(accelerator).contains(&OsString::from("--disable-kvm"));
         assert!(forbids(Accelerator::Tcg));
         assert!(!forbids(Accelerator::Kvm));
+        let kvm = argv(Accelerator::Kvm);
+        let only_kvm = |word: &OsString| word.to_string_lossy().ends_with("-machine 'accel=kvm'");
+        assert!(kvm.iter().any(only_kvm), "{kvm:?}");
     }
 
     #[test]
