@@ -24,7 +24,8 @@ const RUNTIME_DIR: &str = "/run/aegisbpf";
 const PREFIX: &str = "decoys-";
 
 /// Rule numbers from here up are decoys; a policy can't have that many rules.
-const FIRST_DECOY_RULE: u32 = u32::MAX - 3;
+/// One below what four decoys would need: counting them must not run past the last number.
+const FIRST_DECOY_RULE: u32 = u32::MAX - 4;
 
 /// The folder with the decoys.
 #[derive(Debug)]

@@ -258,6 +258,35 @@ pub fn path() -> PathBuf {
     env::var_os(PATH_VARIABLE).map_or_else(|| PathBuf::from(DEFAULT_PATH), PathBuf::from)
 }
 
+/// Claims the report at `path` for this process, for as long as the claim is kept.
+///
+/// # Errors
+/// Another agent has it, or the lock beside it can't be made.
+pub fn claim(path: &Path) -> Result<File> {
+    let mut lock = path.as_os_str().to_owned();
+    lock.push(".lock");
+    let lock = Path::new(&lock);
+    if let Some(folder) = lock.parent() {
+        fs::create_dir_all(folder)
+            .with_context(|| format!("failed to make {}", folder.display()))?;
+    }
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(lock)
+        .with_context(|| format!("failed to open {}", lock.display()))?;
+    match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => anyhow::bail!(
+            "another agent reports to {}; stop it first, or give this one another report with \
+             {PATH_VARIABLE}",
+            path.display()
+        ),
+        Err(error) => Err(error).with_context(|| format!("failed to lock {}", lock.display())),
+    }
+}
+
 /// Replaces the report at `path`: a reader sees the old one or the new one, whole.
 pub fn write(report: &Report, path: &Path) -> Result<()> {
     let mut text = serde_json::to_string_pretty(report).context("failed to write the report")?;

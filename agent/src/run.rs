@@ -47,6 +47,8 @@ pub fn run(request: Request) -> Result<Exit> {
     }
     let machine = Machine::look()?;
     let report_path = report::path();
+    // Held until the end: a second agent would delete and replace what this one claims.
+    let _claim = report::claim(&report_path)?;
     // A report of an earlier agent must not outlive the start of this one.
     report::remove(&report_path);
     let fallbacks = request.asked.fallbacks.clone();

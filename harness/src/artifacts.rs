@@ -6,9 +6,11 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use rustix::fs::{FlockOperation, flock};
 use xshell::{Shell, cmd};
 
 /// What the agent and the guest are built for.
@@ -69,7 +71,15 @@ impl Artifacts {
 /// A build fails; cargo has said why on standard error.
 pub fn build(root: &Path, out: &Path) -> Result<Artifacts> {
     fs::create_dir_all(out).with_context(|| format!("making {}", out.display()))?;
-    // The sabotaged build goes first: both have the same place in cargo's target folder.
+    // Both builds of the agent have one name in cargo's folder: another run must not build
+    // the one while this one takes the other.
+    let target = target_dir(root);
+    fs::create_dir_all(&target).with_context(|| format!("making {}", target.display()))?;
+    let lock = target.join(".artifacts.lock");
+    let claim = fs::File::create(&lock).with_context(|| format!("opening {}", lock.display()))?;
+    flock(&claim, FlockOperation::LockExclusive)
+        .with_context(|| format!("locking {}", lock.display()))?;
+    // The sabotaged build goes first, so that the plain one is what stays in cargo's folder.
     cargo_build(root, &["--package", AGENT, "--features", "sabotage"])?;
     take(root, AGENT, &out.join(SABOTAGED_AGENT))?;
     cargo_build(root, &["--package", AGENT, "--package", GUEST])?;
@@ -100,17 +110,23 @@ fn cargo_build(root: &Path, arguments: &[&str]) -> Result<()> {
     .context("building what goes into the guest")
 }
 
+fn target_dir(root: &Path) -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |dir| root.join(dir))
+}
+
+/// Copies a program out of cargo's folder, whole or not at all: another run may be reading it.
 fn take(root: &Path, name: &str, to: &Path) -> Result<()> {
-    let target = std::env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(|| root.join("target"), |dir| root.join(dir));
-    let from = target.join(TARGET).join("release").join(name);
-    // Removed first: a copy into a file that still runs somewhere would fail.
-    if to.exists() {
-        fs::remove_file(to).with_context(|| format!("replacing {}", to.display()))?;
-    }
-    fs::copy(&from, to)
-        .with_context(|| format!("copying {} to {}", from.display(), to.display()))?;
-    Ok(())
+    let from = target_dir(root).join(TARGET).join("release").join(name);
+    let copy = || -> Result<()> {
+        let folder = to.parent().context("it has no folder")?;
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        std::io::copy(&mut fs::File::open(&from)?, &mut file)?;
+        file.as_file()
+            .set_permissions(fs::Permissions::from_mode(0o755))?;
+        file.persist(to)?;
+        Ok(())
+    };
+    copy().with_context(|| format!("copying {} to {}", from.display(), to.display()))
 }
 
 /// Checks that a program is one that the guest can run.

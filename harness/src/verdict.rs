@@ -94,6 +94,11 @@ pub fn judge(
             .faults
             .push(format!("incomplete: no `end` record; {why}"));
     }
+    if let (true, Ending::Hung { limit_s }) = (all.ended, ending) {
+        judged.faults.push(format!(
+            "the guest told all, and then hung: it was ended after {limit_s} s"
+        ));
+    }
     judged.faults.extend(all.faults.iter().cloned());
     let none = Transcript::default();
     for planned in &plan.proofs {

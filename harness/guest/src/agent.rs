@@ -143,20 +143,28 @@ impl<'a> Agent<'a> {
     /// # Errors
     /// It doesn't exit with 0, or prints no JSON.
     pub fn capabilities(&self) -> Result<Value> {
-        let output = self
+        let mut child = self
             .command("capabilities")
             .arg("--json")
             .stdin(Stdio::null())
-            .output()
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
             .context("running the agent's capabilities")?;
-        if !output.status.success() {
-            bail!(
-                "capabilities --json ended with {}: {}",
-                output.status,
-                tail(&String::from_utf8_lossy(&output.stderr))
-            );
+        let stdout = child.stdout.take().context("its stdout is piped")?;
+        let stderr = child.stderr.take().context("its stderr is piped")?;
+        let stdout = std::thread::spawn(move || read_text(stdout));
+        let stderr = std::thread::spawn(move || read_text(stderr));
+        let status = wait::ended(&mut child, self.limit, "the agent's capabilities")?;
+        let read = |text: JoinHandle<String>| {
+            text.join()
+                .map_err(|_| anyhow!("reading what capabilities --json said panicked"))
+        };
+        let (printed, said) = (read(stdout)?, read(stderr)?);
+        if !status.success() {
+            bail!("capabilities --json ended with {status}: {}", tail(&said));
         }
-        serde_json::from_slice(&output.stdout).context("parsing what capabilities --json printed")
+        serde_json::from_str(&printed).context("parsing what capabilities --json printed")
     }
 
     /// The report on disk, whoever wrote it.
@@ -268,8 +276,12 @@ impl Ended {
             bail!("the agent told twice of process {pid}: {event} and {second}");
         }
         let text = |field: &str| event[field].as_str().map(str::to_owned);
+        // The thread's id; whoever acts here has one thread, so it is the process's too.
+        let thread = event["pid"]
+            .as_u64()
+            .and_then(|thread| u32::try_from(thread).ok());
         Ok(Some(SeenEvent {
-            pid,
+            pid: thread.with_context(|| format!("an event without a pid: {event}"))?,
             target: text("path")
                 .or_else(|| text("rule_path"))
                 .with_context(|| format!("an event without a path: {event}"))?,
@@ -331,8 +343,8 @@ mod tests {
     #[test]
     fn an_event_is_found_by_its_process_and_nothing_else() {
         let ended = ended(vec![
-            json!({"tgid": 7, "pid": 8, "path": "/srv/secret", "outcome": "killed", "signal_result": 0}),
-            json!({"tgid": 9, "path": null, "rule_path": "/srv/secret", "outcome": "denied"}),
+            json!({"tgid": 7, "pid": 7, "path": "/srv/secret", "outcome": "killed", "signal_result": 0}),
+            json!({"tgid": 9, "pid": 9, "path": null, "rule_path": "/srv/secret", "outcome": "denied"}),
         ]);
         let killed = ended.event_of(7).expect("one event").expect("an event");
         assert_eq!(killed.outcome, "killed");
@@ -345,10 +357,12 @@ mod tests {
 
     #[test]
     fn two_events_for_one_act_are_an_error_and_so_is_one_without_outcome() {
-        let event = json!({"tgid": 7, "path": "/srv/secret", "outcome": "killed"});
+        let event = json!({"tgid": 7, "pid": 7, "path": "/srv/secret", "outcome": "killed"});
         assert!(ended(vec![event.clone(), event]).event_of(7).is_err());
-        let mute = json!({"tgid": 7, "path": "/srv/secret"});
+        let mute = json!({"tgid": 7, "pid": 7, "path": "/srv/secret"});
         assert!(ended(vec![mute]).event_of(7).is_err());
+        let nameless = json!({"tgid": 7, "path": "/srv/secret", "outcome": "killed"});
+        assert!(ended(vec![nameless]).event_of(7).is_err());
     }
 
     #[test]

@@ -53,15 +53,24 @@ struct ProgInfo {
 pub fn all() -> Result<BTreeSet<String>> {
     let mut found = BTreeSet::new();
     for id in ids(BPF_PROG_GET_NEXT_ID).context("listing BPF programs")? {
-        // A program may go between the two calls; then it isn't left behind.
-        if let Ok(name) = program_name(id) {
-            found.insert(format!("prog {name} (id {id})"));
-        }
+        match program_name(id) {
+            Ok(name) => found.insert(format!("prog {name} (id {id})")),
+            // It went between the two calls, so it isn't left behind.
+            Err(error) if is_gone(&error) => continue,
+            Err(error) => return Err(error.context(format!("asking about BPF program {id}"))),
+        };
     }
     for id in ids(BPF_LINK_GET_NEXT_ID).context("listing BPF links")? {
         found.insert(format!("link {id}"));
     }
     Ok(found)
+}
+
+fn is_gone(error: &anyhow::Error) -> bool {
+    let errno = error
+        .downcast_ref::<std::io::Error>()
+        .and_then(std::io::Error::raw_os_error);
+    errno == Some(libc::ENOENT)
 }
 
 fn ids(command: libc::c_long) -> Result<Vec<u32>> {

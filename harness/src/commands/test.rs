@@ -46,6 +46,7 @@ pub fn run(args: &TestArgs, root: &Path) -> Result<ExitCode> {
     // More than the matrix takes: the tests put modules into an image, and use both launchers.
     Setup::new(&Cache::of_user()?, args.no_setup, &Terminal::new())
         .ensure(&setup::needed_for(setup::Job::Test, true))?;
+    ensure_components(args.no_setup)?;
     // Gets kernels and binaries ready for the tests that boot machines.
     matrix::prepare(&matrix, root)?;
     let shell = Shell::new().context("starting the checks")?;
@@ -73,6 +74,29 @@ pub fn run(args: &TestArgs, root: &Path) -> Result<ExitCode> {
         ),
     })?;
     matrix::run(&matrix, root)
+}
+
+/// Makes sure of rustfmt and clippy, which rustup's minimal profile leaves out.
+fn ensure_components(no_setup: bool) -> Result<()> {
+    const INSTALL: &str = "rustup component add rustfmt clippy";
+    let shell = Shell::new().context("looking for rustfmt and clippy")?;
+    let there = |tool: &str| {
+        let probe = cmd!(shell, "cargo {tool} --version").quiet();
+        probe.ignore_stdout().ignore_stderr().run().is_ok()
+    };
+    if there("fmt") && there("clippy") {
+        return Ok(());
+    }
+    if no_setup {
+        return Err(Failure::prerequisite(anyhow!(
+            "rustfmt or clippy missing, and --no-setup forbids installing; run: {INSTALL}"
+        )));
+    }
+    eprintln!("setting up: {INSTALL}");
+    cmd!(shell, "rustup component add rustfmt clippy")
+        .quiet()
+        .run()
+        .map_err(|error| Failure::prerequisite(anyhow!("{error}; run: {INSTALL}")))
 }
 
 fn check(command: xshell::Cmd) -> Result<()> {

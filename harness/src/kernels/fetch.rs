@@ -177,7 +177,9 @@ impl Fetcher<'_> {
                 self.cache.place(&file, &self.cache.deb_path(package))?;
             }
         }
-        let other = wanted.iter().filter(|p| !self.cache.deb_path(p).exists());
+        let other = wanted
+            .iter()
+            .filter(|p| !matches!(self.cache.deb(p), Found::Good(_)));
         let other: Vec<_> = other.map(|p| p.package.as_str()).collect();
         if other.is_empty() {
             return Ok(());

@@ -48,7 +48,7 @@ pub struct Choice {
 /// short limit and tells whether it said hello.
 ///
 /// # Errors
-/// The marker boot couldn't be tried at all, or the answer couldn't be remembered.
+/// The answer couldn't be remembered.
 pub fn choose(wish: Wish, memory: &Path, marker: impl FnOnce() -> Result<bool>) -> Result<Choice> {
     let tcg = |why: &str| Choice {
         accelerator: Accelerator::Tcg,
@@ -75,11 +75,14 @@ pub fn choose(wish: Wish, memory: &Path, marker: impl FnOnce() -> Result<bool>) 
         .context("reading the host's boot id")?;
     let runs = match recall(memory, &boot_id) {
         Some(runs) => runs,
-        None => {
-            let kvm_runs_kernels = marker().context("trying a marker boot on KVM")?;
-            remember(memory, boot_id, kvm_runs_kernels)?;
-            kvm_runs_kernels
-        }
+        None => match marker() {
+            Ok(runs) => {
+                remember(memory, boot_id, runs)?;
+                runs
+            }
+            // Not remembered: it says nothing about KVM.
+            Err(error) => return Ok(tcg(&format!("no marker boot could be tried ({error:#})"))),
+        },
     };
     if runs {
         return Ok(kvm);

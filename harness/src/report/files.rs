@@ -44,6 +44,21 @@ pub fn boot_dir(out: &Path, suite: &SuiteId) -> PathBuf {
         .join(component(&suite.boot))
 }
 
+/// Removes the reports of an earlier run, so that none outlives a run that breaks off.
+pub fn remove_all(out: &Path) -> Result<()> {
+    for name in [JUNIT, RESULTS, RECORDS] {
+        let path = out.join(name);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(error)
+                    .with_context(|| format!("failed to remove the old {}", path.display()));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 /// Writes every report of a run.
 pub fn write_all(out: &Path, results: &[BootResult]) -> Result<()> {
     fs::create_dir_all(out).with_context(|| format!("failed to create {}", out.display()))?;

@@ -4,6 +4,7 @@
 //! The guest compares too, before it runs anything; the host does it again from the facts
 //! alone, so that a guest that doesn't look can't pass.
 
+use super::taint;
 use protocol::plan::BootPlan;
 use protocol::record::Hello;
 
@@ -48,6 +49,13 @@ pub fn differences(plan: &BootPlan, nonce: &str, hello: &Hello) -> Vec<String> {
         let expected = if bpf { "no `bpf`" } else { "`bpf`" };
         let list = hello.lsm.join(",");
         found.push(format!("LSM list: expected {expected} in `{list}`"));
+    }
+    // A warning that is on already would hide the next one, which is a proof's.
+    if hello.tainted & taint::TROUBLE != 0 {
+        found.push(format!(
+            "taint: the kernel complained before any proof: {}",
+            taint::raised(0, hello.tainted).join(", ")
+        ));
     }
     if !hello.btf {
         found.push("BTF: /sys/kernel/btf/vmlinux can't be read".to_string());

@@ -28,6 +28,9 @@ const FLAGS: &[(u32, char, &str)] = &[
     (19, 'J', "fwctl debug command"),
 ];
 
+/// The flags that speak of trouble: D (oops or BUG), W (warning), L (soft lockup).
+pub const TROUBLE: u64 = 1 << 7 | 1 << 9 | 1 << 14;
+
 /// The flags set in `now` and not in `before`, as `W (kernel warning)`; empty if none is.
 pub fn raised(before: u64, now: u64) -> Vec<String> {
     let new = now & !before;

@@ -65,6 +65,7 @@ impl AtHand {
             None => root.join("target/matrix"),
         };
         let out = OutDir::claim(&out)?;
+        report::files::remove_all(out.path())?;
         let archive = AptArchive::new(cache.root().join("apt"), &manifest.suites, &progress);
         let fetcher = Fetcher {
             manifest,

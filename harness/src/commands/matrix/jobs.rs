@@ -5,6 +5,8 @@
 use std::path::Path;
 use std::time::Duration;
 
+use protocol::plan::PlannedProof;
+
 use super::{AtHand, MatrixArgs};
 use crate::engine::{self, Job};
 use crate::exit::Result;
@@ -67,7 +69,7 @@ fn job(
             .replaced
             .as_ref()
             .map(|replaced| replaced.old.clone()),
-        again: again(args, &boot.suite, accelerator),
+        again: again(args, &boot.suite, &boot.plan.proofs, accelerator),
         boot,
     }
 }
@@ -84,15 +86,26 @@ fn declared_skips(skips: &[Skip], boot: &str) -> Vec<DeclaredSkip> {
 }
 
 /// The command line that repeats one boot.
-fn again(args: &MatrixArgs, suite: &SuiteId, accelerator: Accelerator) -> String {
+fn again(
+    args: &MatrixArgs,
+    suite: &SuiteId,
+    proofs: &[PlannedProof],
+    accelerator: Accelerator,
+) -> String {
     let mut words = vec!["cargo".to_owned(), "xtask".to_owned(), "matrix".to_owned()];
     let mut option = |name: &str, value: &str| words.extend([name.to_owned(), value.to_owned()]);
     option("--kernel", &suite.kernel);
     option("--boot", &suite.boot);
     option("--launcher", args.launcher.name());
     option("--accel", accelerator.name());
-    for glob in &args.proofs {
-        option("--proof", glob);
+    if !args.proofs.is_empty() {
+        // What the user's globs meant for this boot; others of them may mean nothing here.
+        for proof in proofs {
+            option("--proof", &proof.id);
+        }
+    }
+    if let Some(limit) = args.boot_limit {
+        option("--boot-limit", &limit.to_string());
     }
     for (name, path) in [("--agent", &args.agent), ("--prebuilt", &args.prebuilt)] {
         if let Some(path) = path {

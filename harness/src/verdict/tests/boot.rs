@@ -219,8 +219,30 @@ fn neither_the_console_nor_the_exit_code_passes_or_fails_a_whole_transcript() {
         CLEAN_END,
         Ending::Exited { code: Some(255) },
         Ending::Exited { code: None },
-        Ending::Hung { limit_s: 3 },
     ] {
         assert_judged(&judged(&channel, &[], &ending, PANIC), [PASSED; 3], &[]);
     }
+}
+
+#[test]
+fn a_guest_that_hangs_after_all_is_told_is_no_clean_boot() {
+    let channel = channel(&ended(records()));
+    let judged = judged(&channel, &[], &Ending::Hung { limit_s: 3 }, "");
+    let fault = "the guest told all, and then hung: it was ended after 3 s";
+    assert_judged(&judged, [PASSED; 3], &[fault]);
+}
+
+#[test]
+fn a_kernel_that_complained_before_any_proof_is_not_judged() {
+    let judged = with(|records| {
+        let mut hello = hello();
+        hello.tainted = 1 << 9;
+        records[0] = Record::Hello(hello);
+    });
+    assert!(
+        judged.faults[0].contains("W (kernel warning)"),
+        "{:?}",
+        judged.faults
+    );
+    assert_eq!(statuses(&judged), [Status::Incomplete; 3]);
 }

@@ -129,12 +129,13 @@ fn a_kernel_warning_fails_the_proof_that_raised_it_and_no_other() {
     });
     let reason = "the kernel complained while it ran: taint flags W (kernel warning)";
     assert_judged(&judged, [PASSED, (Status::Failed, &[reason]), PASSED], &[]);
+    let unsigned_module = 1 << 13;
     let before = with(|records| {
         let mut hello = hello();
-        hello.tainted = warn;
+        hello.tainted = unsigned_module;
         records[0] = Record::Hello(hello);
         for (at, id) in [(3, PROMOTES), (8, KILLS), (12, REFUSES)] {
-            records[at] = finished(id, Outcome::Observed, None, warn);
+            records[at] = finished(id, Outcome::Observed, None, unsigned_module);
         }
     });
     assert_judged(&before, [PASSED; 3], &[]);
