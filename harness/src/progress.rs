@@ -78,3 +78,25 @@ impl Progress for Terminal {
         }
     }
 }
+
+/// Keeps the lines worth keeping, for tests to read.
+#[cfg(test)]
+#[derive(Default)]
+pub(crate) struct Lines(Mutex<Vec<String>>);
+
+#[cfg(test)]
+impl Lines {
+    /// What was told so far.
+    pub(crate) fn told(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+#[cfg(test)]
+impl Progress for Lines {
+    fn line(&self, text: &str) {
+        self.0.lock().unwrap().push(text.to_owned());
+    }
+    fn step(&self, _: &str, _: Option<u64>) {}
+    fn idle(&self) {}
+}

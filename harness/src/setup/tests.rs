@@ -1,7 +1,7 @@
 use std::{sync::Mutex, thread};
 
 use super::*;
-use crate::exit::ExitCode;
+use crate::{exit::ExitCode, progress::Lines};
 
 /// A machine that only pretends to be one.
 struct Fake {
@@ -73,17 +73,6 @@ impl System for Fake {
     }
 }
 
-#[derive(Default)]
-struct Lines(Mutex<Vec<String>>);
-
-impl Progress for Lines {
-    fn line(&self, text: &str) {
-        self.0.lock().unwrap().push(text.to_owned());
-    }
-    fn step(&self, _: &str, _: Option<u64>) {}
-    fn idle(&self) {}
-}
-
 /// Runs a set-up for everything; returns what came of it and what it said.
 fn ensure(machine: &Fake, no_setup: bool) -> (Result, Vec<String>) {
     let folder = tempfile::tempdir().unwrap();
@@ -93,7 +82,7 @@ fn ensure(machine: &Fake, no_setup: bool) -> (Result, Vec<String>) {
     let result = Setup::of(machine, &cache, no_setup, &lines).ensure(&needs);
     let hide = |text: String| text.replace(&folder.path().display().to_string(), "CACHE");
     let result = result.map_err(|f| Failure::new(f.code, anyhow!(hide(f.to_string()))));
-    (result, lines.0.into_inner().unwrap())
+    (result, lines.told())
 }
 
 #[test]

@@ -4,9 +4,10 @@
 //! The guest compares too, before it runs anything; the host does it again from the facts
 //! alone, so that a guest that doesn't look can't pass.
 
-use super::taint;
 use protocol::plan::BootPlan;
 use protocol::record::Hello;
+
+use super::taint;
 
 /// What differs; empty if this is the planned machine.
 pub fn differences(plan: &BootPlan, nonce: &str, hello: &Hello) -> Vec<String> {

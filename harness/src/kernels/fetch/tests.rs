@@ -1,26 +1,15 @@
 //! Fetching against an archive that is a folder: real packages, real extraction, no network.
 
-use std::{path::PathBuf, sync::Mutex, thread};
+use std::{path::PathBuf, thread};
 
 use super::*;
-use crate::{exit::ExitCode, kernels::lock::Role, manifest::Source};
+use crate::{exit::ExitCode, kernels::lock::Role, manifest::Source, progress::Lines};
 
 mod folder;
 
 use folder::{Folder, vmlinuz};
 
 const RELEASE: &str = "6.1.0-56-cloud-amd64";
-
-#[derive(Default)]
-struct Lines(Mutex<Vec<String>>);
-
-impl Progress for Lines {
-    fn line(&self, text: &str) {
-        self.0.lock().unwrap().push(text.to_owned());
-    }
-    fn step(&self, _: &str, _: Option<u64>) {}
-    fn idle(&self) {}
-}
 
 struct Bench {
     root: tempfile::TempDir,
@@ -43,6 +32,14 @@ impl Bench {
         };
         bench.archive.add(RELEASE, "6.1.192-2", "6.1.192-2");
         bench
+    }
+
+    /// The archive drops the pinned build for a newer one, and has another series too.
+    fn supersede(&self) {
+        let archive = &self.archive;
+        archive.remove(RELEASE, "6.1.192-2");
+        archive.add("6.1.0-57-cloud-amd64", "6.1.200-1", "6.1.200-1");
+        archive.add("6.12.1+deb12-cloud-amd64", "6.12.1-1", "6.12.1-1");
     }
 
     fn fetch(&self, options: Options) -> Result<ReadyKernel> {
@@ -68,7 +65,7 @@ impl Bench {
     }
 
     fn lines(&self) -> String {
-        self.lines.0.lock().unwrap().join("\n")
+        self.lines.told().join("\n")
     }
 
     fn debs(&self) -> Vec<PathBuf> {
@@ -157,13 +154,7 @@ fn a_gone_version_is_replaced_within_its_series_and_both_are_told() {
     let bench = Bench::new();
     bench.fetch(DEFAULT).unwrap();
     fs::remove_dir_all(bench.cache.root()).unwrap();
-    bench.archive.remove(RELEASE, "6.1.192-2");
-    bench
-        .archive
-        .add("6.1.0-57-cloud-amd64", "6.1.200-1", "6.1.200-1");
-    bench
-        .archive
-        .add("6.12.1+deb12-cloud-amd64", "6.12.1-1", "6.12.1-1");
+    bench.supersede();
 
     let before = fs::read_to_string(bench.lock_path()).unwrap();
     let failure = bench.fetch(LOCKED).unwrap_err();
@@ -190,13 +181,7 @@ fn a_gone_version_is_replaced_within_its_series_and_both_are_told() {
 fn a_gone_version_stays_pinned_while_its_package_is_at_hand() {
     let mut bench = Bench::new();
     let kernel = bench.fetch(DEFAULT).unwrap();
-    bench.archive.remove(RELEASE, "6.1.192-2");
-    bench
-        .archive
-        .add("6.1.0-57-cloud-amd64", "6.1.200-1", "6.1.200-1");
-    bench
-        .archive
-        .add("6.12.1+deb12-cloud-amd64", "6.12.1-1", "6.12.1-1");
+    bench.supersede();
     fs::write(&kernel.vmlinuz, b"cut").unwrap();
 
     // Another kernel has to be fetched in the same run.
