@@ -4,6 +4,7 @@
 //! each kernel the [`GuestPlan`] that goes into its image, and for each boot what the
 //! launcher and the verdict need. Pure.
 
+pub mod bypass;
 pub mod catalogue;
 
 use globset::GlobSet;

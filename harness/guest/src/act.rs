@@ -18,7 +18,7 @@ use crate::wait;
 
 /// Exit codes from here on say that the act was never tried; below they are errno values,
 /// the largest of which is 133.
-const NOT_TRIED: u8 = 200;
+pub const NOT_TRIED: u8 = 200;
 
 /// The child's side: `act CGROUP_DIR PATH` joins the cgroup, opens and copies to stdout.
 ///
@@ -74,13 +74,17 @@ pub fn open(place: Place, path: &Path, limit: Duration) -> Result<Act> {
     Ok(Act {
         pid,
         target: path.display().to_string(),
+        passed: Some(path.display().to_string()),
         fate: fate(status),
         leaked: !bytes.is_empty(),
-        event: None,
+        effects: Vec::new(),
+        helper: None,
+        events: Vec::new(),
     })
 }
 
-fn fate(status: ExitStatus) -> Fate {
+/// What a process's end says of its act.
+pub fn fate(status: ExitStatus) -> Fate {
     match (status.code(), status.signal()) {
         (Some(0), _) => Fate::Allowed,
         (Some(errno), _) if errno < i32::from(NOT_TRIED) => Fate::Denied { errno },

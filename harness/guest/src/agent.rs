@@ -260,36 +260,36 @@ impl Ended {
         }
     }
 
-    /// The agent's event for this process, if it told of exactly one.
+    /// The agent's events for these processes, in the order in which it told them.
     ///
     /// # Errors
-    /// It told of several, or of one that lacks what every event must have.
-    pub fn event_of(&self, pid: u32) -> Result<Option<SeenEvent>> {
-        let mut mine = self
-            .events
-            .iter()
-            .filter(|event| event["tgid"].as_u64() == Some(u64::from(pid)));
-        let Some(event) = mine.next() else {
-            return Ok(None);
+    /// One of them lacks what every event must have.
+    pub fn events_of(&self, pids: &[u32]) -> Result<Vec<SeenEvent>> {
+        let wanted = |event: &&Value| {
+            let tgid = event["tgid"].as_u64();
+            pids.iter().any(|pid| tgid == Some(u64::from(*pid)))
         };
-        if let Some(second) = mine.next() {
-            bail!("the agent told twice of process {pid}: {event} and {second}");
-        }
-        let text = |field: &str| event[field].as_str().map(str::to_owned);
-        // The thread's id; whoever acts here has one thread, so it is the process's too.
-        let thread = event["pid"]
-            .as_u64()
-            .and_then(|thread| u32::try_from(thread).ok());
-        Ok(Some(SeenEvent {
-            pid: thread.with_context(|| format!("an event without a pid: {event}"))?,
-            target: text("path")
-                .or_else(|| text("rule_path"))
-                .with_context(|| format!("an event without a path: {event}"))?,
-            outcome: text("outcome")
-                .with_context(|| format!("an event without outcome: {event}"))?,
-            signal_result: event["signal_result"].as_i64(),
-        }))
+        self.events.iter().filter(wanted).map(seen).collect()
     }
+}
+
+fn seen(event: &Value) -> Result<SeenEvent> {
+    let text = |field: &str| event[field].as_str().map(str::to_owned);
+    let number = |field: &str| {
+        event[field]
+            .as_u64()
+            .and_then(|number| u32::try_from(number).ok())
+    };
+    let lacks = |what: &str| format!("an event without {what}: {event}");
+    Ok(SeenEvent {
+        hook: text("hook").with_context(|| lacks("a hook"))?,
+        pid: number("tgid").with_context(|| lacks("a process"))?,
+        thread: number("pid").with_context(|| lacks("a pid"))?,
+        target: text("rule_path").with_context(|| lacks("a rule's path"))?,
+        path: text("path"),
+        outcome: text("outcome").with_context(|| lacks("an outcome"))?,
+        signal_result: event["signal_result"].as_i64(),
+    })
 }
 
 fn read_report(path: &Path) -> Result<Value> {
@@ -342,27 +342,56 @@ mod tests {
 
     #[test]
     fn an_event_is_found_by_its_process_and_nothing_else() {
-        let ended = ended(vec![
-            json!({"tgid": 7, "pid": 7, "path": "/srv/secret", "outcome": "killed", "signal_result": 0}),
-            json!({"tgid": 9, "pid": 9, "path": null, "rule_path": "/srv/secret", "outcome": "denied"}),
-        ]);
-        let killed = ended.event_of(7).expect("one event").expect("an event");
-        assert_eq!(killed.outcome, "killed");
-        assert_eq!(killed.signal_result, Some(0));
-        let denied = ended.event_of(9).expect("one event").expect("an event");
-        assert_eq!(denied.target, "/srv/secret");
-        assert_eq!(denied.signal_result, None);
-        assert_eq!(ended.event_of(8).expect("none"), None);
+        let killed = json!({
+            "hook": "tracepoint/syscalls/sys_enter_openat", "tgid": 7, "pid": 8,
+            "path": "/srv/./secret", "rule_path": "/srv/secret",
+            "outcome": "killed", "signal_result": 0,
+        });
+        let denied = json!({
+            "hook": "lsm/file_open", "tgid": 9, "pid": 9,
+            "path": null, "rule_path": "/srv/secret", "outcome": "denied",
+        });
+        let ended = ended(vec![killed, denied]);
+        let of = |pids: &[u32]| ended.events_of(pids).expect("whole events");
+        let killed = SeenEvent {
+            hook: "tracepoint/syscalls/sys_enter_openat".to_owned(),
+            pid: 7,
+            thread: 8,
+            target: "/srv/secret".to_owned(),
+            path: Some("/srv/./secret".to_owned()),
+            outcome: "killed".to_owned(),
+            signal_result: Some(0),
+        };
+        let denied = SeenEvent {
+            hook: "lsm/file_open".to_owned(),
+            pid: 9,
+            thread: 9,
+            target: "/srv/secret".to_owned(),
+            path: None,
+            outcome: "denied".to_owned(),
+            signal_result: None,
+        };
+        assert_eq!(of(&[7]), [killed.clone()]);
+        assert_eq!(of(&[9, 7]), [killed, denied.clone()]);
+        assert_eq!(of(&[9, 8]), [denied]);
+        assert_eq!(of(&[8]), []);
     }
 
     #[test]
-    fn two_events_for_one_act_are_an_error_and_so_is_one_without_outcome() {
-        let event = json!({"tgid": 7, "pid": 7, "path": "/srv/secret", "outcome": "killed"});
-        assert!(ended(vec![event.clone(), event]).event_of(7).is_err());
-        let mute = json!({"tgid": 7, "pid": 7, "path": "/srv/secret"});
-        assert!(ended(vec![mute]).event_of(7).is_err());
-        let nameless = json!({"tgid": 7, "path": "/srv/secret", "outcome": "killed"});
-        assert!(ended(vec![nameless]).event_of(7).is_err());
+    fn every_event_of_a_process_is_kept_and_one_that_lacks_something_is_an_error() {
+        let event = json!({
+            "hook": "lsm/file_open", "tgid": 7, "pid": 7,
+            "rule_path": "/srv/secret", "outcome": "denied",
+        });
+        let twice = ended(vec![event.clone(), event.clone()]);
+        assert_eq!(twice.events_of(&[7]).expect("whole events").len(), 2);
+        for field in ["hook", "pid", "rule_path", "outcome"] {
+            let mut lacking = event.clone();
+            lacking.as_object_mut().expect("an object").remove(field);
+            let ended = ended(vec![lacking]);
+            assert!(ended.events_of(&[7]).is_err(), "{field}");
+            assert_eq!(ended.events_of(&[8]).expect("none"), []);
+        }
     }
 
     #[test]

@@ -36,10 +36,11 @@ impl Ground {
         Ok(ground)
     }
 
-    /// A policy that denies the secret to all but the exempt cgroup.
-    pub fn policy(&self) -> String {
+    /// A policy that denies the secret, and what `further` rules deny, to all but the exempt
+    /// cgroup.
+    pub fn policy(&self, further: &str) -> String {
         format!(
-            "version = 1\nexempt_cgroups = [\"{}\"]\n\n[[deny.file]]\npath = \"{}\"\n",
+            "version = 1\nexempt_cgroups = [\"{}\"]\n\n[[deny.file]]\npath = \"{}\"\n{further}",
             cgroup::EXEMPT,
             self.secret.display()
         )

@@ -23,11 +23,24 @@ const FALLBACK_TO_SIGNAL: &[&str] = &[
     "--enforce-gate-mode=audit-fallback",
 ];
 
+const FALLBACK_TO_MODRET: &[&str] = &[
+    "--enforce",
+    "--enforce-fallback=modret",
+    "--enforce-gate-mode=audit-fallback",
+];
+
 /// All configurations.
 const CONFIGURATIONS: &[Configuration] = &[
     Configuration {
         name: "enforce",
         arguments: &["--enforce"],
+        seam: false,
+        sabotage: None,
+        becomes_ready: true,
+    },
+    Configuration {
+        name: "modret",
+        arguments: FALLBACK_TO_MODRET,
         seam: false,
         sabotage: None,
         becomes_ready: true,

@@ -1,9 +1,12 @@
 //! What a proof works with: the ground, the agent of its configuration, and what it has seen.
 
+use std::cell::RefCell;
+
 use protocol::record::{Act, Observation};
 
 use crate::agent::{Agent, Ended, Running};
 use crate::arms::Ground;
+use crate::bypass::actors::Actors;
 
 /// What a proof may use.
 pub struct Lab<'a> {
@@ -11,24 +14,26 @@ pub struct Lab<'a> {
     pub ground: &'a Ground,
     /// The agent of this configuration, for its report and its other subcommands.
     pub agent: &'a Agent<'a>,
+    /// Who goes the ways to a denied file, if a proof of this configuration needs them.
+    pub actors: Option<&'a RefCell<Actors>>,
 }
 
 /// What a proof has seen so far: one observation an arm.
 #[derive(Default)]
 pub struct Seen {
     /// In the order in which they came.
-    pub arms: Vec<(&'static str, Observation)>,
+    pub arms: Vec<(String, Observation)>,
 }
 
 impl Seen {
     /// Keeps what an act came to; the agent's event is joined when its stream is complete.
-    pub fn act(&mut self, arm: &'static str, act: Act) {
-        self.arms.push((arm, Observation::Act(act)));
+    pub fn act(&mut self, arm: &str, act: Act) {
+        self.arms.push((arm.to_owned(), Observation::Act(act)));
     }
 
     /// Keeps any other observation.
-    pub fn other(&mut self, arm: &'static str, observation: Observation) {
-        self.arms.push((arm, observation));
+    pub fn other(&mut self, arm: &str, observation: Observation) {
+        self.arms.push((arm.to_owned(), observation));
     }
 }
 

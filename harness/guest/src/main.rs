@@ -4,12 +4,13 @@
 //! modules; a kernel command line that names the boot and its nonce. Out: records on the
 //! second serial port (see `protocol`), then the end of the machine. There is no shell and
 //! no other user space; whoever commits the forbidden acts is this binary re-executed
-//! (`/init act …`).
+//! (`/init act …`, `/init actors …`).
 
 mod act;
 mod agent;
 mod arms;
 mod bpf_objects;
+mod bypass;
 mod cgroup;
 mod channel;
 mod configuration;
@@ -29,8 +30,10 @@ use crate::channel::Channel;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
-    if arguments.get(1).map(String::as_str) == Some("act") {
-        return act::commit(&arguments[2..]);
+    match arguments.get(1).map(String::as_str) {
+        Some("act") => return act::commit(&arguments[2..]),
+        Some("actors") => return bypass::actors::serve(&arguments[2..]),
+        _ => {}
     }
     if std::process::id() != 1 {
         eprintln!("guest: this is the init of a proof VM; it does nothing elsewhere");

@@ -6,6 +6,7 @@
 //! events: once the agent has stopped, its stream is complete, and a missing event is known
 //! to be missing without waiting for it.
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use anyhow::{Error, Result, anyhow};
@@ -15,6 +16,8 @@ use protocol::record::{Level, Observation, Outcome};
 use crate::agent::{Agent, Ended, Start};
 use crate::arms::Ground;
 use crate::bpf_objects;
+use crate::bypass::actors::Actors;
+use crate::bypass::trees;
 use crate::channel::Channel;
 use crate::configuration::{self, Configuration};
 use crate::lab::{During, Lab, Seen};
@@ -22,7 +25,7 @@ use crate::proofs::{self, Proof};
 
 struct InProgress<'a> {
     planned: &'a PlannedProof,
-    proof: &'static dyn Proof,
+    proof: Box<dyn Proof + 'a>,
     seen: Seen,
     unseen: Option<Unseen>,
 }
@@ -48,7 +51,7 @@ impl InProgress<'_> {
     /// Goes through one phase, unless an earlier one broke: one proof's trouble is its own.
     fn phase(&mut self, name: &str, phase: impl FnOnce(&dyn Proof, &mut Seen) -> Result<()>) {
         if self.unseen.is_none() {
-            let went = phase(self.proof, &mut self.seen);
+            let went = phase(&*self.proof, &mut self.seen);
             self.unseen = went
                 .err()
                 .map(|error| error.context(name.to_owned()).into());
@@ -95,7 +98,7 @@ pub fn run(plan: &GuestPlan, boot: &BootPlan, channel: &mut Channel) -> Result<(
 fn tell(proof: InProgress, channel: &mut Channel) -> Result<()> {
     let id = &proof.planned.id;
     for (arm, observation) in proof.seen.arms {
-        channel.evidence(id, arm, observation)?;
+        channel.evidence(id, &arm, observation)?;
     }
     match proof.unseen {
         None => channel.finished(id, Outcome::Observed, None),
@@ -115,23 +118,37 @@ fn run_configuration<'a>(
 ) -> Result<Vec<InProgress<'a>>> {
     let configuration = configuration::by_name(name)?;
     let ground = Ground::make(limit)?;
-    let agent = Agent::prepare(configuration, &ground.policy(), limit)?;
+    let goes_ways = planned.iter().any(|proof| proof.bypass.is_some());
+    let rules = if goes_ways {
+        trees::rules()
+    } else {
+        String::new()
+    };
+    let agent = Agent::prepare(configuration, &ground.policy(&rules), limit)?;
+    let actors = match goes_ways {
+        true => Some(RefCell::new(Actors::start(limit)?)),
+        false => None,
+    };
     let lab = Lab {
         ground: &ground,
         agent: &agent,
+        actors: actors.as_ref(),
     };
     let objects = bpf_objects::all()?;
     let mut proofs = Vec::new();
     for &planned in planned {
         proofs.push(InProgress {
             planned,
-            proof: proofs::by_id(&planned.id)?,
+            proof: proofs::of(planned)?,
             seen: Seen::default(),
             unseen: None,
         });
     }
     for proof in &mut proofs {
         proof.phase("before the agent", |proof, seen| proof.before(&lab, seen));
+    }
+    if let Some(actors) = &actors {
+        actors.borrow_mut().lay_anew()?;
     }
     match live(&lab, configuration, &mut proofs) {
         Ok(ended) => {
@@ -209,7 +226,9 @@ fn during(lab: &Lab, agent: &During, proofs: &mut [InProgress]) {
 fn join_events(ended: &Ended, seen: &mut Seen) -> Result<()> {
     for (_, observation) in &mut seen.arms {
         if let Observation::Act(act) = observation {
-            act.event = ended.event_of(act.pid)?;
+            let mut pids = vec![act.pid];
+            pids.extend(act.helper.map(|helper| helper.pid));
+            act.events = ended.events_of(&pids)?;
         }
     }
     Ok(())

@@ -1,6 +1,6 @@
 //! The records that the guest (PID 1 in the VM) and the host exchange. Types only.
 //!
-//! Two directions, one module each:
+//! Two directions, one module each, and the vocabulary of both in [`bypass`]:
 //! - host → guest: [`plan::GuestPlan`], packed into the initramfs as `/plan.json`, plus the
 //!   two arguments on the kernel command line that select a boot and carry its nonce;
 //! - guest → host: [`record::Record`], one JSON object a line on the second serial port.
@@ -8,11 +8,12 @@
 //! The guest observes and the host judges: an observation carries no verdict, and an
 //! expectation never leaves the plan. Both sides carry [`VERSION`] and refuse another one.
 
+pub mod bypass;
 pub mod plan;
 pub mod record;
 
 /// Version of the plan and of the records. Raised whenever a field changes its meaning.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Kernel command-line argument that names the boot, e.g. `aegisbpf.boot=no-bpf-lsm`.
 ///

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::record::Fate;
+use crate::bypass::Bypass;
+use crate::record::{Effect, Fate};
 
 /// Everything one kernel's guest may be asked to do; the command line picks the boot.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -55,6 +56,8 @@ pub struct PlannedProof {
     pub id: String,
     /// The agent's configuration under which it runs; proofs of one configuration share it.
     pub configuration: String,
+    /// The way to a denied file that it goes; none for proofs with a procedure of their own.
+    pub bypass: Option<Bypass>,
     /// Every arm, each to be reported exactly once.
     pub arms: Vec<PlannedArm>,
 }
@@ -74,11 +77,18 @@ pub struct PlannedArm {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Expectation {
-    /// An act with exactly this fate. With `event`, the agent's own event for it must name
-    /// the same pid, target and this outcome; without, there must be no event for it.
+    /// An act with exactly this fate and these effects. With `event`, the agent must have
+    /// told of it, and all that it told must name whoever did it, the target and this
+    /// outcome; without, it must have told nothing of it.
     Act {
         /// The exact fate.
         fate: Fate,
+        /// Whether the secret's bytes come out: as much a promise as the fate.
+        leaks: bool,
+        /// Exactly what it leaves behind.
+        effects: Vec<Effect>,
+        /// Who carries it out.
+        by: Doer,
         /// The outcome that the agent's event must carry.
         event: Option<String>,
     },
@@ -94,6 +104,21 @@ pub enum Expectation {
     },
     /// No BPF program or link exists that wasn't there before the agent started.
     NoBpfLeft,
+}
+
+/// Who carries out the forbidden part of an act: whom the agent's event must name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Doer {
+    /// The process itself, on its first thread.
+    Itself,
+    /// Another thread of the process, which the kernel makes on its behalf.
+    Worker,
+    /// Another process, which acts for the one that is watched and meets this fate.
+    Helper {
+        /// The exact fate of the helper.
+        fate: Fate,
+    },
 }
 
 /// One claim about a JSON document. Pointers are RFC 6901; a missing value fails a clause.

@@ -136,14 +136,40 @@ pub enum Observation {
 pub struct Act {
     /// The pid (thread group id) of whoever tried.
     pub pid: u32,
-    /// What was tried on, e.g. the path as it was opened.
+    /// What was tried on, by the path under which the policy knows it.
     pub target: String,
+    /// The path as it was passed to the kernel, where one was.
+    pub passed: Option<String>,
     /// What came of it.
     pub fate: Fate,
     /// Whether any of the secret's bytes reached the output.
     pub leaked: bool,
-    /// The agent's own event for this pid, if it told of one.
-    pub event: Option<SeenEvent>,
+    /// What it left behind, each once.
+    pub effects: Vec<Effect>,
+    /// The other process that acted for it, if one did.
+    pub helper: Option<Helper>,
+    /// The agent's own events for this pid and the helper's, in the order in which they came.
+    pub events: Vec<SeenEvent>,
+}
+
+/// What an act leaves behind, whatever became of whoever tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Effect {
+    /// A file that had content is empty.
+    Truncated,
+    /// There is a file where none was.
+    Created,
+}
+
+/// A process that acted for another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Helper {
+    /// Its pid (thread group id).
+    pub pid: u32,
+    /// What came of it.
+    pub fate: Fate,
 }
 
 /// What came of an act.
@@ -173,10 +199,16 @@ pub enum Fate {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SeenEvent {
+    /// The hook that saw it.
+    pub hook: String,
     /// The event's thread group id.
     pub pid: u32,
-    /// The path in the event, or `DEVICE:INODE` where it has only that.
+    /// The event's thread id.
+    pub thread: u32,
+    /// The path that the rule names.
     pub target: String,
+    /// The path as the hook saw it, where it sees one.
+    pub path: Option<String>,
     /// `denied`, `killed` or `observed`.
     pub outcome: String,
     /// The signal helper's result, where a signal was sent.

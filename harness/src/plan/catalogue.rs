@@ -1,13 +1,14 @@
 //! What each proof must show, as data: the promises of `GUARANTEES.md` in terms of arms.
 
-use protocol::plan::{Clause, Expectation, PlannedArm, PlannedProof};
+use protocol::plan::{Clause, Doer, Expectation, PlannedArm, PlannedProof};
 use protocol::record::Fate;
 use serde_json::{Value, json};
 
 use super::Boot;
+use super::bypass::{self, Tier};
 
-const EPERM: Fate = Fate::Denied { errno: 1 };
-const SIGKILL: Fate = Fate::Killed { signal: 9 };
+pub(super) const EPERM: Fate = Fate::Denied { errno: 1 };
+pub(super) const SIGKILL: Fate = Fate::Killed { signal: 9 };
 
 /// The hook of the BPF LSM tier for files, as the agent's report names it.
 const LSM_HOOK: &str = "lsm/file_open";
@@ -37,21 +38,28 @@ fn bpf_lsm(sabotaged_agent: bool) -> Vec<PlannedProof> {
             denied_open(&enforces, EPERM, "denied"),
         ),
         attach_is_not_enforcement("enforce", true, equals("/runtime_state", "ENFORCE")),
+    ];
+    proofs.extend(bypass::proofs(Tier::Lsm));
+    proofs.extend([
         proof(
             "seam-promotes-to-enforce-signal",
             "seam-signal",
             vec![document(
                 "report",
-                &[&promoted()[..], &[differs("/test_seams", json!([]))]].concat(),
+                &[
+                    &promoted_to_signal()[..],
+                    &[differs("/test_seams", json!([]))],
+                ]
+                .concat(),
             )],
         ),
         proof(
             "seam-kills-denied-open",
             "seam-signal",
-            denied_open(&promoted(), SIGKILL, "killed"),
+            denied_open(&promoted_to_signal(), SIGKILL, "killed"),
         ),
-        no_pretend("seam-signal"),
-    ];
+        no_pretend("no-pretend", "seam-signal", "ENFORCE_SIGNAL"),
+    ]);
     if sabotaged_agent {
         proofs.push(proof(
             "refuses-hook-that-returns-zero",
@@ -63,42 +71,69 @@ fn bpf_lsm(sabotaged_agent: bool) -> Vec<PlannedProof> {
 }
 
 fn no_bpf_lsm() -> Vec<PlannedProof> {
-    vec![
+    let mut proofs = vec![
+        proof(
+            "promotes-to-enforce-modret",
+            "modret",
+            vec![document("report", &promoted_to_modret())],
+        ),
+        proof(
+            "modret-denies-open",
+            "modret",
+            denied_open(&promoted_to_modret(), EPERM, "denied"),
+        ),
+        no_pretend("modret-no-pretend", "modret", "ENFORCE_MODRET"),
+    ];
+    proofs.extend(bypass::proofs(Tier::Modret));
+    proofs.extend([
         proof(
             "promotes-to-enforce-signal",
             "signal",
             vec![document(
                 "report",
-                &[&promoted()[..], &[equals("/test_seams", json!([]))]].concat(),
+                &[
+                    &promoted_to_signal()[..],
+                    &[equals("/test_seams", json!([]))],
+                ]
+                .concat(),
             )],
         ),
         proof(
             "kills-denied-open",
             "signal",
-            denied_open(&promoted(), SIGKILL, "killed"),
+            denied_open(&promoted_to_signal(), SIGKILL, "killed"),
         ),
-        no_pretend("signal"),
+        no_pretend("no-pretend", "signal", "ENFORCE_SIGNAL"),
         attach_is_not_enforcement("signal", false, differs("/runtime_state", "ENFORCE")),
+    ]);
+    proofs.extend(bypass::proofs(Tier::Signal));
+    proofs.extend([
         proof(
             "fails-closed-without-opt-in",
             "fail-closed",
             refused("BPF_LSM_DISABLED"),
         ),
         audit_fallback_when_asked(),
-    ]
+    ]);
+    proofs
+}
+
+/// The clauses of a report that honestly claims the tier of modified returns.
+fn promoted_to_modret() -> Vec<Clause> {
+    let mut clauses = promoted("modret", "ENFORCE_MODRET");
+    for function in ["file_open", "inode_create"] {
+        let hook = format!("fmod_ret/security_{function}");
+        clauses.push(contains(
+            "/hooks",
+            json!({"hook": hook, "tier": "modret", "attached": true, "fired": true}),
+        ));
+    }
+    clauses
 }
 
 /// The clauses of a report that honestly claims the signal tier.
-fn promoted() -> Vec<Clause> {
-    let mut clauses = vec![
-        equals("/runtime_state", "ENFORCE_SIGNAL"),
-        equals("/audit_only", false),
-        equals("/enforce_capable", false),
-        contains("/enforce_blockers", "BPF_LSM_DISABLED"),
-        equals("/rules/unenforced", json!([])),
-        lacks("/hooks", json!({"tier": "lsm", "attached": true})),
-        lacks("/hooks", json!({"tier": "signal", "fired": false})),
-    ];
+fn promoted_to_signal() -> Vec<Clause> {
+    let mut clauses = promoted("signal", "ENFORCE_SIGNAL");
     for call in ["openat", "openat2", "open", "creat"] {
         let hook = format!("tracepoint/syscalls/sys_enter_{call}");
         clauses.push(contains(
@@ -109,17 +144,26 @@ fn promoted() -> Vec<Clause> {
     clauses
 }
 
-fn no_pretend(configuration: &str) -> PlannedProof {
+/// The clauses of a report that honestly claims a tier other than the BPF LSM.
+fn promoted(tier: &str, state: &str) -> Vec<Clause> {
+    vec![
+        equals("/runtime_state", state),
+        equals("/audit_only", false),
+        equals("/enforce_capable", false),
+        contains("/enforce_blockers", "BPF_LSM_DISABLED"),
+        equals("/rules/unenforced", json!([])),
+        lacks("/hooks", json!({"tier": "lsm", "attached": true})),
+        lacks("/hooks", json!({"tier": tier, "fired": false})),
+    ]
+}
+
+fn no_pretend(id: &str, configuration: &str, state: &str) -> PlannedProof {
     let clauses = [
-        equals("/runtime_state", "ENFORCE_SIGNAL"),
+        equals("/runtime_state", state),
         equals("/enforce_capable", false),
         contains("/enforce_blockers", "BPF_LSM_DISABLED"),
     ];
-    proof(
-        "no-pretend",
-        configuration,
-        vec![document("report", &clauses)],
-    )
+    proof(id, configuration, vec![document("report", &clauses)])
 }
 
 fn attach_is_not_enforcement(configuration: &str, fires: bool, claim: Clause) -> PlannedProof {
@@ -192,6 +236,7 @@ fn proof(id: &str, configuration: &str, arms: Vec<PlannedArm>) -> PlannedProof {
     PlannedProof {
         id: id.to_owned(),
         configuration: configuration.to_owned(),
+        bypass: None,
         arms,
     }
 }
@@ -204,11 +249,17 @@ fn arm(name: &str, expect: Expectation) -> PlannedArm {
 }
 
 fn act(name: &str, fate: Fate, event: Option<&str>) -> PlannedArm {
-    let event = event.map(str::to_owned);
-    arm(name, Expectation::Act { fate, event })
+    let expect = Expectation::Act {
+        fate,
+        leaks: fate == Fate::Allowed,
+        effects: Vec::new(),
+        by: Doer::Itself,
+        event: event.map(str::to_owned),
+    };
+    arm(name, expect)
 }
 
-fn document(name: &str, clauses: &[Clause]) -> PlannedArm {
+pub(super) fn document(name: &str, clauses: &[Clause]) -> PlannedArm {
     let clauses = clauses.to_vec();
     arm(name, Expectation::Document { clauses })
 }
@@ -227,7 +278,7 @@ fn differs(pointer: &str, value: impl Into<Value>) -> Clause {
     }
 }
 
-fn contains(pointer: &str, value: impl Into<Value>) -> Clause {
+pub(super) fn contains(pointer: &str, value: impl Into<Value>) -> Clause {
     Clause::Contains {
         pointer: pointer.to_owned(),
         value: value.into(),

@@ -4,8 +4,8 @@
 //! for each way in which they differ, e.g. `expected killed by SIGKILL, saw allowed (the
 //! secret leaked)`. Exact throughout: "some failure" is never good enough for "denied".
 
-use protocol::plan::Expectation;
-use protocol::record::{Act, Fate, Observation};
+use protocol::plan::{Doer, Expectation};
+use protocol::record::{Act, Effect, Fate, Observation, SeenEvent};
 
 use super::clause;
 
@@ -15,9 +15,20 @@ const MAX_STDERR: usize = 300;
 /// The reasons why this observation isn't what was expected; empty if it is.
 pub fn broken(expect: &Expectation, seen: &Observation) -> Vec<String> {
     match (expect, seen) {
-        (Expectation::Act { fate, event }, Observation::Act(act)) => {
-            let mut reasons: Vec<String> = broken_fate(fate, act).into_iter().collect();
-            reasons.extend(broken_event(event.as_deref(), act));
+        (
+            Expectation::Act {
+                fate,
+                leaks,
+                effects,
+                by,
+                event,
+            },
+            Observation::Act(act),
+        ) => {
+            let mut reasons: Vec<String> = broken_fate(*fate, *leaks, act).into_iter().collect();
+            reasons.extend(broken_effects(effects, act));
+            reasons.extend(broken_helper(*by, act));
+            reasons.extend(broken_events(event.as_deref(), *by, act));
             reasons
         }
         (Expectation::Exit { code }, Observation::Exit { .. }) if exited(seen) == Some(*code) => {
@@ -47,55 +58,132 @@ fn exited(seen: &Observation) -> Option<i32> {
     }
 }
 
-fn broken_fate(expected: &Fate, act: &Act) -> Option<String> {
-    if let Fate::Broken { .. } = expected {
+fn broken_fate(fate: Fate, leaks: bool, act: &Act) -> Option<String> {
+    if let Fate::Broken { .. } = fate {
         return Some("plan error: a broken act proves nothing, so none can be expected".into());
     }
-    let should_leak = *expected == Fate::Allowed;
-    if act.fate == *expected && act.leaked == should_leak {
+    if act.fate == fate && act.leaked == leaks {
         return None;
     }
+    // Said only where it doesn't go without saying.
+    let wanted = match (fate, leaks) {
+        (Fate::Allowed, false) => " without a leak",
+        (Fate::Allowed, true) | (_, false) => "",
+        (_, true) => " with a leak",
+    };
     let leak = match (act.fate, act.leaked) {
         (Fate::Allowed, true) => " (the secret leaked)",
         (_, true) => ", but the secret leaked",
-        (Fate::Allowed, false) => ", but none of the secret came out",
+        (Fate::Allowed, false) if leaks => ", but none of the secret came out",
         (_, false) => "",
     };
     Some(format!(
-        "expected {}, saw {}{leak}",
-        fate_name(expected),
+        "expected {}{wanted}, saw {}{leak}",
+        fate_name(&fate),
         fate_name(&act.fate)
     ))
 }
 
-fn broken_event(expected: Option<&str>, act: &Act) -> Vec<String> {
-    let (outcome, event) = match (expected, &act.event) {
-        (None, None) => return Vec::new(),
-        (None, Some(event)) => {
-            return vec![format!(
+fn broken_effects(expected: &[Effect], act: &Act) -> Option<String> {
+    let name = |effects: &[Effect]| {
+        if effects.is_empty() {
+            return "nothing".to_string();
+        }
+        let words = effects.iter().map(|effect| match effect {
+            Effect::Truncated => "a truncated file",
+            Effect::Created => "a created file",
+        });
+        words.collect::<Vec<_>>().join(" and ")
+    };
+    let seen = &act.effects;
+    (seen != expected).then(|| {
+        format!(
+            "expected {} to be left behind, saw {}",
+            name(expected),
+            name(seen)
+        )
+    })
+}
+
+/// Whether the act was carried out by another process, where it was to be, and what came of
+/// that one.
+fn broken_helper(by: Doer, act: &Act) -> Option<String> {
+    match (by, &act.helper) {
+        (Doer::Itself | Doer::Worker, None) => None,
+        (Doer::Itself | Doer::Worker, Some(helper)) => Some(format!(
+            "expected no helper, saw process {} act for it",
+            helper.pid
+        )),
+        (Doer::Helper { .. }, None) => Some("expected a helper, saw none".to_string()),
+        (Doer::Helper { fate }, Some(helper)) => (fate != helper.fate).then(|| {
+            format!(
+                "helper: expected {}, saw {}",
+                fate_name(&fate),
+                fate_name(&helper.fate)
+            )
+        }),
+    }
+}
+
+/// Several hooks may see one act, so the agent may tell of it more than once; but each hook
+/// at most once, and each event must be right.
+fn broken_events(expected: Option<&str>, by: Doer, act: &Act) -> Vec<String> {
+    let Some(outcome) = expected else {
+        let unwanted = act.events.iter().map(|event| {
+            format!(
                 "expected no event, saw `{}` for pid {} on {}",
                 event.outcome, event.pid, event.target
-            )];
-        }
-        (Some(outcome), None) => {
-            return vec![format!("expected the agent's event `{outcome}`, saw none")];
-        }
-        (Some(outcome), Some(event)) => (outcome, event),
+            )
+        });
+        return unwanted.collect();
     };
+    if act.events.is_empty() {
+        return vec![format!("expected the agent's event `{outcome}`, saw none")];
+    }
+    let mut reasons = Vec::new();
+    for (number, event) in act.events.iter().enumerate() {
+        reasons.extend(broken_event(outcome, by, act, event));
+        if act.events[..number].iter().any(|e| e.hook == event.hook) {
+            reasons.push(format!("event: {} told of it twice", event.hook));
+        }
+    }
+    reasons
+}
+
+fn broken_event(outcome: &str, by: Doer, act: &Act, event: &SeenEvent) -> Vec<String> {
     let mut reasons = Vec::new();
     if event.outcome != outcome {
         let seen = &event.outcome;
         reasons.push(format!("event: expected outcome `{outcome}`, saw `{seen}`"));
     }
-    if event.pid != act.pid {
-        let (expected, seen) = (act.pid, event.pid);
-        reasons.push(format!("event: expected pid {expected}, saw {seen}"));
+    let pid = match (by, &act.helper) {
+        (Doer::Helper { .. }, Some(helper)) => helper.pid,
+        _ => act.pid,
+    };
+    if event.pid != pid {
+        let seen = event.pid;
+        reasons.push(format!("event: expected pid {pid}, saw {seen}"));
+    }
+    match by {
+        Doer::Worker if event.thread == pid => reasons.push(format!(
+            "event: expected a thread other than {pid}, saw that one"
+        )),
+        Doer::Itself | Doer::Helper { .. } if event.thread != pid => {
+            let seen = event.thread;
+            reasons.push(format!("event: expected thread {pid}, saw {seen}"));
+        }
+        Doer::Itself | Doer::Worker | Doer::Helper { .. } => {}
     }
     if event.target != act.target {
         let (expected, seen) = (&act.target, &event.target);
         reasons.push(format!("event: expected target {expected}, saw {seen}"));
     }
-    // A helper that failed has killed nobody, whatever else ended the process.
+    if event.path.is_some() && event.path != act.passed {
+        let shown = |path: &Option<String>| path.clone().unwrap_or("no path".to_string());
+        let (expected, seen) = (shown(&act.passed), shown(&event.path));
+        reasons.push(format!("event: expected path {expected}, saw {seen}"));
+    }
+    // A signal that could not be sent has killed nobody, whatever else ended the process.
     if outcome == "killed" && event.signal_result != Some(0) {
         let seen = event
             .signal_result

@@ -97,7 +97,7 @@ mod tests {
         let cases: [(Change, &str); 14] = [
             (
                 |h| h.version += 1,
-                "protocol version: expected `1`, saw `2`",
+                "protocol version: expected `2`, saw `3`",
             ),
             (
                 |h| h.nonce = "n-2".into(),

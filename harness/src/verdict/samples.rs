@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use protocol::plan::{BootPlan, Clause, Expectation, ExpectedMachine, PlannedArm, PlannedProof};
+use protocol::plan::{
+    BootPlan, Clause, Doer, Expectation, ExpectedMachine, PlannedArm, PlannedProof,
+};
 use protocol::record::{Act, Fate, Hello, Observation, Outcome, Record, SeenEvent};
 use serde_json::{Value, json};
 
@@ -66,6 +68,7 @@ fn proof(id: &str, configuration: &str, arms: Vec<PlannedArm>) -> PlannedProof {
     PlannedProof {
         id: id.into(),
         configuration: configuration.into(),
+        bypass: None,
         arms,
     }
 }
@@ -76,8 +79,13 @@ fn arm(arm: &str, expect: Expectation) -> PlannedArm {
 }
 
 fn act(fate: Fate, event: Option<&str>) -> Expectation {
-    let event = event.map(String::from);
-    Expectation::Act { fate, event }
+    Expectation::Act {
+        fate,
+        leaks: fate == Fate::Allowed,
+        effects: vec![],
+        by: Doer::Itself,
+        event: event.map(String::from),
+    }
 }
 
 pub fn hello() -> Hello {
@@ -122,17 +130,23 @@ pub fn finished(id: &str, outcome: Outcome, reason: Option<&str>, tainted: u64) 
 
 pub fn seen(fate: Fate) -> Observation {
     let event = SeenEvent {
+        hook: "kprobe/security_file_open".into(),
         pid: 42,
+        thread: 42,
         target: "/secret".into(),
+        path: None,
         outcome: "killed".into(),
         signal_result: Some(0),
     };
     Observation::Act(Act {
         pid: 42,
         target: "/secret".into(),
+        passed: Some("/secret".into()),
         fate,
         leaked: fate == Fate::Allowed,
-        event: (fate == KILLED).then_some(event),
+        effects: vec![],
+        helper: None,
+        events: (fate == KILLED).then_some(event).into_iter().collect(),
     })
 }
 

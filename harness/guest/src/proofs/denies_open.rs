@@ -1,7 +1,8 @@
 //! A denied open meets its fate, and nothing else does: the five arms of enforcement.
 //!
-//! The tiers differ only in the fate that the plan expects: `EPERM` under the BPF LSM,
-//! death by `SIGKILL` in the signal tier, for real and through the seam.
+//! The tiers differ only in the fate that the plan expects: `EPERM` under the BPF LSM and in
+//! the tier that modifies the kernel's own functions, death by `SIGKILL` in the signal tier,
+//! for real and through the seam.
 
 use anyhow::Result;
 
@@ -16,6 +17,7 @@ impl Proof for DeniesOpen {
     fn ids(&self) -> &'static [&'static str] {
         &[
             "enforce-denies-open",
+            "modret-denies-open",
             "kills-denied-open",
             "seam-kills-denied-open",
         ]

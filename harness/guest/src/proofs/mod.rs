@@ -3,11 +3,13 @@
 mod attach_is_not_enforcement;
 mod audit_fallback_when_asked;
 mod denies_open;
+mod goes_every_way;
 mod no_pretend;
 mod promotes;
 mod refuses;
 
 use anyhow::{Result, bail};
+use protocol::plan::PlannedProof;
 use protocol::record::Observation;
 
 use crate::lab::{During, Lab, Seen};
@@ -54,14 +56,40 @@ const PROOFS: &[&dyn Proof] = &[
     &refuses::Refuses,
 ];
 
-/// Finds a proof by the id that the plan gives.
+/// What a planned proof does: goes the way that the plan names, or what its id stands for.
 ///
 /// # Errors
 /// The plan names one that this guest doesn't know.
-pub fn by_id(id: &str) -> Result<&'static dyn Proof> {
+pub fn of(planned: &PlannedProof) -> Result<Box<dyn Proof + '_>> {
+    if let Some(way) = planned.bypass {
+        return Ok(Box::new(goes_every_way::GoesAWay { way, planned }));
+    }
+    let id = planned.id.as_str();
     match PROOFS.iter().find(|proof| proof.ids().contains(&id)) {
-        Some(proof) => Ok(*proof),
+        Some(proof) => Ok(Box::new(*proof)),
         None => bail!("this guest knows no proof {id:?}"),
+    }
+}
+
+impl<P: Proof + ?Sized> Proof for &P {
+    fn ids(&self) -> &'static [&'static str] {
+        (**self).ids()
+    }
+
+    fn before(&self, lab: &Lab, seen: &mut Seen) -> Result<()> {
+        (**self).before(lab, seen)
+    }
+
+    fn during(&self, lab: &Lab, agent: &During, seen: &mut Seen) -> Result<()> {
+        (**self).during(lab, agent, seen)
+    }
+
+    fn after(&self, lab: &Lab, seen: &mut Seen) -> Result<()> {
+        (**self).after(lab, seen)
+    }
+
+    fn watches_bpf_objects(&self) -> bool {
+        (**self).watches_bpf_objects()
     }
 }
 

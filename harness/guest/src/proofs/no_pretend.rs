@@ -1,4 +1,4 @@
-//! A signal state never pretends: `enforce_capable` stays false and the blocker is named.
+//! A fallback state never pretends: `enforce_capable` stays false and the blocker is named.
 
 use anyhow::Result;
 
@@ -10,7 +10,7 @@ pub struct NoPretend;
 
 impl Proof for NoPretend {
     fn ids(&self) -> &'static [&'static str] {
-        &["no-pretend"]
+        &["no-pretend", "modret-no-pretend"]
     }
 
     fn during(&self, _lab: &Lab, agent: &During, seen: &mut Seen) -> Result<()> {

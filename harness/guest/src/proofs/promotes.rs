@@ -1,5 +1,5 @@
-//! Without the BPF LSM, and with the operator's opt-in, the gate promotes to the signal
-//! tier and the report says so; the host also compares the real report with the seam's.
+//! Without the BPF LSM, and with the operator's opt-in, the gate promotes to the tier
+//! opted into and the report says so; the host also compares the real report with the seam's.
 
 use anyhow::Result;
 
@@ -14,6 +14,7 @@ impl Proof for Promotes {
         &[
             "promotes-to-enforce-signal",
             "seam-promotes-to-enforce-signal",
+            "promotes-to-enforce-modret",
         ]
     }
 

@@ -1,6 +1,6 @@
 //! What an arm may show, and every other thing that it may not.
 
-use protocol::record::SeenEvent;
+use protocol::record::Helper;
 use serde_json::json;
 
 use super::*;
@@ -10,8 +10,11 @@ const EPERM: Fate = Fate::Denied { errno: 1 };
 
 fn event(outcome: &str) -> SeenEvent {
     SeenEvent {
+        hook: "kprobe/security_file_open".into(),
         pid: 42,
+        thread: 42,
         target: "/secret".into(),
+        path: None,
         outcome: outcome.into(),
         signal_result: (outcome == "killed").then_some(0),
     }
@@ -21,15 +24,21 @@ fn act(fate: Fate, event: Option<SeenEvent>) -> Act {
     Act {
         pid: 42,
         target: "/secret".into(),
+        passed: Some("secret".into()),
         fate,
         leaked: fate == Fate::Allowed,
-        event,
+        effects: vec![],
+        helper: None,
+        events: event.into_iter().collect(),
     }
 }
 
 fn expect(fate: Fate, event: Option<&str>) -> Expectation {
     Expectation::Act {
         fate,
+        leaks: fate == Fate::Allowed,
+        effects: vec![],
+        by: Doer::Itself,
         event: event.map(String::from),
     }
 }
@@ -145,32 +154,32 @@ fn reasons_read_well() {
         ),
         (
             killed(),
-            changed(|act| act.event = None),
+            changed(|act| act.events.clear()),
             "expected the agent's event `killed`, saw none",
         ),
         (
             killed(),
-            changed(|act| act.event.as_mut().unwrap().outcome = "denied".into()),
+            changed(|act| act.events[0].outcome = "denied".into()),
             "event: expected outcome `killed`, saw `denied`",
         ),
         (
             killed(),
-            changed(|act| act.event.as_mut().unwrap().pid = 43),
+            changed(|act| act.events[0].pid = 43),
             "event: expected pid 42, saw 43",
         ),
         (
             killed(),
-            changed(|act| act.event.as_mut().unwrap().target = "/secrets".into()),
+            changed(|act| act.events[0].target = "/secrets".into()),
             "event: expected target /secret, saw /secrets",
         ),
         (
             killed(),
-            changed(|act| act.event.as_mut().unwrap().signal_result = Some(-16)),
+            changed(|act| act.events[0].signal_result = Some(-16)),
             "event: expected signal result 0, saw -16",
         ),
         (
             killed(),
-            changed(|act| act.event.as_mut().unwrap().signal_result = None),
+            changed(|act| act.events[0].signal_result = None),
             "event: expected signal result 0, saw none",
         ),
         (
@@ -207,6 +216,178 @@ fn reasons_read_well() {
         ),
     ] {
         assert_eq!(broken(&expect, &seen), [reason]);
+    }
+}
+
+/// What a signal does to a helper: whoever waits for it reads on.
+fn reads_on(change: impl FnOnce(&mut Act)) -> Observation {
+    let mut event = event("killed");
+    (event.pid, event.thread) = (43, 43);
+    let mut act = act(Fate::Allowed, Some(event));
+    act.helper = Some(Helper {
+        pid: 43,
+        fate: KILLED,
+    });
+    change(&mut act);
+    Observation::Act(act)
+}
+
+#[test]
+fn a_leak_is_a_promise_of_its_own() {
+    let with = |fate, leaks| Expectation::Act {
+        fate,
+        leaks,
+        effects: vec![],
+        by: Doer::Itself,
+        event: None,
+    };
+    let saw = |fate, leaked| {
+        let mut act = act(fate, None);
+        act.leaked = leaked;
+        Observation::Act(act)
+    };
+    for fate in [Fate::Allowed, EPERM, KILLED] {
+        for leaks in [true, false] {
+            assert_eq!(
+                broken(&with(fate, leaks), &saw(fate, leaks)),
+                Vec::<String>::new()
+            );
+            assert_eq!(broken(&with(fate, leaks), &saw(fate, !leaks)).len(), 1);
+        }
+    }
+    for (expect, seen, reason) in [
+        (
+            with(Fate::Allowed, false),
+            saw(Fate::Allowed, true),
+            "expected allowed without a leak, saw allowed (the secret leaked)",
+        ),
+        (
+            with(KILLED, true),
+            saw(KILLED, false),
+            "expected killed by SIGKILL with a leak, saw killed by SIGKILL",
+        ),
+        (
+            with(Fate::Allowed, true),
+            saw(EPERM, false),
+            "expected allowed, saw denied with EPERM",
+        ),
+    ] {
+        assert_eq!(broken(&expect, &seen), [reason]);
+    }
+}
+
+#[test]
+fn what_is_left_behind_is_exact() {
+    let leaving = |effects: &[Effect]| Expectation::Act {
+        fate: KILLED,
+        leaks: false,
+        effects: effects.to_vec(),
+        by: Doer::Itself,
+        event: Some("killed".into()),
+    };
+    let left = |effects: &[Effect]| changed(|act| act.effects = effects.to_vec());
+    let sets: [&[Effect]; 3] = [&[], &[Effect::Truncated], &[Effect::Created]];
+    for expected in sets {
+        for seen in sets {
+            let reasons = broken(&leaving(expected), &left(seen));
+            assert_eq!(reasons.is_empty(), expected == seen, "{reasons:?}");
+        }
+    }
+    assert_eq!(
+        broken(&leaving(&[]), &left(&[Effect::Truncated])),
+        ["expected nothing to be left behind, saw a truncated file"]
+    );
+    assert_eq!(
+        broken(&leaving(&[Effect::Created]), &left(&[])),
+        ["expected a created file to be left behind, saw nothing"]
+    );
+}
+
+#[test]
+fn an_event_must_name_whoever_carried_the_act_out() {
+    let by = |by| Expectation::Act {
+        fate: Fate::Allowed,
+        leaks: true,
+        effects: vec![],
+        by,
+        event: Some("killed".into()),
+    };
+    let helper = || by(Doer::Helper { fate: KILLED });
+    assert_eq!(broken(&helper(), &reads_on(|_| {})), Vec::<String>::new());
+    let worker = reads_on(|act| {
+        act.helper = None;
+        (act.events[0].pid, act.events[0].thread) = (42, 44);
+    });
+    assert_eq!(broken(&by(Doer::Worker), &worker), Vec::<String>::new());
+    for (expect, seen, reason) in [
+        (
+            helper(),
+            reads_on(|act| act.events[0].pid = 42),
+            "event: expected pid 43, saw 42",
+        ),
+        (
+            helper(),
+            reads_on(|act| act.events[0].thread = 42),
+            "event: expected thread 43, saw 42",
+        ),
+        (
+            by(Doer::Itself),
+            worker,
+            "event: expected thread 42, saw 44",
+        ),
+        (
+            by(Doer::Worker),
+            reads_on(|act| {
+                act.helper = None;
+                (act.events[0].pid, act.events[0].thread) = (42, 42);
+            }),
+            "event: expected a thread other than 42, saw that one",
+        ),
+        (
+            helper(),
+            reads_on(|act| {
+                act.helper = Some(Helper {
+                    pid: 43,
+                    fate: EPERM,
+                })
+            }),
+            "helper: expected killed by SIGKILL, saw denied with EPERM",
+        ),
+    ] {
+        assert_eq!(broken(&expect, &seen), [reason]);
+    }
+    let alone = reads_on(|act| act.helper = None);
+    assert_eq!(broken(&helper(), &alone)[0], "expected a helper, saw none");
+    let helped = broken(&by(Doer::Itself), &reads_on(|_| {}));
+    assert_eq!(helped[0], "expected no helper, saw process 43 act for it");
+}
+
+#[test]
+fn each_hook_may_tell_once_and_every_event_must_be_right() {
+    let tracepoint = |change: fn(&mut SeenEvent)| {
+        let mut second = event("killed");
+        second.hook = "tracepoint/syscalls/sys_enter_openat".into();
+        second.path = Some("secret".into());
+        change(&mut second);
+        changed(|act| act.events.push(second))
+    };
+    let killed = expect(KILLED, Some("killed"));
+    assert_eq!(broken(&killed, &tracepoint(|_| {})), Vec::<String>::new());
+    for (seen, reason) in [
+        (
+            tracepoint(|second| second.outcome = "observed".into()),
+            "event: expected outcome `killed`, saw `observed`",
+        ),
+        (
+            tracepoint(|second| second.hook = "kprobe/security_file_open".into()),
+            "event: kprobe/security_file_open told of it twice",
+        ),
+        (
+            tracepoint(|second| second.path = Some("/secret".into())),
+            "event: expected path secret, saw /secret",
+        ),
+    ] {
+        assert_eq!(broken(&killed, &seen), [reason]);
     }
 }
 

@@ -19,7 +19,7 @@ fn an_arm_that_shows_something_else_fails_its_proof_alone() {
         let Observation::Act(mut act) = seen(Fate::Allowed) else {
             unreachable!("an act");
         };
-        act.event = None;
+        act.events.clear();
         records[during] = evidence(KILLS, "during", Observation::Act(act));
     });
     let reasons: &[&str] = &[

@@ -1,0 +1,379 @@
+//! System calls as they are, where a library would choose another or knows none.
+
+use std::ffi::{CStr, CString, c_long};
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+use std::ptr::{NonNull, null, null_mut};
+
+use anyhow::{Context, Result, bail};
+use protocol::record::Fate;
+use rustix::fs::{MemfdFlags, ResolveFlags, memfd_create};
+use rustix::io::Errno;
+use rustix::mm::{MapFlags, ProtFlags, mmap, mmap_anonymous};
+use rustix::thread::UnshareFlags;
+
+use crate::act;
+
+/// The size of a page on x86-64, the only machine here.
+const PAGE: usize = 4096;
+
+/// What a call gave that is to give a descriptor.
+fn descriptor(result: c_long) -> Result<OwnedFd, Errno> {
+    match i32::try_from(result) {
+        // SAFETY: the kernel has just given it to this process, and nobody else knows it.
+        Ok(fd @ 0..) => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
+        _ => Err(last_error()),
+    }
+}
+
+fn last_error() -> Errno {
+    // Always set after a failed call.
+    Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)
+}
+
+/// `open(2)` for reading.
+pub fn open(path: &CStr) -> Result<OwnedFd, Errno> {
+    // SAFETY: the path is a C string that outlives the call.
+    descriptor(unsafe { libc::syscall(libc::SYS_open, path.as_ptr(), libc::O_RDONLY) })
+}
+
+/// `creat(2)`.
+pub fn creat(path: &CStr) -> Result<OwnedFd, Errno> {
+    // SAFETY: the path is a C string that outlives the call.
+    descriptor(unsafe { libc::syscall(libc::SYS_creat, path.as_ptr(), 0o600) })
+}
+
+/// `openat2(2)` for reading.
+pub fn openat2(folder: BorrowedFd, path: &CStr, resolve: ResolveFlags) -> Result<OwnedFd, Errno> {
+    /// `struct open_how`.
+    #[repr(C)]
+    struct How {
+        flags: u64,
+        mode: u64,
+        resolve: u64,
+    }
+    let how = How {
+        flags: libc::O_RDONLY as u64,
+        mode: 0,
+        resolve: resolve.bits(),
+    };
+    // SAFETY: path and structure outlive the call, and the size is the structure's.
+    descriptor(unsafe {
+        libc::syscall(
+            libc::SYS_openat2,
+            folder.as_raw_fd(),
+            path.as_ptr(),
+            &raw const how,
+            size_of::<How>(),
+        )
+    })
+}
+
+/// `openat(2)` for reading, of a path that may not be readable yet.
+fn openat_at(path: NonNull<u8>) -> Result<OwnedFd, Errno> {
+    // SAFETY: the kernel reads the path itself and answers EFAULT where it can't.
+    descriptor(unsafe {
+        libc::syscall(
+            libc::SYS_openat,
+            libc::AT_FDCWD,
+            path.as_ptr(),
+            libc::O_RDONLY,
+        )
+    })
+}
+
+/// `truncate(2)` to nothing.
+pub fn truncate(path: &CStr) -> Result<(), Errno> {
+    // SAFETY: the path is a C string that outlives the call.
+    match unsafe { libc::syscall(libc::SYS_truncate, path.as_ptr(), 0) } {
+        0 => Ok(()),
+        _ => Err(last_error()),
+    }
+}
+
+/// `execve(2)` without arguments or environment; gives why it came back.
+pub fn execve(path: &CStr) -> Errno {
+    let arguments = [path.as_ptr(), null()];
+    let environment = [null()];
+    // SAFETY: both lists end with a null, and all strings outlive the call.
+    unsafe { libc::execve(path.as_ptr(), arguments.as_ptr(), environment.as_ptr()) };
+    last_error()
+}
+
+/// Gives this process a mount namespace of its own.
+pub fn own_mount_namespace() -> Result<(), Errno> {
+    // SAFETY: only sharing the table of descriptors is what others here could rely on.
+    unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNS) }
+}
+
+/// A file by the handle that its filesystem gives it: no path at all.
+#[repr(C)]
+pub struct FileHandle {
+    bytes: u32,
+    kind: i32,
+    handle: [u8; Self::MAX],
+}
+
+impl FileHandle {
+    /// `MAX_HANDLE_SZ`.
+    const MAX: usize = 128;
+
+    /// `name_to_handle_at(2)`.
+    pub fn of(path: &str) -> Result<Self> {
+        let path = CString::new(path)?;
+        let mut handle = Self {
+            bytes: Self::MAX as u32,
+            kind: 0,
+            handle: [0; Self::MAX],
+        };
+        let mut mount = 0_i32;
+        // SAFETY: the structure has the room that it claims, and all outlive the call.
+        let result = unsafe {
+            libc::syscall(
+                libc::SYS_name_to_handle_at,
+                libc::AT_FDCWD,
+                path.as_ptr(),
+                &raw mut handle,
+                &raw mut mount,
+                0,
+            )
+        };
+        match result {
+            0 => Ok(handle),
+            _ => Err(last_error()).context("name_to_handle_at"),
+        }
+    }
+
+    /// `open_by_handle_at(2)` for reading.
+    pub fn open(&self, mount: BorrowedFd) -> Result<OwnedFd, Errno> {
+        // SAFETY: the kernel filled the structure in, and it outlives the call.
+        descriptor(unsafe {
+            libc::syscall(
+                libc::SYS_open_by_handle_at,
+                mount.as_raw_fd(),
+                self as *const Self,
+                libc::O_RDONLY,
+            )
+        })
+    }
+}
+
+/// A path where a 32-bit call can point to.
+pub struct LowPath(u32);
+
+impl LowPath {
+    /// Copies the path to a page of its own, which stays.
+    pub fn new(path: &CStr) -> Result<Self> {
+        let flags = MapFlags::PRIVATE | MapFlags::from_bits_retain(libc::MAP_32BIT as u32);
+        let page = new_page(flags).context("a page below 2 GiB")?;
+        write(path, page)?;
+        Ok(Self(u32::try_from(page.as_ptr() as usize)?))
+    }
+
+    /// The 32-bit `open(2)` for reading, through `int 0x80`.
+    pub fn open(&self) -> Result<OwnedFd, Errno> {
+        /// Its number in the table of 32-bit calls.
+        const OPEN: u64 = 5;
+        let result: u64;
+        // SAFETY: the path is a C string on a page that stays. The call's first argument
+        // belongs into rbx, which the compiler keeps for itself, so it is put there by hand;
+        // some kernels clear r8 to r11.
+        unsafe {
+            std::arch::asm!(
+                "xchg {path}, rbx",
+                "int 0x80",
+                "xchg {path}, rbx",
+                path = inout(reg) u64::from(self.0) => _,
+                inlateout("rax") OPEN => result,
+                in("rcx") u64::from(libc::O_RDONLY.cast_unsigned()),
+                in("rdx") 0_u64,
+                out("r8") _,
+                out("r9") _,
+                out("r10") _,
+                out("r11") _,
+            );
+        }
+        // A 32-bit result: an errno is its negative in 32 bits.
+        match result as i32 {
+            // SAFETY: the kernel has just given it to this process, and nobody else knows it.
+            fd @ 0.. => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
+            errno => Err(Errno::from_raw_os_error(-errno)),
+        }
+    }
+}
+
+/// Opens with the path on a page that has content but isn't mapped in: the kernel faults it
+/// in when it reads the path, which a program on a hook can't.
+///
+/// # Errors
+/// The page can't be had.
+pub fn open_unmapped(path: &CStr) -> Result<Result<OwnedFd, Errno>> {
+    let file = memfd_create("path", MemfdFlags::CLOEXEC).context("a file in memory")?;
+    File::from(file.try_clone()?)
+        .write_all(path.to_bytes_with_nul())
+        .context("writing the path")?;
+    // SAFETY: a new mapping, of which nothing is known to the compiler.
+    let page = unsafe {
+        mmap(
+            null_mut(),
+            PAGE,
+            ProtFlags::READ,
+            MapFlags::PRIVATE,
+            &file,
+            0,
+        )
+    };
+    let page = NonNull::new(page.context("mapping it")?.cast()).context("a page at 0")?;
+    Ok(openat_at(page))
+}
+
+/// Opens with the path on a page that a second thread fills in only once the call is under
+/// way and waits for it: whoever looks before sees nothing.
+///
+/// # Errors
+/// The kernel doesn't let the page be watched, or nobody waited for it.
+pub fn open_late(path: &CStr) -> Result<Result<OwnedFd, Errno>> {
+    let page = new_page(MapFlags::PRIVATE)?;
+    let watch = watch(page)?;
+    let mut filled = vec![0_u8; PAGE];
+    filled[..path.to_bytes().len()].copy_from_slice(path.to_bytes());
+    let second = std::thread::spawn(move || fill_when_missed(watch, &filled));
+    let opened = openat_at(page);
+    second
+        .join()
+        .map_err(|_| anyhow::anyhow!("the second thread panicked"))??;
+    Ok(opened)
+}
+
+/// Asks for the faults on a page (`userfaultfd(2)`).
+fn watch(page: NonNull<u8>) -> Result<OwnedFd> {
+    #[repr(C)]
+    struct Api {
+        api: u64,
+        features: u64,
+        ioctls: u64,
+    }
+    #[repr(C)]
+    struct Register {
+        start: u64,
+        length: u64,
+        mode: u64,
+        ioctls: u64,
+    }
+    const UFFDIO_API: u64 = 0xc018_aa3f;
+    const UFFDIO_REGISTER: u64 = 0xc020_aa00;
+    const MISSING: u64 = 1;
+    // SAFETY: no memory is passed.
+    let watch = descriptor(unsafe { libc::syscall(libc::SYS_userfaultfd, libc::O_CLOEXEC) })
+        .context("userfaultfd")?;
+    let mut api = Api {
+        api: 0xaa,
+        features: 0,
+        ioctls: 0,
+    };
+    let mut register = Register {
+        start: page.as_ptr() as u64,
+        length: PAGE as u64,
+        mode: MISSING,
+        ioctls: 0,
+    };
+    // SAFETY: each structure is the one that its number stands for, and outlives the call.
+    unsafe {
+        ioctl(&watch, UFFDIO_API, &raw mut api)?;
+        ioctl(&watch, UFFDIO_REGISTER, &raw mut register)?;
+    }
+    Ok(watch)
+}
+
+/// Waits for the fault and fills the page in.
+fn fill_when_missed(watch: OwnedFd, filled: &[u8]) -> Result<()> {
+    #[repr(C)]
+    struct Copy {
+        to: u64,
+        from: u64,
+        length: u64,
+        mode: u64,
+        copied: i64,
+    }
+    const UFFDIO_COPY: u64 = 0xc028_aa03;
+    /// Of a message: its size, what a fault is called, and where its address stands.
+    const MESSAGE: usize = 32;
+    const FAULT: u8 = 0x12;
+    const ADDRESS: std::ops::Range<usize> = 16..24;
+    let mut message = [0_u8; MESSAGE];
+    let mut reader = File::from(watch.try_clone()?);
+    reader.read_exact(&mut message).context("waiting for it")?;
+    if message[0] != FAULT {
+        bail!("not a fault but {:#x}", message[0]);
+    }
+    let address = u64::from_ne_bytes(message[ADDRESS].try_into()?);
+    let mut copy = Copy {
+        to: address & !(PAGE as u64 - 1),
+        from: filled.as_ptr() as u64,
+        length: PAGE as u64,
+        mode: 0,
+        copied: 0,
+    };
+    // SAFETY: the structure is the one that the number stands for, and the source has a page.
+    unsafe { ioctl(&watch, UFFDIO_COPY, &raw mut copy) }
+}
+
+/// # Safety
+/// The argument must be what the request takes.
+unsafe fn ioctl<T>(fd: &OwnedFd, request: u64, argument: *mut T) -> Result<()> {
+    // SAFETY: as promised by the caller.
+    match unsafe { libc::ioctl(fd.as_raw_fd(), request, argument) } {
+        -1 => Err(last_error()).with_context(|| format!("ioctl {request:#x}")),
+        _ => Ok(()),
+    }
+}
+
+/// A page of zeros that nobody has touched yet.
+fn new_page(flags: MapFlags) -> Result<NonNull<u8>> {
+    let access = ProtFlags::READ | ProtFlags::WRITE;
+    // SAFETY: a new mapping, of which nothing is known to the compiler.
+    let page = unsafe { mmap_anonymous(null_mut(), PAGE, access, flags) };
+    NonNull::new(page.context("mapping it")?.cast()).context("a page at 0")
+}
+
+fn write(path: &CStr, page: NonNull<u8>) -> Result<()> {
+    let bytes = path.to_bytes_with_nul();
+    if bytes.len() > PAGE {
+        bail!("a path longer than a page");
+    }
+    // SAFETY: the page is this long, writable, and shared with nobody.
+    unsafe { page.as_ptr().copy_from(bytes.as_ptr(), bytes.len()) };
+    Ok(())
+}
+
+/// Runs `work` in a child that shares this process's table of descriptors, waits for its
+/// end and gives its pid and fate; the code is what `work` returns.
+///
+/// # Errors
+/// No child could be made.
+pub fn in_helper(work: impl FnOnce() -> i32) -> Result<(u32, Fate)> {
+    let flags = libc::CLONE_FILES | libc::SIGCHLD;
+    // SAFETY: without a stack of its own and without shared memory it is a fork, and this
+    // process has one thread.
+    match unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) } {
+        -1 => Err(last_error()).context("clone"),
+        0 => {
+            let code = work();
+            // SAFETY: ends at once, so that nothing is run or flushed twice.
+            unsafe { libc::_exit(code) }
+        }
+        child => {
+            let pid = i32::try_from(child).context("a pid")?;
+            let mut status = 0;
+            // SAFETY: the status outlives the call.
+            if unsafe { libc::waitpid(pid, &raw mut status, 0) } != pid {
+                return Err(last_error()).context("waiting for the child");
+            }
+            let fate = act::fate(ExitStatus::from_raw(status));
+            Ok((pid.cast_unsigned(), fate))
+        }
+    }
+}

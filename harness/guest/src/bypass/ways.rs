@@ -1,0 +1,241 @@
+//! The acts themselves, each by the very calls that its name says.
+//!
+//! What comes before the forbidden call is preparation: if that fails, the act was never
+//! tried, and its failure must not pass for a denial.
+
+use std::ffi::CString;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use anyhow::{Context, Error, Result, anyhow};
+use protocol::bypass::Bypass;
+use protocol::record::{Fate, Helper};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat};
+use rustix::io::Errno;
+use rustix::mount::mount_bind;
+
+use super::trees::{self, Tree};
+use super::{raw, ring};
+
+/// Where the mount namespace of its own has the tree.
+const ELSEWHERE: &str = "/tmp";
+/// The number of the descriptor that is opened again through `/proc`: fixed, so that the
+/// path is known before the act.
+const REOPENED: i32 = 100;
+
+/// Why an act gave no descriptor.
+pub enum Failure {
+    /// It never came to the forbidden call.
+    NotTried(Error),
+    /// The forbidden call failed.
+    Refused(Errno),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::NotTried(error)
+    }
+}
+
+/// What an act has to go by beside its way.
+pub struct Setting<'a> {
+    /// Where.
+    pub tree: Tree,
+    /// The secret, opened before the agent started.
+    pub held: BorrowedFd<'a>,
+    /// Where what leaks goes.
+    pub output: BorrowedFd<'a>,
+    /// Called with the process that acted in place of this one.
+    pub tell_helper: &'a dyn Fn(Helper) -> Result<()>,
+}
+
+/// The path that a way passes to the kernel, if it passes one.
+pub fn passed(way: Bypass, tree: Tree) -> Option<String> {
+    let root = tree.root();
+    let path = match way {
+        Bypass::FileHandle | Bypass::AlreadyOpen => return None,
+        Bypass::RelativePath
+        | Bypass::Dirfd
+        | Bypass::Openat2NoSymlinks
+        | Bypass::Openat2Beneath => trees::SECRET.to_owned(),
+        Bypass::Chroot | Bypass::Openat2InRoot => format!("/{}", trees::SECRET),
+        Bypass::DoubleSlash => tree.path("/secret"),
+        Bypass::Dot => tree.path("./secret"),
+        Bypass::DotDot => tree.path("side/../secret"),
+        Bypass::Symlink => tree.path(trees::LINK),
+        Bypass::Hardlink => tree.path(trees::SECOND),
+        Bypass::BindMount => tree.path(trees::MOUNTED),
+        Bypass::Renamed => tree.path(trees::MOVED),
+        Bypass::MountNamespace => format!("{ELSEWHERE}/{}", trees::SECRET),
+        Bypass::ProcSelfRoot => format!("/proc/self/root{root}/{}", trees::SECRET),
+        Bypass::ProcSelfFd => format!("/proc/self/fd/{REOPENED}"),
+        Bypass::HardlinkOutOfFolder => tree.path(trees::OUTSIDE),
+        Bypass::Openat2
+        | Bypass::Open
+        | Bypass::Creat
+        | Bypass::Compat
+        | Bypass::IoUring
+        | Bypass::IoUringWorker
+        | Bypass::UnmappedPath
+        | Bypass::LatePath
+        | Bypass::Truncate
+        | Bypass::Create
+        | Bypass::SharedFdTable
+        | Bypass::Exec
+        | Bypass::BeneathFolder
+        | Bypass::TruncateByPath => tree.path(trees::file(way)),
+    };
+    Some(path)
+}
+
+/// Goes a way. Gives the descriptor to read the secret from, if the act is one that yields
+/// any; a successful `execve(2)` doesn't come back.
+///
+/// # Errors
+/// See [`Failure`].
+pub fn go(way: Bypass, setting: &Setting) -> Result<Option<OwnedFd>, Failure> {
+    let tree = setting.tree;
+    let path = passed(way, tree).unwrap_or_default();
+    let path = CString::new(path).context("a path with a NUL")?;
+    let plainly = || openat(CWD, &path, OFlags::RDONLY, Mode::empty());
+    let folder = || {
+        let flags = OFlags::PATH | OFlags::DIRECTORY;
+        openat(CWD, tree.root(), flags, Mode::empty()).context("opening the folder")
+    };
+    let opened = match way {
+        Bypass::DoubleSlash
+        | Bypass::Dot
+        | Bypass::DotDot
+        | Bypass::Symlink
+        | Bypass::Hardlink
+        | Bypass::BindMount
+        | Bypass::ProcSelfRoot
+        | Bypass::BeneathFolder
+        | Bypass::HardlinkOutOfFolder => plainly(),
+        Bypass::RelativePath => {
+            rustix::process::chdir(tree.root()).context("changing the folder")?;
+            plainly()
+        }
+        Bypass::Dirfd => openat(folder()?, &path, OFlags::RDONLY, Mode::empty()),
+        Bypass::Renamed => {
+            rustix::fs::rename(tree.path(trees::MOVING), tree.path(trees::MOVED))
+                .context("renaming the file")?;
+            plainly()
+        }
+        Bypass::MountNamespace => {
+            raw::own_mount_namespace().context("leaving the mount namespace")?;
+            mount_bind(tree.root(), ELSEWHERE).context("mounting the folder elsewhere")?;
+            plainly()
+        }
+        Bypass::Chroot => {
+            rustix::process::chroot(tree.root()).context("changing the root")?;
+            plainly()
+        }
+        Bypass::ProcSelfFd => {
+            let secret = tree.path(trees::SECRET);
+            let handle = openat(CWD, secret, OFlags::PATH, Mode::empty()).context("O_PATH")?;
+            // SAFETY: nothing else owns this number: the process has a handful of descriptors.
+            let mut numbered = unsafe { OwnedFd::from_raw_fd(REOPENED) };
+            let duplicated = rustix::io::dup2(&handle, &mut numbered).context("numbering it");
+            std::mem::forget(numbered);
+            duplicated?;
+            plainly()
+        }
+        Bypass::Openat2 => raw::openat2(CWD, &path, ResolveFlags::empty()),
+        Bypass::Openat2NoSymlinks => {
+            let refuse = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+            raw::openat2(folder()?.as_fd(), &path, refuse)
+        }
+        Bypass::Openat2Beneath => raw::openat2(folder()?.as_fd(), &path, ResolveFlags::BENEATH),
+        Bypass::Openat2InRoot => raw::openat2(folder()?.as_fd(), &path, ResolveFlags::IN_ROOT),
+        Bypass::Open => raw::open(&path),
+        Bypass::Creat => {
+            // What it gives can't be read from.
+            return raw::creat(&path).map(|_| None).map_err(Failure::Refused);
+        }
+        Bypass::FileHandle => {
+            let handle = raw::FileHandle::of(&tree.path(trees::SECRET)).context("its handle")?;
+            let mount = openat(
+                CWD,
+                tree.root(),
+                OFlags::RDONLY | OFlags::DIRECTORY,
+                Mode::empty(),
+            )
+            .context("opening the folder")?;
+            handle.open(mount.as_fd())
+        }
+        Bypass::Compat => {
+            let path = raw::LowPath::new(&path).context("a path below 4 GiB")?;
+            path.open()
+        }
+        Bypass::IoUring => ring::open(&path, false).context("io_uring")?,
+        Bypass::IoUringWorker => ring::open(&path, true).context("io_uring")?,
+        Bypass::UnmappedPath => raw::open_unmapped(&path).context("a page that isn't mapped")?,
+        Bypass::LatePath => raw::open_late(&path).context("a path that comes late")?,
+        Bypass::Truncate => openat(CWD, &path, OFlags::RDWR | OFlags::TRUNC, Mode::empty()),
+        Bypass::Create => {
+            let flags = OFlags::RDWR | OFlags::CREATE;
+            openat(CWD, &path, flags, Mode::from_raw_mode(0o600))
+        }
+        Bypass::SharedFdTable => by_helper(&path, setting)?,
+        Bypass::Exec => return Err(exec(&path, setting.output)),
+        Bypass::AlreadyOpen => Ok(setting.held.try_clone_to_owned().context("duplicating")?),
+        Bypass::TruncateByPath => {
+            return raw::truncate(&path)
+                .map(|()| None)
+                .map_err(Failure::Refused);
+        }
+    };
+    opened.map(Some).map_err(Failure::Refused)
+}
+
+/// A child that shares this process's table of descriptors opens the file and dies; what it
+/// opened stays in the table.
+fn by_helper(path: &CString, setting: &Setting) -> Result<Result<OwnedFd, Errno>> {
+    // The lowest free number is the one that the child's open will take.
+    let next = openat(CWD, "/dev/null", OFlags::PATH, Mode::empty())
+        .context("looking for a free descriptor")?
+        .as_raw_fd();
+    let (pid, fate) = raw::in_helper(|| match openat(CWD, path, OFlags::RDONLY, Mode::empty()) {
+        Ok(opened) => {
+            std::mem::forget(opened);
+            0
+        }
+        Err(errno) => errno.raw_os_error(),
+    })
+    .context("the child that opens")?;
+    (setting.tell_helper)(Helper { pid, fate })?;
+    match fate {
+        Fate::Denied { errno } => Ok(Err(Errno::from_raw_os_error(errno))),
+        Fate::Allowed | Fate::Killed { .. } => {
+            // SAFETY: the child's open has put it there, for both; if it hasn't, the first
+            // read says so.
+            Ok(Ok(unsafe { OwnedFd::from_raw_fd(next) }))
+        }
+        Fate::Broken { code } => Err(anyhow!("it ended with {code}")),
+    }
+}
+
+fn exec(path: &CString, output: BorrowedFd) -> Failure {
+    match rustix::stdio::dup2_stdout(output) {
+        Ok(()) => Failure::Refused(raw::execve(path)),
+        Err(error) => Failure::NotTried(Error::new(error).context("its standard output")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_way_that_a_path_does_not_lead_says_so_and_no_two_trees_share_a_path() {
+        for way in Bypass::ALL {
+            let (denied, free) = (passed(way, Tree::Denied), passed(way, Tree::Free));
+            assert_eq!(denied.is_some(), free.is_some());
+            if let (Some(denied), Some(free)) = (denied, free)
+                && denied.contains("/srv/")
+            {
+                assert_ne!(denied, free, "{}", way.name());
+            }
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! The ways to a denied file that are known to get past one tier or another.
+//!
+//! The guest goes each of them; what must come of it in each tier stands in the host's plan.
+
+use serde::{Deserialize, Serialize};
+
+/// One way to a file, or to what is in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Bypass {
+    /// A path relative to the working folder.
+    RelativePath,
+    /// A path relative to a folder's descriptor.
+    Dirfd,
+    /// A path with `//` in it.
+    DoubleSlash,
+    /// A path with `/./` in it.
+    Dot,
+    /// A path with `..` in it.
+    DotDot,
+    /// A symbolic link.
+    Symlink,
+    /// A second name, made before the agent started.
+    Hardlink,
+    /// A bind mount, made before the agent started.
+    BindMount,
+    /// The file under another name, given to it while the agent is up.
+    Renamed,
+    /// A bind mount in a mount namespace of its own.
+    MountNamespace,
+    /// The root folder changed to the file's own.
+    Chroot,
+    /// A path through `/proc/self/root`.
+    ProcSelfRoot,
+    /// An `O_PATH` descriptor, opened again through `/proc/self/fd`.
+    ProcSelfFd,
+    /// `openat2(2)`.
+    Openat2,
+    /// `openat2(2)`, which is told to follow no symbolic link.
+    Openat2NoSymlinks,
+    /// `openat2(2)`, which is told to stay beneath the folder.
+    Openat2Beneath,
+    /// `openat2(2)`, which is told to take the folder for the root.
+    Openat2InRoot,
+    /// `open(2)`.
+    Open,
+    /// `creat(2)`.
+    Creat,
+    /// `open_by_handle_at(2)`.
+    FileHandle,
+    /// The 32-bit `open(2)`.
+    Compat,
+    /// `io_uring`, on the thread that submits.
+    IoUring,
+    /// `io_uring`, on a worker of the kernel.
+    IoUringWorker,
+    /// A path on a page that isn't mapped in yet when the call begins.
+    UnmappedPath,
+    /// A path that a second thread writes once the call is under way.
+    LatePath,
+    /// `O_TRUNC`: the damage is done by the open itself.
+    Truncate,
+    /// `O_CREAT` on a denied name that has no file yet.
+    Create,
+    /// A child that shares the table of descriptors opens the file and dies.
+    SharedFdTable,
+    /// `execve(2)` of a denied executable.
+    Exec,
+    /// A file beneath a denied folder.
+    BeneathFolder,
+    /// A descriptor that was opened before the agent started, and inherited.
+    AlreadyOpen,
+    /// `truncate(2)`, which opens nothing.
+    TruncateByPath,
+    /// A second name outside of a denied folder, made before the agent started.
+    HardlinkOutOfFolder,
+}
+
+impl Bypass {
+    /// All of them, in the order in which they are reported.
+    pub const ALL: [Self; 33] = [
+        Self::RelativePath,
+        Self::Dirfd,
+        Self::DoubleSlash,
+        Self::Dot,
+        Self::DotDot,
+        Self::Symlink,
+        Self::Hardlink,
+        Self::BindMount,
+        Self::Renamed,
+        Self::MountNamespace,
+        Self::Chroot,
+        Self::ProcSelfRoot,
+        Self::ProcSelfFd,
+        Self::Openat2,
+        Self::Openat2NoSymlinks,
+        Self::Openat2Beneath,
+        Self::Openat2InRoot,
+        Self::Open,
+        Self::Creat,
+        Self::FileHandle,
+        Self::Compat,
+        Self::IoUring,
+        Self::IoUringWorker,
+        Self::UnmappedPath,
+        Self::LatePath,
+        Self::Truncate,
+        Self::Create,
+        Self::SharedFdTable,
+        Self::Exec,
+        Self::BeneathFolder,
+        Self::AlreadyOpen,
+        Self::TruncateByPath,
+        Self::HardlinkOutOfFolder,
+    ];
+
+    /// As it stands in proofs' ids.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::RelativePath => "relative-path",
+            Self::Dirfd => "dirfd",
+            Self::DoubleSlash => "double-slash",
+            Self::Dot => "dot",
+            Self::DotDot => "dot-dot",
+            Self::Symlink => "symlink",
+            Self::Hardlink => "hardlink",
+            Self::BindMount => "bind-mount",
+            Self::Renamed => "renamed",
+            Self::MountNamespace => "mount-namespace",
+            Self::Chroot => "chroot",
+            Self::ProcSelfRoot => "proc-self-root",
+            Self::ProcSelfFd => "proc-self-fd",
+            Self::Openat2 => "openat2",
+            Self::Openat2NoSymlinks => "openat2-no-symlinks",
+            Self::Openat2Beneath => "openat2-beneath",
+            Self::Openat2InRoot => "openat2-in-root",
+            Self::Open => "open",
+            Self::Creat => "creat",
+            Self::FileHandle => "file-handle",
+            Self::Compat => "compat",
+            Self::IoUring => "io-uring",
+            Self::IoUringWorker => "io-uring-worker",
+            Self::UnmappedPath => "unmapped-path",
+            Self::LatePath => "late-path",
+            Self::Truncate => "truncate",
+            Self::Create => "create",
+            Self::SharedFdTable => "shared-fd-table",
+            Self::Exec => "exec",
+            Self::BeneathFolder => "beneath-folder",
+            Self::AlreadyOpen => "already-open",
+            Self::TruncateByPath => "truncate-by-path",
+            Self::HardlinkOutOfFolder => "hardlink-out-of-folder",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_way_has_one_name_that_is_also_its_spelling_in_a_plan() {
+        let mut names = BTreeSet::new();
+        for way in Bypass::ALL {
+            let spelled = serde_json::to_value(way).expect("a way serializes");
+            assert_eq!(spelled, way.name());
+            assert!(names.insert(way.name()), "{} twice", way.name());
+        }
+        // The next variant would be one that ALL lacks.
+        let last = Bypass::ALL[Bypass::ALL.len() - 1] as usize;
+        assert_eq!(last + 1, Bypass::ALL.len());
+    }
+}
