@@ -36,8 +36,37 @@ impl Policy {
 pub struct FileRule {
     /// Its name in events and reports: as given, or `file[N]`.
     pub id: String,
-    /// The file's path, taken literally.
+    /// The file's path, taken literally, without a final slash.
     pub path: String,
+    /// Whether it is a folder, with everything beneath it.
+    pub folder: bool,
+    /// What is denied.
+    pub access: Access,
+}
+
+/// What a rule denies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Access {
+    /// Reading, and executing.
+    Read,
+    /// Writing, and creating or replacing.
+    Write,
+    /// Both.
+    #[default]
+    ReadWrite,
+}
+
+impl Access {
+    /// Whether reading is denied.
+    pub fn reads(self) -> bool {
+        self != Self::Write
+    }
+
+    /// Whether writing is denied.
+    pub fn writes(self) -> bool {
+        self != Self::Read
+    }
 }
 
 /// One thing that is wrong with a policy.
@@ -90,6 +119,8 @@ struct DenySection {
 struct FileSection {
     path: Spanned<String>,
     id: Option<Spanned<String>>,
+    #[serde(default)]
+    access: Access,
 }
 
 /// Parses a policy, and collects every error in what it says.
@@ -188,7 +219,9 @@ impl<'a> Checker<'a> {
             };
             rules.push(FileRule {
                 id,
-                path: section.path.get_ref().clone(),
+                path: section.path.get_ref().trim_end_matches('/').to_owned(),
+                folder: section.path.get_ref().ends_with('/'),
+                access: section.access,
             });
             paths.push(section.path);
         }
@@ -240,7 +273,7 @@ impl<'a> Checker<'a> {
                 "it has a `..`, which means another file when a folder on the way is a link",
                 "write the path without it",
             )
-        } else if value.ends_with('/') {
+        } else if value.ends_with('/') && kind != "path" {
             (
                 "it ends in a slash, and whole folders can't be named yet",
                 "remove the slash, and name one thing",
