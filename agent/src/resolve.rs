@@ -15,10 +15,9 @@ use anyhow::Result;
 
 use crate::abi::{InodeKey, PATH_KEY_LEN, PathKey};
 use crate::cgroups::Hierarchy;
-use crate::exit::{Ending, Exit};
 use crate::gate::{Limit, RuleFacts};
 use crate::host::{self, Mount};
-use crate::policy::Policy;
+use crate::policy::{Access, ExemptCgroup, FileRule, Policy, PolicyError};
 use crate::posture::{Class, Tier};
 
 /// A rule with what its tiers compare.
@@ -60,14 +59,34 @@ pub fn rules(policy: &Policy) -> Result<Vec<ResolvedRule>> {
         .iter()
         .map(|rule| {
             let path = Path::new(&rule.path);
+            let (inode, paths) = match not_yet(rule) {
+                Some(limit) => (Err(limit.clone()), Err(limit)),
+                None => (inode(path, &mounts), paths(path)),
+            };
             ResolvedRule {
                 id: rule.id.clone(),
                 path: rule.path.clone(),
-                inode: inode(path, &mounts),
-                paths: paths(path),
+                inode,
+                paths,
             }
         })
         .collect())
+}
+
+/// Why no tier can keep a rule yet: the programs deny a file as a whole.
+fn not_yet(rule: &FileRule) -> Option<Limit> {
+    let what = match rule {
+        FileRule { folder: true, .. } => "folder rules aren't",
+        FileRule {
+            access: Access::Read | Access::Write,
+            ..
+        } => "rules for one access alone aren't",
+        _ => return None,
+    };
+    Some(Limit {
+        reason: format!("{what} enforced by any tier yet"),
+        pending: false,
+    })
 }
 
 /// Who is exempt or protected, as far as they exist now.
@@ -87,10 +106,10 @@ pub fn present(policy: &Policy, hierarchy: &Hierarchy) -> Result<Present> {
     let mounts = host::mounts()?;
     let mut present = Present::default();
     for cgroup in &policy.exempt_cgroups {
-        match hierarchy.id(cgroup) {
+        match hierarchy.id(&cgroup.path) {
             Ok(id) => present.exempt.push(id),
             Err(error) => {
-                let line = format!("exempt cgroup {cgroup:?}: {error:#}");
+                let line = format!("exempt cgroup {:?}: {error:#}", cgroup.path);
                 present.missing.push(line);
             }
         }
@@ -107,18 +126,20 @@ pub fn present(policy: &Policy, hierarchy: &Hierarchy) -> Result<Present> {
     Ok(present)
 }
 
-/// Whether every exempt cgroup exists. At start, one that doesn't makes the policy invalid
-/// here: to run without an exemption that somebody relies on may kill what must live.
-pub fn check_exempt(policy: &Policy, hierarchy: &Hierarchy) -> Result<()> {
-    for cgroup in &policy.exempt_cgroups {
-        hierarchy.id(cgroup).map_err(|error| {
-            Ending::error(
-                Exit::Policy,
-                format!("exempt cgroup {cgroup:?}: {error:#}; create it first, or remove it"),
-            )
-        })?;
+/// Which exempt cgroups don't exist, each an error in the policy. At start, one that doesn't
+/// makes the policy invalid here: to run without an exemption that somebody relies on may
+/// kill what must live.
+pub fn check_exempt(policy: &Policy, hierarchy: &Hierarchy) -> Result<(), Vec<PolicyError>> {
+    let check = |cgroup: &ExemptCgroup| {
+        let error = hierarchy.id(&cgroup.path).err()?;
+        Some(cgroup.error(format!("{error:#}")))
+    };
+    let errors: Vec<PolicyError> = policy.exempt_cgroups.iter().filter_map(check).collect();
+    if errors.is_empty() {
+        Ok(())
+    } else {
+        Err(errors)
     }
-    Ok(())
 }
 
 /// The inode key of a file.
@@ -237,6 +258,45 @@ mod tests {
         let expected = [missing.clone(), root.join("missing")];
         let expected = expected.map(|path| PathKey::new(&path).unwrap());
         assert_eq!(paths(&missing).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_rule_that_no_tier_keeps_yet_is_never_silently_a_lesser_rule() {
+        let text = r#"
+            version = 1
+            deny.file = [
+                { path = "/proc/" },
+                { path = "/proc/uptime", access = "write" },
+                { path = "/proc/version" },
+            ]
+        "#;
+        let policy = crate::policy::parse(text.as_bytes()).unwrap();
+        let rules = rules(&policy).unwrap();
+        let enforced = rules.iter().map(|rule| rule.facts().limits.is_empty());
+        assert_eq!(enforced.collect::<Vec<_>>(), [false, false, true]);
+    }
+
+    #[test]
+    fn every_exempt_cgroup_that_does_not_exist_is_told_with_its_place() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir(root.path().join("here")).unwrap();
+        fs::write(root.path().join("file"), "").unwrap();
+        let text = "version = 1\nexempt_cgroups = [\n  \"/gone\", \"/here\", \"/file\"\n]\n";
+        let policy = crate::policy::parse(text.as_bytes()).unwrap();
+        let hierarchy = Hierarchy::at(root.path().to_owned());
+
+        let errors = check_exempt(&policy, &hierarchy).unwrap_err();
+        let places: Vec<_> = errors
+            .iter()
+            .map(|error| (error.line, error.column))
+            .collect();
+        assert_eq!(places, [(3, 3), (3, 21)]);
+        let shown = errors[0].display("p.toml");
+        let start = "p.toml:3:3: exempt cgroup \"/gone\": ";
+        assert!(
+            shown.starts_with(start) && shown.contains("No such file"),
+            "{shown}"
+        );
     }
 
     #[test]
