@@ -162,6 +162,14 @@ fn everything_that_is_not_toml_is_named_at_once_and_so_is_what_lies_between() {
 }
 
 #[test]
+fn what_a_line_that_is_not_toml_may_hold_is_not_told_as_missing() {
+    let shown = errors(b"version 1\n[[deny.file]]\npath \"/a\"\n");
+    let lines: Vec<&str> = shown.lines().collect();
+    assert_eq!(lines.len(), 2, "{shown}");
+    assert!(lines[0].starts_with("p.toml:1:") && lines[1].starts_with("p.toml:3:"));
+}
+
+#[test]
 fn over_long_paths_and_names_are_named_and_not_printed_whole() {
     let (name, path) = ("x".repeat(256), "/xyz".repeat(1024));
     let policy = format!(
