@@ -15,10 +15,9 @@ use anyhow::Result;
 
 use crate::abi::{Identity, InodeKey};
 use crate::cgroups::Hierarchy;
-use crate::exit::{Ending, Exit};
 use crate::gate::{Obstacle, RuleFacts};
 use crate::identity::{self, Identify};
-use crate::policy::{FileRule, Policy};
+use crate::policy::{ExemptCgroup, FileRule, Policy, PolicyError};
 use crate::posture::{Class, Tier};
 
 /// How many descriptors are open at once: far below what any process may have.
@@ -209,10 +208,10 @@ pub fn present(
 ) -> Result<Present> {
     let mut present = Present::default();
     for cgroup in &policy.exempt_cgroups {
-        match hierarchy.id(cgroup) {
+        match hierarchy.id(&cgroup.path) {
             Ok(id) => present.exempt.push(id),
             Err(error) => {
-                let line = format!("exempt cgroup {cgroup:?}: {error:#}");
+                let line = format!("exempt cgroup {:?}: {error:#}", cgroup.path);
                 present.missing.push(line);
             }
         }
@@ -234,18 +233,20 @@ pub fn present(
     Ok(present)
 }
 
-/// Whether every exempt cgroup exists. At start, one that doesn't makes the policy invalid
-/// here: to run without an exemption that somebody relies on may kill what must live.
-pub fn check_exempt(policy: &Policy, hierarchy: &Hierarchy) -> Result<()> {
-    for cgroup in &policy.exempt_cgroups {
-        hierarchy.id(cgroup).map_err(|error| {
-            Ending::error(
-                Exit::Policy,
-                format!("exempt cgroup {cgroup:?}: {error:#}; create it first, or remove it"),
-            )
-        })?;
+/// Which exempt cgroups don't exist, each an error in the policy. At start, one that doesn't
+/// makes the policy invalid here: to run without an exemption that somebody relies on may
+/// kill what must live.
+pub fn check_exempt(policy: &Policy, hierarchy: &Hierarchy) -> Result<(), Vec<PolicyError>> {
+    let check = |cgroup: &ExemptCgroup| {
+        let error = hierarchy.id(&cgroup.path).err()?;
+        Some(cgroup.error(format!("{error:#}")))
+    };
+    let errors: Vec<PolicyError> = policy.exempt_cgroups.iter().filter_map(check).collect();
+    if errors.is_empty() {
+        Ok(())
+    } else {
+        Err(errors)
     }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -341,5 +342,28 @@ mod tests {
         };
         let resolved = rules(&policy, None).unwrap().remove(0);
         assert!(!resolved.target.unwrap_err().pending);
+    }
+
+    #[test]
+    fn every_exempt_cgroup_that_does_not_exist_is_told_with_its_place() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir(root.path().join("here")).unwrap();
+        fs::write(root.path().join("file"), "").unwrap();
+        let text = "version = 1\nexempt_cgroups = [\n  \"/gone\", \"/here\", \"/file\"\n]\n";
+        let policy = crate::policy::parse(text.as_bytes()).unwrap();
+        let hierarchy = Hierarchy::at(root.path().to_owned());
+
+        let errors = check_exempt(&policy, &hierarchy).unwrap_err();
+        let places: Vec<_> = errors
+            .iter()
+            .map(|error| (error.line, error.column))
+            .collect();
+        assert_eq!(places, [(3, 3), (3, 21)]);
+        let shown = errors[0].display("p.toml");
+        let start = "p.toml:3:3: exempt cgroup \"/gone\": ";
+        assert!(
+            shown.starts_with(start) && shown.contains("No such file"),
+            "{shown}"
+        );
     }
 }

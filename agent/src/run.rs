@@ -18,11 +18,12 @@ use crate::exit::{Ending, Exit};
 use crate::gate::{Asked, Decision, Refusal};
 use crate::log;
 use crate::machine::Machine;
-use crate::policy::{self, Policy};
+use crate::policy::{self, Policy, PolicyError};
 use crate::posture::{State, Tier};
 use crate::printer::Printer;
 use crate::ready::Ready;
 use crate::report;
+use crate::resolve;
 use crate::ring::EventRing;
 use crate::session::{Reporting, Session};
 use crate::timings;
@@ -68,6 +69,9 @@ pub fn run(request: Request) -> Result<Exit> {
     let _claim = report::claim(&report_path)?;
     // A report of an earlier agent must not outlive the start of this one.
     report::remove(&report_path);
+    // Before anything is attached: a policy that can't be kept here ends the start.
+    resolve::check_exempt(&policy, &machine.hierarchy)
+        .map_err(|errors| invalid(&request.policy, &errors))?;
     // A renewal that is late by as much again still comes in time.
     let validity = SignedDuration::try_from(2 * request.verify_interval)?;
     let report = Reporting {
@@ -106,17 +110,20 @@ pub fn run(request: Request) -> Result<Exit> {
 
 /// Reads and checks a policy; every error goes to the log.
 pub fn load_policy(path: &Path) -> Result<Policy> {
+    policy::parse(&read_policy(path)?).map_err(|errors| invalid(path, &errors))
+}
+
+/// Logs everything that is wrong with a policy, and makes it the end.
+fn invalid(path: &Path, errors: &[PolicyError]) -> anyhow::Error {
     let file = path.display().to_string();
-    policy::parse(&read_policy(path)?).map_err(|errors| {
-        for error in &errors {
-            log::error(error.display(&file));
-        }
-        let count = errors.len();
-        Ending::error(
-            Exit::Policy,
-            format!("{file}: invalid policy, errors: {count}"),
-        )
-    })
+    for error in errors {
+        log::error(error.display(&file));
+    }
+    let count = errors.len();
+    Ending::error(
+        Exit::Policy,
+        format!("{file}: invalid policy, errors: {count}"),
+    )
 }
 
 /// Reads a policy's bytes.
