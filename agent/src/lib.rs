@@ -46,3 +46,4 @@ pub mod sabotage;
 pub mod session;
 pub mod timings;
 pub mod trials;
+pub mod watch;
