@@ -354,6 +354,20 @@ mod tests {
     }
 
     #[test]
+    fn as_many_links_are_followed_as_the_kernel_does() {
+        let mut model = Model::default();
+        for number in 0..50 {
+            let path = format!("/{number}");
+            model.put(Path::new(&path), link(&format!("/{}", number + 1)), 1);
+        }
+        let plan = Plan::new([Path::new("/0")].into_iter(), &mut model);
+        // The name that the last of them leads to, and none after it.
+        for (name, told) in [("/39", 1), ("/40", 1), ("/41", 0)] {
+            assert_eq!(plan.at(Path::new(name)).len(), told, "{name}");
+        }
+    }
+
+    #[test]
     fn one_watch_for_two_folders_tells_of_both() {
         /// Two mounts of one folder.
         struct Bound(Model);
