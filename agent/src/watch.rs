@@ -4,7 +4,7 @@
 //! tells that a path *may* mean something else now; what it means is for
 //! [`crate::resolve`] to find out.
 //!
-//! For each path, the [`plan`] has every name that its lookup goes on with, through every
+//! For each path, the `plan` has every name that its lookup goes on with, through every
 //! link; `inotify` watches the folders that hold these names, and `mounts` the mount table.
 //! Noise in a watched folder, under other names, wakes nobody further up.
 //!
