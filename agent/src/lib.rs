@@ -9,7 +9,7 @@
 //! the real rules ([`contents`]) into the [`maps`] → [`report`] → [`ready`] → [`run`] tells
 //! [`event`]s and verifies again. [`gate`], [`policy`] and [`contents`] are pure; [`abi`],
 //! [`loader`], [`bpf_call`], [`identity`], [`maps`], [`ring`], [`canary`] and [`ready`]
-//! are the edges.
+//! are the edges. [`watch`] tells when to resolve again.
 
 pub mod abi;
 pub mod bpf_call;
@@ -47,3 +47,4 @@ pub mod sabotage;
 pub mod session;
 pub mod timings;
 pub mod trials;
+pub mod watch;
