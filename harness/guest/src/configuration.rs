@@ -61,6 +61,20 @@ const CONFIGURATIONS: &[Configuration] = &[
         becomes_ready: true,
     },
     Configuration {
+        name: "enforce-filesystems",
+        arguments: &["--enforce"],
+        seam: false,
+        sabotage: None,
+        becomes_ready: true,
+    },
+    Configuration {
+        name: "signal-filesystems",
+        arguments: FALLBACK_TO_SIGNAL,
+        seam: false,
+        sabotage: None,
+        becomes_ready: true,
+    },
+    Configuration {
         name: "lsm-returns-zero",
         arguments: &["--enforce"],
         seam: false,

@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 
 use super::Boot;
 
+mod filesystems;
+
 const EPERM: Fate = Fate::Denied { errno: 1 };
 const SIGKILL: Fate = Fate::Killed { signal: 9 };
 
@@ -52,6 +54,7 @@ fn bpf_lsm(sabotaged_agent: bool) -> Vec<PlannedProof> {
         ),
         no_pretend("seam-signal"),
     ];
+    proofs.extend(filesystems::proofs("enforce", &enforces, EPERM, "denied"));
     if sabotaged_agent {
         proofs.push(proof(
             "refuses-hook-that-returns-zero",
@@ -192,6 +195,7 @@ fn proof(id: &str, configuration: &str, arms: Vec<PlannedArm>) -> PlannedProof {
     PlannedProof {
         id: id.to_owned(),
         configuration: configuration.to_owned(),
+        filesystem: None,
         arms,
     }
 }

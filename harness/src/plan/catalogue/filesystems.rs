@@ -1,0 +1,38 @@
+//! File rules hold on every file system that a user is likely to keep a secret on: one proof
+//! for each tier and file system.
+
+use protocol::plan::{Clause, Filesystem, PlannedArm, PlannedProof};
+use protocol::record::Fate;
+
+use super::{act, document, proof};
+
+/// The proofs of a tier, in a configuration of its own named `TIER-filesystems`.
+///
+/// An overlay has more than one file to fight over: one that is in the lower folder only, one
+/// in the upper, and one where the rule names the file in the lower folder itself and the act
+/// goes through the overlay.
+pub(super) fn proofs(tier: &str, claim: &[Clause], fate: Fate, outcome: &str) -> Vec<PlannedProof> {
+    let of_one = |filesystem: Filesystem| {
+        let files: &[&str] = match filesystem {
+            Filesystem::Overlayfs => &["-lower", "-upper", "-beneath"],
+            _ => &[""],
+        };
+        let on_each = |arm: &str, fate: Fate, event: Option<&str>| -> Vec<PlannedArm> {
+            let name = |file: &&str| act(&format!("{arm}{file}"), fate, event);
+            files.iter().map(name).collect()
+        };
+        let arms = [
+            on_each("before", Fate::Allowed, None),
+            vec![document("report", claim)],
+            on_each("during", fate, Some(outcome)),
+            vec![act("benign", Fate::Allowed, None)],
+            on_each("after", Fate::Allowed, None),
+        ];
+        let id = format!("{tier}-holds-on-{}", filesystem.name());
+        PlannedProof {
+            filesystem: Some(filesystem),
+            ..proof(&id, &format!("{tier}-filesystems"), arms.concat())
+        }
+    };
+    Filesystem::ALL.into_iter().map(of_one).collect()
+}
