@@ -4,14 +4,24 @@
 //! In: the embedded BPF object, the kernel's BTF, rows of [`crate::hooks::HOOKS`]. Out:
 //! attached programs, or the kernel's reason in words. Dropping [`Programs`] detaches all.
 
+use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::process;
+use std::time::Instant;
 
 use anyhow::{Context as _, Result};
-use aya::programs::{Lsm, Program, ProgramError, TracePoint};
+use aya::maps::{Map, MapData};
+use aya::programs::{Iter, KProbe, Lsm, Program, ProgramError, TracePoint};
 use aya::{Btf, Ebpf, EbpfLoader, include_bytes_aligned};
 use rustix::process::{Resource, Rlimit, setrlimit};
 
+use crate::abi::Identity;
 use crate::hooks::{Attach, Hook};
+use crate::identity::{self, Identify};
+use crate::modify_return;
+use crate::timings::{self, Step};
 
 static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/aegisbpf.bpf.o"));
 
@@ -21,28 +31,39 @@ pub const OBJECT_SHA256: &str = env!("AEGISBPF_OBJECT_SHA256");
 /// How many lines of the verifier's log go into a reason: its verdict stands at the end.
 const LOG_TAIL: usize = 3;
 
-/// How many entries each map must hold.
-#[derive(Debug, Clone, Copy)]
-pub struct Sizes {
-    /// `rules_by_inode`
+/// What must be known of the policy before its maps and programs are made.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Shape {
+    /// Entries of `rules_by_inode`.
     pub inodes: usize,
-    /// `rules_by_path`
+    /// Entries of `rules_by_name`.
+    pub names: usize,
+    /// Entries of `rules_by_path`.
     pub paths: usize,
-    /// `exempt_cgroups`
+    /// Entries of `exempt_cgroups`.
     pub exempt: usize,
-    /// `protected_exes`
+    /// Entries of `protected_exes`.
     pub protected: usize,
+    /// Whether there are folder rules; without any, no program looks at a file's folders.
+    pub folder_rules: bool,
+    /// The signal of the signal tier.
+    pub signal: u32,
 }
 
 /// The programs, with their maps created and none loaded yet.
 pub struct Programs {
     ebpf: Ebpf,
     btf: Btf,
+    /// Every map by its name, for programs that aya doesn't load.
+    map_fds: HashMap<String, OwnedFd>,
+    /// Made when the first of them is attached.
+    modify_return: Option<modify_return::Programs>,
+    modified: HashMap<&'static str, modify_return::Attached>,
 }
 
 impl Programs {
     /// Creates the maps and fits the programs to this kernel.
-    pub fn open(btf: Btf, sizes: &Sizes) -> Result<Self> {
+    pub fn open(btf: Btf, shape: &Shape) -> Result<Self> {
         // Kernels before 5.11 charge maps to this limit, whose default is far too low.
         let unlimited = Rlimit {
             current: None,
@@ -50,6 +71,7 @@ impl Programs {
         };
         setrlimit(Resource::Memlock, unlimited).context("failed to raise RLIMIT_MEMLOCK")?;
         let tgid = process::id();
+        let folder_rules = u32::from(shape.folder_rules);
         let mut loader = EbpfLoader::new();
         #[cfg(feature = "sabotage")]
         let lsm_returns_zero = u32::from(crate::sabotage::lsm_returns_zero());
@@ -58,12 +80,22 @@ impl Programs {
         let ebpf = loader
             .btf(Some(&btf))
             .override_global("agent_tgid", &tgid, true)
-            .map_max_entries("rules_by_inode", entries(sizes.inodes))
-            .map_max_entries("rules_by_path", entries(sizes.paths))
-            .map_max_entries("exempt_cgroups", entries(sizes.exempt))
-            .map_max_entries("protected_exes", entries(sizes.protected))
+            .override_global("has_folder_rules", &folder_rules, true)
+            .override_global("enforce_signal", &shape.signal, true)
+            .map_max_entries("rules_by_inode", entries(shape.inodes))
+            .map_max_entries("rules_by_name", entries(shape.names))
+            .map_max_entries("rules_by_path", entries(shape.paths))
+            .map_max_entries("exempt_cgroups", entries(shape.exempt))
+            .map_max_entries("protected_exes", entries(shape.protected))
             .load(OBJECT)?;
-        Ok(Self { ebpf, btf })
+        let map_fds = ebpf.maps().map(duplicate).collect::<Result<_>>()?;
+        Ok(Self {
+            ebpf,
+            btf,
+            map_fds,
+            modify_return: None,
+            modified: HashMap::new(),
+        })
     }
 
     /// The object's maps, for [`crate::maps`] to take.
@@ -73,38 +105,111 @@ impl Programs {
 
     /// Loads and attaches one hook's program. The error is the kernel's reason in words.
     pub fn attach(&mut self, hook: &Hook) -> Result<(), String> {
-        let Self { ebpf, btf } = self;
-        let program = ebpf
-            .program_mut(hook.program)
-            .ok_or_else(|| format!("the BPF object has no program {}", hook.program))?;
-        attach(program, hook.attach, btf).map_err(|error| explain(&error))
+        match hook.attach {
+            Attach::ModifyReturn(function) => {
+                let attached = self.modify_return(hook.program, function)?;
+                self.modified.insert(hook.program, attached);
+                Ok(())
+            }
+            Attach::Lsm(name) => {
+                let (program, btf) = self.program::<Lsm>(hook)?;
+                load_and(
+                    program,
+                    |program| program.load(name, btf),
+                    |program| program.attach(),
+                )
+            }
+            Attach::Kprobe(function) => {
+                let (program, _) = self.program::<KProbe>(hook)?;
+                load_and(program, KProbe::load, |program| program.attach(function, 0))
+            }
+            Attach::SyscallTracepoint(name) => {
+                let (program, _) = self.program::<TracePoint>(hook)?;
+                load_and(program, TracePoint::load, |program| {
+                    program.attach("syscalls", name)
+                })
+            }
+        }
     }
 
     /// Detaches and unloads one hook's program; nothing happens if it isn't loaded.
     pub fn detach(&mut self, hook: &Hook) {
+        let started = Instant::now();
+        self.modified.remove(hook.program);
         // The only errors are "not loaded" and a failing close, and neither leaves a link.
         let _ = match self.ebpf.program_mut(hook.program) {
             Some(Program::Lsm(program)) => program.unload(),
+            Some(Program::KProbe(program)) => program.unload(),
             Some(Program::TracePoint(program)) => program.unload(),
             _ => Ok(()),
         };
+        timings::add(Step::Detach, started.elapsed());
+    }
+
+    fn modify_return(
+        &mut self,
+        program: &str,
+        function: &str,
+    ) -> Result<modify_return::Attached, String> {
+        let programs = match &mut self.modify_return {
+            Some(programs) => programs,
+            empty => {
+                let opened = timings::measure(Step::Object, || {
+                    modify_return::Programs::open(OBJECT, &self.btf, &self.map_fds)
+                });
+                empty.insert(opened.map_err(|error| not_attached(&error))?)
+            }
+        };
+        programs
+            .attach(program, function, &self.btf)
+            .map_err(|error| match error {
+                modify_return::Error::Load { error, log } => rejected(&error, &log),
+                modify_return::Error::Other(why) => not_attached(&why),
+            })
+    }
+
+    fn program<'a, P>(&'a mut self, hook: &Hook) -> Result<(&'a mut P, &'a Btf), String>
+    where
+        &'a mut P: TryFrom<&'a mut Program, Error = ProgramError>,
+    {
+        let program = self
+            .ebpf
+            .program_mut(hook.program)
+            .ok_or_else(|| format!("the BPF object has no program {}", hook.program))?;
+        let program = <&mut P>::try_from(program).map_err(|error| explain(&error))?;
+        Ok((program, &self.btf))
     }
 }
 
-fn attach(program: &mut Program, how: Attach, btf: &Btf) -> Result<(), ProgramError> {
-    match how {
-        Attach::Lsm(hook) => {
-            let program: &mut Lsm = program.try_into()?;
-            program.load(hook, btf)?;
-            program.attach()?;
-        }
-        Attach::SyscallTracepoint(tracepoint) => {
-            let program: &mut TracePoint = program.try_into()?;
-            program.load()?;
-            program.attach("syscalls", tracepoint)?;
-        }
+impl Identify for Programs {
+    fn identify(&mut self, files: &[File]) -> Result<Vec<Identity>> {
+        let program = self
+            .ebpf
+            .program_mut("identify")
+            .context("the BPF object has no program identify")?;
+        let program: &mut Iter = program.try_into()?;
+        identity::look(program, &self.btf, files)
     }
-    Ok(())
+}
+
+fn load_and<P, L>(
+    program: &mut P,
+    load: impl FnOnce(&mut P) -> Result<(), ProgramError>,
+    attach: impl FnOnce(&mut P) -> Result<L, ProgramError>,
+) -> Result<(), String> {
+    timings::measure(Step::Load, || load(program))
+        .and_then(|()| timings::measure(Step::Attach, || attach(program)))
+        .map(drop)
+        .map_err(|error| explain(&error))
+}
+
+fn duplicate((name, map): (&str, &Map)) -> Result<(String, OwnedFd)> {
+    let (Map::Array(data) | Map::HashMap(data) | Map::RingBuf(data)) = map else {
+        anyhow::bail!("the BPF object's map {name} is of a type that nothing uses");
+    };
+    let data: &MapData = data;
+    let fd = data.fd().as_fd().try_clone_to_owned();
+    Ok((name.to_owned(), fd.context("failed to duplicate a map")?))
 }
 
 /// Whether the kernel was built with the functions that LSM programs attach to.
@@ -123,12 +228,7 @@ fn explain(error: &ProgramError) -> String {
         ProgramError::LoadError {
             io_error,
             verifier_log,
-        } => {
-            let log = verifier_log.to_string();
-            let lines: Vec<&str> = log.lines().filter(|line| !is_statistic(line)).collect();
-            let tail = lines[lines.len().saturating_sub(LOG_TAIL)..].join(" | ");
-            format!("the kernel rejected the program: {io_error}: {tail}")
-        }
+        } => rejected(io_error, &verifier_log.to_string()),
         other => {
             let chain = anyhow::Chain::new(other).map(ToString::to_string);
             let mut parts: Vec<String> = Vec::new();
@@ -138,9 +238,19 @@ fn explain(error: &ProgramError) -> String {
                     parts.push(part);
                 }
             }
-            format!("the kernel didn't attach the program: {}", parts.join(": "))
+            not_attached(&parts.join(": "))
         }
     }
+}
+
+fn rejected(error: &io::Error, log: &str) -> String {
+    let lines: Vec<&str> = log.lines().filter(|line| !is_statistic(line)).collect();
+    let tail = lines[lines.len().saturating_sub(LOG_TAIL)..].join(" | ");
+    format!("the kernel rejected the program: {error}: {tail}")
+}
+
+fn not_attached(why: &str) -> String {
+    format!("the kernel didn't attach the program: {why}")
 }
 
 /// Lines after the verifier's verdict that only count; one of them is a time, which would

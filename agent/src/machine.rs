@@ -18,6 +18,7 @@ use crate::log;
 use crate::lsm_list::{self, LsmList};
 use crate::posture::Tier;
 use crate::report::{Agent, Frame, Seam};
+use crate::timings::{self, Step};
 
 /// What the machine has, before anything is attached.
 pub struct Machine {
@@ -54,7 +55,7 @@ impl Machine {
         })?;
         let seam = lsm_list::seam_from_env();
         let lsm_list = LsmList::read(lsm_list::KERNEL_LIST.as_ref(), seam.as_deref());
-        let btf = Btf::from_sys_fs();
+        let btf = timings::measure(Step::Btf, Btf::from_sys_fs);
         if let Err(error) = &btf {
             log::warn(format_args!("the kernel's BTF can't be read: {error}"));
         }
@@ -95,7 +96,7 @@ impl Machine {
         let why = match hook.tier {
             _ if !self.has_btf() => "the kernel has no BTF",
             Tier::Lsm if !self.lsm_list.has_bpf() => "the LSM list doesn't have bpf",
-            Tier::Lsm | Tier::Signal => "nothing that was asked for rests on it",
+            Tier::Lsm | Tier::Modret | Tier::Signal => "nothing that was asked for rests on it",
         };
         format!("not tried: {why}")
     }

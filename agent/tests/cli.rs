@@ -55,10 +55,10 @@ fn a_relative_path_ends_run_with_line_and_way_out() {
 }
 
 #[test]
-fn an_unknown_field_ends_run() {
+fn an_unknown_key_ends_run() {
     let (_folder, path) = policy("version = 1\nexempt = []\n");
     let output = aegisbpf(&["run", "--enforce", "--policy", &path]);
-    ends(&output, 4, &format!("{path}:2:1: unknown field `exempt`"));
+    ends(&output, 4, &format!("{path}:2:1: unknown key \"exempt\""));
 }
 
 #[test]
@@ -148,6 +148,20 @@ fn policy_check_tells_machines_every_error() {
         .map(|error| error["line"].as_u64())
         .collect();
     assert_eq!(lines, [Some(1), Some(3)]);
+}
+
+#[test]
+fn policy_check_tells_people_every_error() {
+    let (_folder, path) = policy("version = 3\n[[deny.file]\n[[deny.file]]\npath = \"a\"\n");
+    let output = aegisbpf(&["policy", "check", &path]);
+    for message in [
+        ":1:11: version 3",
+        ":2:13: unclosed",
+        ":4:8: path \"a\"",
+        "errors: 3",
+    ] {
+        ends(&output, 4, message);
+    }
 }
 
 #[test]

@@ -7,9 +7,9 @@ use aegisbpf::abi::Action;
 use aegisbpf::gate::{Decision, Refusal, Unenforced, Verdict};
 use aegisbpf::hooks::HOOKS;
 use aegisbpf::measure::{Evidence, Measurement, Measurements};
-use aegisbpf::posture::{Blocker, Class, State, Tier};
-use aegisbpf::report::{Agent, Frame, Report, Seam, hooks, write};
-use jiff::Timestamp;
+use aegisbpf::posture::{Blocker, Class, Limit, State, Tier};
+use aegisbpf::report::{Agent, Frame, Report, Seam, Telling, hooks, write};
+use jiff::{SignedDuration, Timestamp};
 
 fn frame() -> Frame {
     Frame {
@@ -80,7 +80,13 @@ fn measurements(fired: bool) -> Measurements {
 
 fn report(decision: &Decision, known: &Measurements) -> Report {
     let hooks = hooks(known, |_| "not tried: bpf isn't listed".to_owned());
-    frame().report(moment(), decision, hooks, 0).unwrap()
+    let telling = Telling {
+        hooks,
+        limits: BTreeMap::from([(Class::File, vec![Limit::TruncatesBeforeKill])]),
+        events_lost: 0,
+        validity: SignedDuration::from_secs(60),
+    };
+    frame().report(moment(), decision, telling).unwrap()
 }
 
 #[test]
