@@ -68,8 +68,15 @@ const CONFIGURATIONS: &[Configuration] = &[
         becomes_ready: true,
     },
     Configuration {
+        name: "modret-filesystems",
+        arguments: &["--enforce", "--enforce-fallback=modret"],
+        seam: false,
+        sabotage: None,
+        becomes_ready: true,
+    },
+    Configuration {
         name: "signal-filesystems",
-        arguments: FALLBACK_TO_SIGNAL,
+        arguments: &["--enforce", "--enforce-fallback=signal"],
         seam: false,
         sabotage: None,
         becomes_ready: true,

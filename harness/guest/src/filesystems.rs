@@ -225,14 +225,12 @@ fn plain(folder: &Path) -> Result<Ground> {
     })
 }
 
-/// A folder laid over another; both on file systems of their own, as on a machine with an
-/// immutable image, so that no device number is shared.
+/// A folder laid over another; both on one file system, as with containers.
 fn overlay(root: &Path) -> Result<Ground> {
-    let [image, changes, merged] = ["image", "changes", "merged"].map(|name| root.join(name));
-    mount_on(Path::new("tmpfs"), "tmpfs", &image, "")?;
-    mount_on(Path::new("tmpfs"), "tmpfs", &changes, "")?;
-    let [upper, work] = ["upper", "work"].map(|name| changes.join(name));
-    for folder in [&upper, &work] {
+    mount_on(Path::new("tmpfs"), "tmpfs", root, "")?;
+    let [image, upper, work, merged] =
+        ["image", "upper", "work", "merged"].map(|name| root.join(name));
+    for folder in [&image, &upper, &work] {
         fs::create_dir(folder).with_context(|| format!("making {}", folder.display()))?;
     }
     for file in ["lower", "beneath", "benign"] {

@@ -54,7 +54,7 @@ fn bpf_lsm(sabotaged_agent: bool) -> Vec<PlannedProof> {
         ),
         no_pretend("seam-signal"),
     ];
-    proofs.extend(filesystems::proofs("enforce", &enforces, EPERM, "denied"));
+    proofs.extend(filesystems::enforce(&enforces));
     if sabotaged_agent {
         proofs.push(proof(
             "refuses-hook-that-returns-zero",
@@ -66,7 +66,7 @@ fn bpf_lsm(sabotaged_agent: bool) -> Vec<PlannedProof> {
 }
 
 fn no_bpf_lsm() -> Vec<PlannedProof> {
-    vec![
+    let mut proofs = vec![
         proof(
             "promotes-to-enforce-signal",
             "signal",
@@ -88,7 +88,10 @@ fn no_bpf_lsm() -> Vec<PlannedProof> {
             refused("BPF_LSM_DISABLED"),
         ),
         audit_fallback_when_asked(),
-    ]
+    ];
+    proofs.extend(filesystems::modret());
+    proofs.extend(filesystems::signal());
+    proofs
 }
 
 /// The clauses of a report that honestly claims the signal tier.

@@ -18,27 +18,47 @@ pub struct HoldsOn {
 /// One for each file system, in each tier.
 pub const EXT4: HoldsOn = HoldsOn {
     filesystem: Filesystem::Ext4,
-    ids: &["enforce-holds-on-ext4", "signal-holds-on-ext4"],
+    ids: &[
+        "enforce-holds-on-ext4",
+        "modret-holds-on-ext4",
+        "signal-holds-on-ext4",
+    ],
 };
 /// See [`EXT4`].
 pub const XFS: HoldsOn = HoldsOn {
     filesystem: Filesystem::Xfs,
-    ids: &["enforce-holds-on-xfs", "signal-holds-on-xfs"],
+    ids: &[
+        "enforce-holds-on-xfs",
+        "modret-holds-on-xfs",
+        "signal-holds-on-xfs",
+    ],
 };
 /// See [`EXT4`].
 pub const BTRFS: HoldsOn = HoldsOn {
     filesystem: Filesystem::Btrfs,
-    ids: &["enforce-holds-on-btrfs", "signal-holds-on-btrfs"],
+    ids: &[
+        "enforce-holds-on-btrfs",
+        "modret-holds-on-btrfs",
+        "signal-holds-on-btrfs",
+    ],
 };
 /// See [`EXT4`].
 pub const TMPFS: HoldsOn = HoldsOn {
     filesystem: Filesystem::Tmpfs,
-    ids: &["enforce-holds-on-tmpfs", "signal-holds-on-tmpfs"],
+    ids: &[
+        "enforce-holds-on-tmpfs",
+        "modret-holds-on-tmpfs",
+        "signal-holds-on-tmpfs",
+    ],
 };
 /// See [`EXT4`].
 pub const OVERLAYFS: HoldsOn = HoldsOn {
     filesystem: Filesystem::Overlayfs,
-    ids: &["enforce-holds-on-overlayfs", "signal-holds-on-overlayfs"],
+    ids: &[
+        "enforce-holds-on-overlayfs",
+        "modret-holds-on-overlayfs",
+        "signal-holds-on-overlayfs",
+    ],
 };
 
 impl Proof for HoldsOn {
