@@ -15,11 +15,13 @@ use crate::canary;
 use crate::capabilities;
 use crate::exit::{self, Exit};
 use crate::gate::Asked;
+use crate::host;
 use crate::log;
 use crate::policy;
 use crate::posture::{GateMode, Mode, Tier};
 use crate::ready::Ready;
 use crate::run::{self, OnDegraded, Request};
+use crate::timings::{self, Step};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -183,7 +185,10 @@ pub fn main() -> ExitCode {
 }
 
 fn start(args: RunArgs) -> Result<Exit> {
-    // First of all, before another descriptor can take the number.
+    if args.timings {
+        timings::add(Step::Process, host::since_start()?);
+    }
+    // Before another descriptor can take the number.
     let ready = args.ready_fd.map(Ready::adopt).transpose()?;
     let mode = if args.mode.enforce {
         Mode::Enforce

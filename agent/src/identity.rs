@@ -7,17 +7,16 @@
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _};
+use std::io;
 use std::mem::size_of;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use aya::Btf;
-use aya::programs::Iter;
 
 use crate::abi::Identity;
+use crate::btf_program::Attached;
 
 /// Whoever can say what descriptors stand for.
 pub trait Identify {
@@ -37,21 +36,9 @@ pub fn open(path: &Path) -> io::Result<File> {
 }
 
 /// Runs the iterator over this process's descriptors once, and picks these files.
-pub fn look(program: &mut Iter, btf: &Btf, files: &[File]) -> Result<Vec<Identity>> {
-    if program.fd().is_err() {
-        program
-            .load("task_file", btf)
-            .context("failed to load the iterator over descriptors")?;
-    }
-    let link = program
-        .attach()
-        .context("failed to attach the iterator over descriptors")?;
-    let mut records = Vec::new();
-    program
-        .take_link(link)?
-        .into_file()
-        .context("failed to open the iterator over descriptors")?
-        .read_to_end(&mut records)
+pub fn look(iterator: &Attached, files: &[File]) -> Result<Vec<Identity>> {
+    let records = iterator
+        .iterate()
         .context("failed to read the iterator over descriptors")?;
     let known: HashMap<u32, Identity> = records
         .chunks_exact(size_of::<Identity>())

@@ -8,10 +8,11 @@
 //! [`canary`] goes through each hook ([`measure`]) → [`gate`] decides → the [`session`] puts
 //! the real rules ([`contents`]) into the [`maps`] → [`report`] → [`ready`] → [`run`] tells
 //! [`event`]s and verifies again. [`gate`], [`policy`] and [`contents`] are pure; [`abi`],
-//! [`loader`], [`modify_return`], [`identity`], [`maps`], [`ring`], [`canary`] and [`ready`]
+//! [`loader`], [`btf_program`], [`identity`], [`maps`], [`ring`], [`canary`] and [`ready`]
 //! are the edges.
 
 pub mod abi;
+pub mod btf_program;
 pub mod canary;
 pub mod capabilities;
 pub mod cgroups;
@@ -24,6 +25,7 @@ pub mod gate;
 pub mod hooks;
 pub mod host;
 pub mod identity;
+pub mod kernel_btf;
 pub mod limits;
 pub mod loader;
 pub mod log;
@@ -31,7 +33,6 @@ pub mod lsm_list;
 pub mod machine;
 pub mod maps;
 pub mod measure;
-pub mod modify_return;
 pub mod notice;
 pub mod policy;
 pub mod posture;

@@ -13,17 +13,20 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 use aya::maps::{Map, MapData};
-use aya::programs::{Iter, KProbe, Lsm, Program, ProgramError, TracePoint};
-use aya::{Btf, Ebpf, EbpfLoader, include_bytes_aligned};
+use aya::programs::{KProbe, Program, ProgramError, TracePoint};
+use aya::{Ebpf, EbpfLoader, include_bytes_aligned};
 use rustix::process::{Resource, Rlimit, setrlimit};
 
 use crate::abi::Identity;
+use crate::btf_program::{self, Attached, Target};
 use crate::hooks::{Attach, Hook};
 use crate::identity::{self, Identify};
-use crate::modify_return;
+use crate::kernel_btf::{KernelBtf, lsm_function};
 use crate::timings::{self, Step};
 
-static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/aegisbpf.bpf.o"));
+/// The programs and maps, compiled from `bpf/`.
+pub(crate) static OBJECT: &[u8] =
+    include_bytes_aligned!(concat!(env!("OUT_DIR"), "/aegisbpf.bpf.o"));
 
 /// SHA-256 of the embedded BPF object.
 pub const OBJECT_SHA256: &str = env!("AEGISBPF_OBJECT_SHA256");
@@ -53,17 +56,17 @@ pub struct Shape {
 /// The programs, with their maps created and none loaded yet.
 pub struct Programs {
     ebpf: Ebpf,
-    btf: Btf,
-    /// Every map by its name, for programs that aya doesn't load.
-    map_fds: HashMap<String, OwnedFd>,
-    /// Made when the first of them is attached.
-    modify_return: Option<modify_return::Programs>,
-    modified: HashMap<&'static str, modify_return::Attached>,
+    btf: KernelBtf,
+    /// Those that attach by BTF.
+    typed: btf_program::Programs,
+    attached: HashMap<&'static str, Attached>,
+    /// Made when first asked for.
+    iterator: Option<Attached>,
 }
 
 impl Programs {
     /// Creates the maps and fits the programs to this kernel.
-    pub fn open(btf: Btf, shape: &Shape) -> Result<Self> {
+    pub fn open(btf: KernelBtf, shape: &Shape) -> Result<Self> {
         // Kernels before 5.11 charge maps to this limit, whose default is far too low.
         let unlimited = Rlimit {
             current: None,
@@ -78,7 +81,7 @@ impl Programs {
         #[cfg(feature = "sabotage")]
         loader.override_global("lsm_returns_zero", &lsm_returns_zero, true);
         let ebpf = loader
-            .btf(Some(&btf))
+            .btf(Some(&btf.types))
             .override_global("agent_tgid", &tgid, true)
             .override_global("has_folder_rules", &folder_rules, true)
             .override_global("enforce_signal", &shape.signal, true)
@@ -88,13 +91,14 @@ impl Programs {
             .map_max_entries("exempt_cgroups", entries(shape.exempt))
             .map_max_entries("protected_exes", entries(shape.protected))
             .load(OBJECT)?;
-        let map_fds = ebpf.maps().map(duplicate).collect::<Result<_>>()?;
+        let maps = ebpf.maps().map(duplicate).collect::<Result<_>>()?;
+        let typed = btf_program::Programs::open(OBJECT, &btf, maps).map_err(anyhow::Error::msg)?;
         Ok(Self {
             ebpf,
             btf,
-            map_fds,
-            modify_return: None,
-            modified: HashMap::new(),
+            typed,
+            attached: HashMap::new(),
+            iterator: None,
         })
     }
 
@@ -106,25 +110,14 @@ impl Programs {
     /// Loads and attaches one hook's program. The error is the kernel's reason in words.
     pub fn attach(&mut self, hook: &Hook) -> Result<(), String> {
         match hook.attach {
-            Attach::ModifyReturn(function) => {
-                let attached = self.modify_return(hook.program, function)?;
-                self.modified.insert(hook.program, attached);
-                Ok(())
-            }
-            Attach::Lsm(name) => {
-                let (program, btf) = self.program::<Lsm>(hook)?;
-                load_and(
-                    program,
-                    |program| program.load(name, btf),
-                    |program| program.attach(),
-                )
-            }
+            Attach::ModifyReturn(function) => self.typed(hook, Target::ModifyReturn(function)),
+            Attach::Lsm(name) => self.typed(hook, Target::Lsm(name)),
             Attach::Kprobe(function) => {
-                let (program, _) = self.program::<KProbe>(hook)?;
+                let program = self.program::<KProbe>(hook)?;
                 load_and(program, KProbe::load, |program| program.attach(function, 0))
             }
             Attach::SyscallTracepoint(name) => {
-                let (program, _) = self.program::<TracePoint>(hook)?;
+                let program = self.program::<TracePoint>(hook)?;
                 load_and(program, TracePoint::load, |program| {
                     program.attach("syscalls", name)
                 })
@@ -135,10 +128,9 @@ impl Programs {
     /// Detaches and unloads one hook's program; nothing happens if it isn't loaded.
     pub fn detach(&mut self, hook: &Hook) {
         let started = Instant::now();
-        self.modified.remove(hook.program);
+        self.attached.remove(hook.program);
         // The only errors are "not loaded" and a failing close, and neither leaves a link.
         let _ = match self.ebpf.program_mut(hook.program) {
-            Some(Program::Lsm(program)) => program.unload(),
             Some(Program::KProbe(program)) => program.unload(),
             Some(Program::TracePoint(program)) => program.unload(),
             _ => Ok(()),
@@ -146,29 +138,14 @@ impl Programs {
         timings::add(Step::Detach, started.elapsed());
     }
 
-    fn modify_return(
-        &mut self,
-        program: &str,
-        function: &str,
-    ) -> Result<modify_return::Attached, String> {
-        let programs = match &mut self.modify_return {
-            Some(programs) => programs,
-            empty => {
-                let opened = timings::measure(Step::Object, || {
-                    modify_return::Programs::open(OBJECT, &self.btf, &self.map_fds)
-                });
-                empty.insert(opened.map_err(|error| not_attached(&error))?)
-            }
-        };
-        programs
-            .attach(program, function, &self.btf)
-            .map_err(|error| match error {
-                modify_return::Error::Load { error, log } => rejected(&error, &log),
-                modify_return::Error::Other(why) => not_attached(&why),
-            })
+    fn typed(&mut self, hook: &Hook, target: Target) -> Result<(), String> {
+        let attached = self.typed.attach(hook.program, target, &self.btf);
+        let attached = attached.map_err(|error| typed_reason(&error))?;
+        self.attached.insert(hook.program, attached);
+        Ok(())
     }
 
-    fn program<'a, P>(&'a mut self, hook: &Hook) -> Result<(&'a mut P, &'a Btf), String>
+    fn program<'a, P>(&'a mut self, hook: &Hook) -> Result<&'a mut P, String>
     where
         &'a mut P: TryFrom<&'a mut Program, Error = ProgramError>,
     {
@@ -176,19 +153,30 @@ impl Programs {
             .ebpf
             .program_mut(hook.program)
             .ok_or_else(|| format!("the BPF object has no program {}", hook.program))?;
-        let program = <&mut P>::try_from(program).map_err(|error| explain(&error))?;
-        Ok((program, &self.btf))
+        <&mut P>::try_from(program).map_err(|error| explain(&error))
     }
 }
 
 impl Identify for Programs {
     fn identify(&mut self, files: &[File]) -> Result<Vec<Identity>> {
-        let program = self
-            .ebpf
-            .program_mut("identify")
-            .context("the BPF object has no program identify")?;
-        let program: &mut Iter = program.try_into()?;
-        identity::look(program, &self.btf, files)
+        let iterator = match &self.iterator {
+            Some(iterator) => iterator,
+            None => {
+                let attached = self
+                    .typed
+                    .attach("identify", Target::Descriptors, &self.btf);
+                let attached = attached.map_err(|error| anyhow::anyhow!(typed_reason(&error)))?;
+                self.iterator.insert(attached)
+            }
+        };
+        identity::look(iterator, files)
+    }
+}
+
+fn typed_reason(error: &btf_program::Error) -> String {
+    match error {
+        btf_program::Error::Load { error, log } => rejected(error, log),
+        btf_program::Error::Other(why) => not_attached(why),
     }
 }
 
@@ -213,9 +201,8 @@ fn duplicate((name, map): (&str, &Map)) -> Result<(String, OwnedFd)> {
 }
 
 /// Whether the kernel was built with the functions that LSM programs attach to.
-pub fn has_lsm_types(btf: &Btf) -> bool {
-    btf.id_by_type_name_kind("bpf_lsm_file_open", aya_obj::btf::BtfKind::Func)
-        .is_ok()
+pub fn has_lsm_types(btf: &KernelBtf) -> bool {
+    btf.function(&lsm_function("file_open")).is_some()
 }
 
 fn entries(count: usize) -> u32 {

@@ -5,7 +5,6 @@
 //! the programs and never runs them.
 
 use anyhow::{Context as _, Result};
-use aya::Btf;
 use aya::maps::{MapData, RingBuf};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -17,6 +16,7 @@ use crate::decoys::Decoys;
 use crate::gate::Verdict;
 use crate::hooks::{HOOKS, Hook, Role};
 use crate::identity::Identify;
+use crate::kernel_btf::KernelBtf;
 use crate::loader::{Programs, Shape};
 use crate::maps::{Contents, Maps};
 use crate::posture::{Class, Tier};
@@ -133,7 +133,7 @@ pub struct Round {
 impl Bench {
     /// Sets up, with maps that hold the decoys' rules and nothing else.
     pub fn set_up(
-        btf: Btf,
+        btf: KernelBtf,
         shape: Shape,
         hierarchy: Hierarchy,
     ) -> Result<(Self, RingBuf<MapData>)> {

@@ -12,6 +12,8 @@ use serde_json::json;
 /// A step of the start. Steps don't overlap; what is in none is `other`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Step {
+    /// Until the agent's own code runs, to the kernel's clock tick of 10 ms.
+    Process,
     /// Reading and parsing the kernel's BTF.
     Btf,
     /// Parsing the BPF object, fitting it to the kernel, creating the maps.
@@ -35,6 +37,7 @@ pub enum Step {
 impl Step {
     fn name(self) -> &'static str {
         match self {
+            Self::Process => "process_us",
             Self::Btf => "btf_us",
             Self::Object => "object_us",
             Self::Load => "load_us",

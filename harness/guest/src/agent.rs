@@ -102,6 +102,7 @@ impl<'a> Agent<'a> {
             .arg("--policy")
             .arg(&self.policy)
             .arg(format!("--ready-fd={}", give.as_raw_fd()))
+            .arg("--timings")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
