@@ -156,6 +156,13 @@ static __always_inline bool match_open(struct file *file, __u32 access, struct i
 
 	if (rules && take(&rules->exact, access, MATCH_INODE, hit))
 		return true;
+	/*
+	 * Many kernels have an overlay open the file beneath under the overlay's own path. By
+	 * that path the open was looked at when the overlay's own file came; doing it again
+	 * would tell of one act twice.
+	 */
+	if (BPF_CORE_READ(file, f_inode) != BPF_CORE_READ(dentry, d_inode))
+		return false;
 	if (match_name(dentry, access, hit))
 		return true;
 	return match_folder(dentry, BPF_CORE_READ(file, f_path.mnt), access, hit);

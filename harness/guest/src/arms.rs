@@ -55,7 +55,8 @@ impl Ground {
         self.open(Place::Plain, &self.benign)
     }
 
-    fn open(&self, place: Place, path: &Path) -> Result<Act> {
+    /// Opens any file from a place.
+    pub fn open(&self, place: Place, path: &Path) -> Result<Act> {
         act::open(place, path, self.limit)
             .with_context(|| format!("opening {} from {place:?}", path.display()))
     }

@@ -61,6 +61,27 @@ const CONFIGURATIONS: &[Configuration] = &[
         becomes_ready: true,
     },
     Configuration {
+        name: "enforce-filesystems",
+        arguments: &["--enforce"],
+        seam: false,
+        sabotage: None,
+        becomes_ready: true,
+    },
+    Configuration {
+        name: "modret-filesystems",
+        arguments: &["--enforce", "--enforce-fallback=modret"],
+        seam: false,
+        sabotage: None,
+        becomes_ready: true,
+    },
+    Configuration {
+        name: "signal-filesystems",
+        arguments: &["--enforce", "--enforce-fallback=signal"],
+        seam: false,
+        sabotage: None,
+        becomes_ready: true,
+    },
+    Configuration {
         name: "lsm-returns-zero",
         arguments: &["--enforce"],
         seam: false,

@@ -4,6 +4,7 @@ use protocol::record::{Act, Observation};
 
 use crate::agent::{Agent, Ended, Running};
 use crate::arms::Ground;
+use crate::filesystems::Filesystems;
 
 /// What a proof may use.
 pub struct Lab<'a> {
@@ -11,6 +12,8 @@ pub struct Lab<'a> {
     pub ground: &'a Ground,
     /// The agent of this configuration, for its report and its other subcommands.
     pub agent: &'a Agent<'a>,
+    /// The file systems beside the guest's own.
+    pub filesystems: &'a Filesystems,
 }
 
 /// What a proof has seen so far: one observation an arm.

@@ -13,6 +13,8 @@ mod bpf_objects;
 mod cgroup;
 mod channel;
 mod configuration;
+mod filesystems;
+mod ioctl;
 mod lab;
 mod machine;
 mod proofs;

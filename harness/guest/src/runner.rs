@@ -17,6 +17,7 @@ use crate::arms::Ground;
 use crate::bpf_objects;
 use crate::channel::Channel;
 use crate::configuration::{self, Configuration};
+use crate::filesystems::{Filesystems, Made};
 use crate::lab::{During, Lab, Seen};
 use crate::proofs::{self, Proof};
 
@@ -62,6 +63,7 @@ impl InProgress<'_> {
 /// Only a broken result channel; everything else is told through it.
 pub fn run(plan: &GuestPlan, boot: &BootPlan, channel: &mut Channel) -> Result<()> {
     let limit = Duration::from_millis(plan.wait_ms);
+    let mut filesystems = Filesystems::default();
     let mut names: Vec<&str> = Vec::new();
     for proof in &boot.proofs {
         if !names.contains(&proof.configuration.as_str()) {
@@ -77,7 +79,7 @@ pub fn run(plan: &GuestPlan, boot: &BootPlan, channel: &mut Channel) -> Result<(
         for proof in &planned {
             channel.started(&proof.id, name)?;
         }
-        match run_configuration(name, &planned, limit, channel) {
+        match run_configuration(name, &planned, limit, &mut filesystems, channel) {
             Ok(proofs) => proofs
                 .into_iter()
                 .try_for_each(|proof| tell(proof, channel))?,
@@ -111,25 +113,28 @@ fn run_configuration<'a>(
     name: &str,
     planned: &[&'a PlannedProof],
     limit: Duration,
+    filesystems: &mut Filesystems,
     channel: &mut Channel,
 ) -> Result<Vec<InProgress<'a>>> {
     let configuration = configuration::by_name(name)?;
     let ground = Ground::make(limit)?;
-    let agent = Agent::prepare(configuration, &ground.policy(), limit)?;
-    let lab = Lab {
-        ground: &ground,
-        agent: &agent,
-    };
-    let objects = bpf_objects::all()?;
+    let mut policy = ground.policy();
     let mut proofs = Vec::new();
     for &planned in planned {
         proofs.push(InProgress {
             planned,
             proof: proofs::by_id(&planned.id)?,
             seen: Seen::default(),
-            unseen: None,
+            unseen: make_filesystem(planned, filesystems, &mut policy, channel)?,
         });
     }
+    let agent = Agent::prepare(configuration, &policy, limit)?;
+    let lab = Lab {
+        ground: &ground,
+        agent: &agent,
+        filesystems,
+    };
+    let objects = bpf_objects::all()?;
     for proof in &mut proofs {
         proof.phase("before the agent", |proof, seen| proof.before(&lab, seen));
     }
@@ -161,6 +166,40 @@ fn run_configuration<'a>(
             .other("left-behind", Observation::BpfLeft { objects });
     }
     Ok(proofs)
+}
+
+/// Makes the file system that a proof takes place on, and adds its rules to the policy; or
+/// tells why the proof can't be put to the test.
+///
+/// # Errors
+/// Only a broken result channel.
+fn make_filesystem(
+    planned: &PlannedProof,
+    filesystems: &mut Filesystems,
+    policy: &mut String,
+    channel: &mut Channel,
+) -> Result<Option<Unseen>> {
+    let Some(filesystem) = planned.filesystem else {
+        return Ok(None);
+    };
+    match filesystems.make(filesystem) {
+        Ok(Some(took)) => channel.log(Level::Info, &took)?,
+        Ok(None) => {}
+        Err(why) => {
+            let outcome = Outcome::Error;
+            return Ok(Some(Unseen { outcome, why }));
+        }
+    }
+    Ok(match filesystems.get(filesystem)? {
+        Made::Here(ground) => {
+            policy.push_str(&ground.rules());
+            None
+        }
+        Made::Missing(why) => Some(Unseen {
+            outcome: Outcome::Skipped,
+            why: anyhow!("{why}"),
+        }),
+    })
 }
 
 /// The agent's life, with the proofs during it.

@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 
 use super::Boot;
 
+mod filesystems;
+
 const EPERM: Fate = Fate::Denied { errno: 1 };
 const SIGKILL: Fate = Fate::Killed { signal: 9 };
 
@@ -52,6 +54,7 @@ fn bpf_lsm(sabotaged_agent: bool) -> Vec<PlannedProof> {
         ),
         no_pretend("seam-signal"),
     ];
+    proofs.extend(filesystems::enforce(&enforces));
     if sabotaged_agent {
         proofs.push(proof(
             "refuses-hook-that-returns-zero",
@@ -63,7 +66,7 @@ fn bpf_lsm(sabotaged_agent: bool) -> Vec<PlannedProof> {
 }
 
 fn no_bpf_lsm() -> Vec<PlannedProof> {
-    vec![
+    let mut proofs = vec![
         proof(
             "promotes-to-enforce-signal",
             "signal",
@@ -85,7 +88,10 @@ fn no_bpf_lsm() -> Vec<PlannedProof> {
             refused("BPF_LSM_DISABLED"),
         ),
         audit_fallback_when_asked(),
-    ]
+    ];
+    proofs.extend(filesystems::modret());
+    proofs.extend(filesystems::signal());
+    proofs
 }
 
 /// The clauses of a report that honestly claims the signal tier.
@@ -192,6 +198,7 @@ fn proof(id: &str, configuration: &str, arms: Vec<PlannedArm>) -> PlannedProof {
     PlannedProof {
         id: id.to_owned(),
         configuration: configuration.to_owned(),
+        filesystem: None,
         arms,
     }
 }

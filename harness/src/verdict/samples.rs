@@ -66,6 +66,7 @@ fn proof(id: &str, configuration: &str, arms: Vec<PlannedArm>) -> PlannedProof {
     PlannedProof {
         id: id.into(),
         configuration: configuration.into(),
+        filesystem: None,
         arms,
     }
 }
