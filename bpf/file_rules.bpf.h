@@ -92,10 +92,11 @@ static __always_inline bool unplaced(enum match match, struct hit *hit)
 /*
  * Whether a folder from this one upwards has a folder rule: up to the root of its filesystem,
  * and on from where that is mounted. Without a mount (hooks that see only inodes) the walk
- * ends at the filesystem's root.
+ * ends at the filesystem's root. A function of its own, since a copy of it in each program
+ * would be most of what there is to parse and to load.
  */
-static __always_inline bool match_folder(struct dentry *dentry, struct vfsmount *vfsmnt,
-					 __u32 access, struct hit *hit)
+static __noinline bool match_folder(struct dentry *dentry, struct vfsmount *vfsmnt, __u32 access,
+				    struct hit *hit)
 {
 	struct mount *mount = NULL;
 
