@@ -9,17 +9,38 @@
 /* Bytes of a path in a key, with the NUL. A longer path equals no key. */
 #define PATH_KEY_LEN 256
 
+/* Bytes of a name in a key: NAME_MAX and the NUL, so that every name fits. */
+#define NAME_KEY_LEN 256
+
 enum hook {
 	HOOK_LSM_FILE_OPEN = 0,
-	HOOK_SYS_OPENAT = 1,
-	HOOK_SYS_OPENAT2 = 2,
-	HOOK_SYS_OPEN = 3,
-	HOOK_SYS_CREAT = 4,
+	HOOK_LSM_INODE_CREATE = 1,
+	HOOK_LSM_INODE_MKNOD = 2,
+	HOOK_LSM_INODE_SYMLINK = 3,
+	HOOK_LSM_INODE_LINK = 4,
+	HOOK_LSM_INODE_RENAME = 5,
+	HOOK_MODRET_FILE_OPEN = 6,
+	HOOK_MODRET_INODE_CREATE = 7,
+	HOOK_MODRET_INODE_MKNOD = 8,
+	HOOK_MODRET_INODE_SYMLINK = 9,
+	HOOK_MODRET_INODE_LINK = 10,
+	HOOK_MODRET_INODE_RENAME = 11,
+	HOOK_KPROBE_FILE_OPEN = 12,
+	HOOK_SYS_OPENAT = 13,
+	HOOK_SYS_OPENAT2 = 14,
+	HOOK_SYS_OPEN = 15,
+	HOOK_SYS_CREAT = 16,
 };
 
 enum action {
 	ACTION_OBSERVE = 0,
 	ACTION_DENY = 1,
+};
+
+/* Bits: what a rule denies, and what an act is. A rule without any bit is no rule. */
+enum access {
+	ACCESS_READ = 1,
+	ACCESS_WRITE = 2,
 };
 
 enum outcome {
@@ -35,11 +56,29 @@ enum spared {
 	SPARED_AGENT = 3,
 };
 
+/* By what a rule matched. */
+enum match {
+	MATCH_PATH = 0,
+	MATCH_INODE = 1,
+	MATCH_NAME = 2,
+	MATCH_FOLDER = 3,
+	/* No rule did, but where the file is can't be said: deeper than the walk goes ... */
+	MATCH_TOO_DEEP = 4,
+	/* ... or in no folder at all, as one that was opened by a handle may be. */
+	MATCH_DETACHED = 5,
+};
+
 /* A file as the kernel knows it: i_ino within the filesystem that has s_dev. */
 struct inode_key {
 	__u64 ino;
 	__u32 dev;
 	__u32 zero;
+};
+
+/* A name in a folder, padded with NULs, since every byte is compared. */
+struct name_key {
+	struct inode_key folder;
+	char name[NAME_KEY_LEN];
 };
 
 /* A path as user space passed it, padded with NULs, since every byte is compared. */
@@ -49,13 +88,39 @@ struct path_key {
 
 struct rule {
 	__u32 id;
-	__u32 action;
+	__u16 action;
+	__u16 access;
+};
+
+/* What is known of one inode. */
+struct inode_rules {
+	/* On the file itself. */
+	struct rule exact;
+	/* On the folder and everything beneath it. */
+	struct rule folder;
+	/* i_generation: another file that was given the same number isn't meant. */
+	__u32 generation;
+	/* Whether a name in this folder has a rule. */
+	__u32 has_names;
+};
+
+/* What doesn't belong to a single rule. */
+struct settings {
+	/* What becomes of a file whose folders can't be told, while there are folder rules. */
+	__u32 unplaced_action;
 };
 
 /* A process that user space sent through one hook to see what becomes of it. */
 struct canary_key {
 	__u32 hook;
 	__u32 tgid;
+};
+
+/* One descriptor of the agent, and the file behind it as the hooks see it. */
+struct identity {
+	struct inode_key inode;
+	__u32 generation;
+	__u32 fd;
 };
 
 struct event {
@@ -72,7 +137,9 @@ struct event {
 	__u8 spared;
 	__u8 canary;
 	__u8 signal;
-	__u8 zero[3];
+	__u8 match;
+	__u8 access;
+	__u8 zero;
 	char comm[16];
 	char path[PATH_KEY_LEN];
 };

@@ -9,8 +9,9 @@
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_tracing.h>
 
-#include "file_lsm.bpf.h"
+#include "file_deny.bpf.h"
 #include "file_signal.bpf.h"
+#include "identify.bpf.h"
 
 /* Names GPL because the helpers that are called here are for GPL-compatible programs. */
 char LICENSE[] SEC("license") = "Dual MIT/GPL";

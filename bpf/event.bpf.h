@@ -3,13 +3,14 @@
 #ifndef AEGISBPF_EVENT_H
 #define AEGISBPF_EVENT_H
 
-#include "maps.bpf.h"
+#include "file_rules.bpf.h"
 
 /* A verdict of one program on current, as far as the hooks differ in it. */
 struct verdict {
 	struct inode_key inode;
 	__s64 signal_result;
-	__u32 rule;
+	struct hit hit;
+	__u32 access;
 	enum hook hook;
 	enum outcome outcome;
 	enum spared spared;
@@ -57,7 +58,7 @@ static __always_inline void tell(const struct verdict *v, const struct path_key 
 	e->ino = v->inode.ino;
 	e->dev = v->inode.dev;
 	e->signal_result = v->signal_result;
-	e->rule = v->rule;
+	e->rule = v->hit.rule;
 	e->pid = (__u32)pid_tgid;
 	e->tgid = pid_tgid >> 32;
 	e->hook = v->hook;
@@ -65,7 +66,9 @@ static __always_inline void tell(const struct verdict *v, const struct path_key 
 	e->spared = v->spared;
 	e->canary = canary;
 	e->signal = v->signal;
-	__builtin_memset(e->zero, 0, sizeof(e->zero));
+	e->match = v->hit.match;
+	e->access = v->access;
+	e->zero = 0;
 	bpf_get_current_comm(e->comm, sizeof(e->comm));
 	e->path[0] = '\0';
 	if (path)

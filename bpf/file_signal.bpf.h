@@ -8,10 +8,18 @@
 
 #include "event.bpf.h"
 #include "exempt.bpf.h"
+#include "file_rules.bpf.h"
 #include "spare.bpf.h"
 
-/* The one signal that a process can neither ignore nor block. */
-#define SIGKILL 9
+/*
+ * The signal that is sent; set before loading. SIGKILL is the one that a process can neither
+ * ignore nor block.
+ */
+const volatile __u32 enforce_signal = 9;
+
+#define O_ACCMODE 03
+#define O_WRONLY 01
+#define O_CREAT 0100
 
 /* What the kernel hands to a program on any syscalls/sys_enter_* tracepoint. */
 struct sys_enter {
@@ -25,20 +33,52 @@ static __always_inline void punish(struct verdict *v)
 	v->spared = spare(bpf_get_current_pid_tgid() >> 32);
 	if (v->spared != SPARED_NO)
 		return;
-	v->signal = SIGKILL;
-	v->signal_result = bpf_send_signal(SIGKILL);
+	v->signal = enforce_signal;
+	v->signal_result = bpf_send_signal(enforce_signal);
 	if (!v->signal_result)
 		v->outcome = OUTCOME_KILLED;
 }
 
-static __always_inline int judge_path(__u64 user_path, enum hook hook)
+/*
+ * Sees the file that is about to be opened, whatever the way to it: links, mounts, handles,
+ * io_uring. The tracepoints below only see a path as it was passed.
+ */
+SEC("kprobe/security_file_open")
+int BPF_KPROBE(sig_file_open, struct file *file)
+{
+	struct verdict v = { .hook = HOOK_KPROBE_FILE_OPEN, .access = access_of(file) };
+	struct hit hit = {};
+
+	if (!match_open(file, v.access, &v.inode, &hit) || in_exempt_cgroup())
+		return 0;
+	v.hit = hit;
+	if (hit.action == ACTION_DENY)
+		punish(&v);
+	tell(&v, NULL);
+	return 0;
+}
+
+/* What open flags ask for: reading, writing or both. */
+static __always_inline __u32 access_of_flags(__u64 flags)
+{
+	__u32 mode = flags & O_ACCMODE;
+	__u32 access = 0;
+
+	if (mode != O_WRONLY)
+		access |= ACCESS_READ;
+	if (mode || flags & (O_TRUNC | O_CREAT))
+		access |= ACCESS_WRITE;
+	return access;
+}
+
+static __always_inline int judge_path(__u64 user_path, __u64 flags, enum hook hook)
 {
 	/* The bytes beyond tell a path that fills the key from one that was cut off. */
 	struct {
 		struct path_key key;
 		char beyond[8];
 	} seen = {};
-	struct verdict v = { .hook = hook };
+	struct verdict v = { .hook = hook, .access = access_of_flags(flags) };
 	struct rule *rule;
 	long len;
 
@@ -46,9 +86,8 @@ static __always_inline int judge_path(__u64 user_path, enum hook hook)
 	if (len <= 1 || len > PATH_KEY_LEN)
 		return 0;
 	rule = bpf_map_lookup_elem(&rules_by_path, &seen.key);
-	if (!rule || in_exempt_cgroup())
+	if (!rule || !take(rule, v.access, MATCH_PATH, &v.hit) || in_exempt_cgroup())
 		return 0;
-	v.rule = rule->id;
 	if (rule->action == ACTION_DENY)
 		punish(&v);
 	tell(&v, &seen.key);
@@ -58,25 +97,30 @@ static __always_inline int judge_path(__u64 user_path, enum hook hook)
 SEC("tracepoint/syscalls/sys_enter_openat")
 int sig_openat(struct sys_enter *ctx)
 {
-	return judge_path(ctx->args[1], HOOK_SYS_OPENAT);
+	return judge_path(ctx->args[1], ctx->args[2], HOOK_SYS_OPENAT);
 }
 
 SEC("tracepoint/syscalls/sys_enter_openat2")
 int sig_openat2(struct sys_enter *ctx)
 {
-	return judge_path(ctx->args[1], HOOK_SYS_OPENAT2);
+	__u64 flags;
+
+	/* Not readable here, the call itself will fail on it; until then it may be anything. */
+	if (bpf_probe_read_user(&flags, sizeof(flags), (const void *)ctx->args[2]))
+		flags = O_ACCMODE;
+	return judge_path(ctx->args[1], flags, HOOK_SYS_OPENAT2);
 }
 
 SEC("tracepoint/syscalls/sys_enter_open")
 int sig_open(struct sys_enter *ctx)
 {
-	return judge_path(ctx->args[0], HOOK_SYS_OPEN);
+	return judge_path(ctx->args[0], ctx->args[1], HOOK_SYS_OPEN);
 }
 
 SEC("tracepoint/syscalls/sys_enter_creat")
 int sig_creat(struct sys_enter *ctx)
 {
-	return judge_path(ctx->args[0], HOOK_SYS_CREAT);
+	return judge_path(ctx->args[0], O_WRONLY | O_TRUNC, HOOK_SYS_CREAT);
 }
 
 #endif

@@ -3,6 +3,7 @@
 //! In and out: plain structs with the same layout as in C, which maps carry as bytes. The
 //! constants here are the C side's, under the same names.
 
+use std::ffi::OsStr;
 use std::mem::size_of;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
@@ -38,6 +39,37 @@ pub fn device_name(dev: u32) -> String {
     format!("{}:{}", dev >> 20, dev & 0xf_ffff)
 }
 
+/// Bytes of a name in a key: `NAME_MAX` and the NUL.
+pub const NAME_KEY_LEN: usize = 256;
+
+/// A name in a folder, padded with NULs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(C)]
+pub struct NameKey {
+    /// The folder.
+    pub folder: InodeKey,
+    /// The name.
+    pub name: [u8; NAME_KEY_LEN],
+}
+
+impl NameKey {
+    /// The key of a name in a folder; `None` if no file can have such a name.
+    pub fn new(folder: InodeKey, name: &OsStr) -> Option<Self> {
+        let name = padded(name.as_bytes())?;
+        Some(Self { folder, name })
+    }
+}
+
+/// The bytes with NULs to the end; `None` where not even one is left room for.
+fn padded<const LEN: usize>(bytes: &[u8]) -> Option<[u8; LEN]> {
+    let mut padded = [0; LEN];
+    if bytes.len() >= LEN {
+        return None;
+    }
+    padded[..bytes.len()].copy_from_slice(bytes);
+    Some(padded)
+}
+
 /// A path, padded with NULs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(C)]
@@ -46,13 +78,7 @@ pub struct PathKey(pub [u8; PATH_KEY_LEN]);
 impl PathKey {
     /// The key for a path; `None` if it is too long for one.
     pub fn new(path: &Path) -> Option<Self> {
-        let path = path.as_os_str().as_bytes();
-        let mut key = [0; PATH_KEY_LEN];
-        if path.len() >= PATH_KEY_LEN {
-            return None;
-        }
-        key[..path.len()].copy_from_slice(path);
-        Some(Self(key))
+        Some(Self(padded(path.as_os_str().as_bytes())?))
     }
 }
 
@@ -66,14 +92,58 @@ pub enum Action {
     Deny = 1,
 }
 
-/// The value of a rule.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The value of a rule. All zeros is no rule.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 #[repr(C)]
 pub struct Rule {
     /// Its number, which events carry.
     pub id: u32,
     /// An [`Action`].
-    pub action: u32,
+    pub action: u16,
+    /// What it denies: [`ACCESS_READ`], [`ACCESS_WRITE`] or both.
+    pub access: u16,
+}
+
+/// Bit of reading, in rules and events.
+pub const ACCESS_READ: u16 = 1;
+/// Bit of writing.
+pub const ACCESS_WRITE: u16 = 2;
+
+/// What is known of one inode.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub struct InodeRules {
+    /// On the file itself.
+    pub exact: Rule,
+    /// On the folder and everything beneath it.
+    pub folder: Rule,
+    /// `i_generation`
+    pub generation: u32,
+    /// 1 if a name in this folder has a rule.
+    pub has_names: u32,
+}
+
+/// What doesn't belong to a single rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub struct Settings {
+    /// The [`Action`] on a file whose folders can't be told, while there are folder rules.
+    pub unplaced_action: u32,
+}
+
+/// The rule number in events of such a file.
+pub const UNPLACED_RULE: u32 = u32::MAX;
+
+/// One of the agent's descriptors, and the file behind it as the hooks see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub struct Identity {
+    /// Device and inode.
+    pub inode: InodeKey,
+    /// `i_generation`
+    pub generation: u32,
+    /// The descriptor.
+    pub fd: u32,
 }
 
 /// A canary and the hook that it is meant for.
@@ -116,8 +186,13 @@ pub struct RawEvent {
     pub canary: u8,
     /// The signal that was sent, or 0.
     pub signal: u8,
+    /// By what the rule matched: 0 path, 1 inode, 2 name, 3 folder, 4 none, since it is
+    /// deeper than the kernel side looks, 5 none, since it is in no folder.
+    pub matched: u8,
+    /// [`ACCESS_READ`], [`ACCESS_WRITE`] or both.
+    pub access: u8,
     /// Padding.
-    pub zero: [u8; 3],
+    pub zero: u8,
     /// The thread's name.
     pub comm: [u8; 16],
     /// The path as passed by user space, or empty where the hook sees none.
@@ -136,8 +211,26 @@ impl RawEvent {
     }
 }
 
+impl Identity {
+    /// Reads what the iterator wrote.
+    ///
+    /// # Panics
+    /// The record isn't of this size.
+    pub fn read(record: &[u8]) -> Self {
+        assert_eq!(record.len(), size_of::<Self>());
+        // SAFETY: the size was checked, and its fields are integers.
+        unsafe { record.as_ptr().cast::<Self>().read_unaligned() }
+    }
+}
+
 // SAFETY: integers only, no padding that isn't a named field.
 unsafe impl aya::Pod for InodeKey {}
+// SAFETY: a key without padding and bytes.
+unsafe impl aya::Pod for NameKey {}
+// SAFETY: integers only, no padding.
+unsafe impl aya::Pod for InodeRules {}
+// SAFETY: one integer.
+unsafe impl aya::Pod for Settings {}
 // SAFETY: bytes only.
 unsafe impl aya::Pod for PathKey {}
 // SAFETY: integers only, no padding.
@@ -153,7 +246,11 @@ mod tests {
     fn layouts_are_those_of_the_kernel_side() {
         assert_eq!(size_of::<InodeKey>(), 16);
         assert_eq!(size_of::<PathKey>(), 256);
+        assert_eq!(size_of::<NameKey>(), 272);
         assert_eq!(size_of::<Rule>(), 8);
+        assert_eq!(size_of::<InodeRules>(), 24);
+        assert_eq!(size_of::<Settings>(), 4);
+        assert_eq!(size_of::<Identity>(), 24);
         assert_eq!(size_of::<CanaryKey>(), 8);
         assert_eq!(size_of::<RawEvent>(), 328);
         assert_eq!(std::mem::offset_of!(RawEvent, hook), 48);

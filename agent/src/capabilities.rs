@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::exit::{Ending, Exit};
 use crate::gate::{self, Asked};
-use crate::loader::Sizes;
+use crate::loader::Shape;
 use crate::machine::Machine;
 use crate::posture::{Blocker, GateMode, Mode};
 use crate::report::{Agent, HookReport, SCHEMA_VERSION, Seam};
@@ -64,19 +64,18 @@ fn measure(machine: Machine) -> Result<Capabilities> {
              CONFIG_DEBUG_INFO_BTF",
         ));
     }
-    let sizes = Sizes {
-        inodes: 0,
-        paths: 0,
-        exempt: 0,
-        protected: 0,
+    let shape = Shape {
+        signal: libc::SIGKILL.cast_unsigned(),
+        ..Shape::default()
     };
-    let (mut trials, _ring) = Trials::set_up(machine, None, sizes)?;
+    let (mut trials, _ring) = Trials::set_up(machine, None, shape)?;
     trials.run_all();
     // The posture's inputs are the gate's: it alone says what the LSM's evidence is worth.
     let asked = Asked {
         mode: Mode::Audit,
         fallbacks: Vec::new(),
         gate_mode: GateMode::FailClosed,
+        signal: libc::SIGKILL,
     };
     let decision = gate::decide(&asked, &trials.measured(), &[]);
     let frame = trials.machine().frame.clone();

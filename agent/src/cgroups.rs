@@ -29,6 +29,12 @@ impl Hierarchy {
         Ok(root.map(|root| Self { root }))
     }
 
+    /// A folder in its place.
+    #[cfg(test)]
+    pub(crate) fn at(root: PathBuf) -> Self {
+        Self { root }
+    }
+
     /// The id of a cgroup named by its absolute path within the hierarchy.
     pub fn id(&self, cgroup: &str) -> Result<u64> {
         let path = self.root.join(cgroup.trim_start_matches('/'));

@@ -5,20 +5,23 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 use serde_json::json;
 
-use crate::canary::{self, Errand};
+use crate::canary;
 use crate::capabilities;
 use crate::exit::{self, Exit};
 use crate::gate::Asked;
+use crate::host;
 use crate::log;
 use crate::policy;
 use crate::posture::{GateMode, Mode, Tier};
 use crate::ready::Ready;
-use crate::run::{self, Request};
+use crate::run::{self, OnDegraded, Request};
+use crate::timings::{self, Step};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -53,7 +56,7 @@ enum Command {
     },
     /// What a canary runs
     #[command(hide = true)]
-    Canary(Errand),
+    Canary,
 }
 
 #[derive(Subcommand)]
@@ -81,6 +84,19 @@ struct RunArgs {
     /// What to do when no tier can enforce
     #[arg(long, value_enum, default_value = "fail-closed")]
     enforce_gate_mode: GateMode,
+    /// The signal of the signal tier; every other than KILL can be ignored, and is reported so
+    #[arg(long, value_name = "SIGNAL", default_value = "KILL", value_parser = parse_signal)]
+    enforce_signal: i32,
+    /// Renew the evidence for every claim this often
+    #[arg(long, value_name = "SECONDS", default_value = "60",
+          value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    verify_interval: u64,
+    /// What to do when the evidence for enforcement is lost
+    #[arg(long, value_enum, default_value = "stay")]
+    on_degraded: OnDegraded,
+    /// Tell where the time of the start went, as one JSON line on stderr
+    #[arg(long)]
+    timings: bool,
     /// Write "ready" to this descriptor once the claims hold
     #[arg(long, value_name = "N")]
     ready_fd: Option<i32>,
@@ -109,9 +125,13 @@ fn parse_fallbacks(words: &str) -> Result<Fallbacks, String> {
     for word in words.split(',') {
         let tier = match word {
             "signal" => Tier::Signal,
-            "modret" => return Err("modret isn't supported yet; use signal, or off".to_owned()),
+            "modret" => Tier::Modret,
             "off" => return Err("off stands alone".to_owned()),
-            _ => return Err(format!("{word:?} is no fallback; use signal, or off")),
+            _ => {
+                return Err(format!(
+                    "{word:?} is no fallback; use modret, signal, both with a comma, or off"
+                ));
+            }
         };
         if tiers.contains(&tier) {
             return Err(format!("{word} is named twice"));
@@ -121,10 +141,36 @@ fn parse_fallbacks(words: &str) -> Result<Fallbacks, String> {
     Ok(Fallbacks(tiers))
 }
 
+/// Signals whose default is to end the process, by name without `SIG`.
+const SIGNALS: [(&str, i32); 8] = [
+    ("KILL", libc::SIGKILL),
+    ("TERM", libc::SIGTERM),
+    ("INT", libc::SIGINT),
+    ("HUP", libc::SIGHUP),
+    ("QUIT", libc::SIGQUIT),
+    ("ABRT", libc::SIGABRT),
+    ("USR1", libc::SIGUSR1),
+    ("USR2", libc::SIGUSR2),
+];
+
+fn parse_signal(name: &str) -> Result<i32, String> {
+    let short = name.strip_prefix("SIG").unwrap_or(name);
+    match SIGNALS.iter().find(|(known, _)| *known == short) {
+        Some((_, number)) => Ok(*number),
+        None => {
+            let known: Vec<&str> = SIGNALS.iter().map(|(name, _)| *name).collect();
+            Err(format!(
+                "{name:?} is no signal that ends a process; use one of {}",
+                known.join(", ")
+            ))
+        }
+    }
+}
+
 /// Parses the command line, runs the command, and gives the exit code.
 pub fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
-        Command::Canary(errand) => return canary::act(&errand),
+        Command::Canary => return canary::serve(),
         Command::Run(args) => start(args),
         Command::Policy {
             command: PolicyCommand::Check { file, json },
@@ -139,7 +185,10 @@ pub fn main() -> ExitCode {
 }
 
 fn start(args: RunArgs) -> Result<Exit> {
-    // First of all, before another descriptor can take the number.
+    if args.timings {
+        timings::add(Step::Process, host::since_start()?);
+    }
+    // Before another descriptor can take the number.
     let ready = args.ready_fd.map(Ready::adopt).transpose()?;
     let mode = if args.mode.enforce {
         Mode::Enforce
@@ -152,8 +201,12 @@ fn start(args: RunArgs) -> Result<Exit> {
             mode,
             fallbacks: args.enforce_fallback.0,
             gate_mode: args.enforce_gate_mode,
+            signal: args.enforce_signal,
         },
         ready,
+        verify_interval: Duration::from_secs(args.verify_interval),
+        on_degraded: args.on_degraded,
+        timings: args.timings,
     })
 }
 

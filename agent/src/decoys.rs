@@ -1,21 +1,23 @@
-//! Decoys: files of our own that rules deny, for the canary to open.
+//! Decoys: files and names of our own that rules deny, for the canary to meet.
 //!
-//! In: nothing. Out: a private folder with a control file and a decoy for each tier and
-//! action, removed when dropped. Each tier has decoys of its own, so that one tier's canary
-//! can't meet another tier's program first.
+//! In: nothing. Out: a private folder with what each hook's canary needs, removed when
+//! dropped, and the rules on it. Hooks that see only paths have decoys of their own, which no
+//! inode rule names: else the kprobe could kill for the tracepoint that didn't.
 
-use std::fs::{self, DirBuilder};
+use std::ffi::OsStr;
+use std::fs::{self, DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result};
 
-use crate::abi::{Action, InodeKey, PathKey, Rule};
+use crate::abi::{ACCESS_READ, ACCESS_WRITE, Action, Identity, NameKey, PathKey, Rule};
+use crate::canary::Errand;
+use crate::hooks::{Hook, Target};
 use crate::host;
+use crate::identity::{self, Identify};
 use crate::maps::Contents;
-use crate::posture::Tier;
-use crate::resolve;
 
 /// Where the folder is made. Volatile, like what is in it.
 const RUNTIME_DIR: &str = "/run/aegisbpf";
@@ -23,26 +25,41 @@ const RUNTIME_DIR: &str = "/run/aegisbpf";
 /// What the folder is called, before the agent's pid.
 const PREFIX: &str = "decoys-";
 
-/// Rule numbers from here up are decoys; a policy can't have that many rules.
-/// One below what four decoys would need: counting them must not run past the last number.
-const FIRST_DECOY_RULE: u32 = u32::MAX - 4;
+/// Rule numbers from here up are decoys; a policy can't have that many rules. Below the last
+/// one, [`crate::abi::UNPLACED_RULE`].
+const FIRST_DECOY_RULE: u32 = u32::MAX - 16;
 
 /// The folder with the decoys.
 #[derive(Debug)]
 pub struct Decoys {
     folder: PathBuf,
+    /// The folder and the decoy files, as the hooks see them; empty until identified.
+    found: Vec<(Decoy, Identity)>,
+    found_folder: Option<Identity>,
 }
 
-const KINDS: [(Tier, Action); 4] = [
-    (Tier::Lsm, Action::Deny),
-    (Tier::Lsm, Action::Observe),
-    (Tier::Signal, Action::Deny),
-    (Tier::Signal, Action::Observe),
+/// How a decoy is named by a rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum By {
+    Inode,
+    Name,
+    Path,
+}
+
+type Decoy = (By, Action);
+
+const DECOYS: [Decoy; 6] = [
+    (By::Inode, Action::Deny),
+    (By::Inode, Action::Observe),
+    (By::Name, Action::Deny),
+    (By::Name, Action::Observe),
+    (By::Path, Action::Deny),
+    (By::Path, Action::Observe),
 ];
 
 impl Decoys {
-    /// How many rules they take in each map.
-    pub const RULES: usize = KINDS.len();
+    /// How many entries they take in a map, at most.
+    pub const RULES: usize = DECOYS.len();
 
     /// Makes the folder and the files.
     pub fn make() -> Result<Self> {
@@ -56,62 +73,115 @@ impl Decoys {
             .mode(0o700)
             .create(&folder)
             .with_context(|| format!("mkdir {}", folder.display()))?;
-        let decoys = Self { folder };
+        let decoys = Self {
+            folder,
+            found: Vec::new(),
+            found_folder: None,
+        };
         fs::write(decoys.control(), "control\n").context("failed to write the control file")?;
-        for (tier, action) in KINDS {
-            let decoy = decoys.decoy(tier, action);
-            fs::write(&decoy, "decoy\n").with_context(|| decoy.display().to_string())?;
+        for decoy in DECOYS.iter().filter(|(by, _)| *by != By::Name) {
+            let path = decoys.path(*decoy);
+            fs::write(&path, "decoy\n").with_context(|| path.display().to_string())?;
         }
         Ok(decoys)
     }
 
-    /// A file that no rule names.
-    pub fn control(&self) -> PathBuf {
-        self.folder.join("control")
+    /// Asks the kernel what the decoys are to the hooks. No rule names one before.
+    pub fn identify(&mut self, kernel: &mut dyn Identify) -> Result<()> {
+        let files: Vec<Decoy> = DECOYS
+            .into_iter()
+            .filter(|(by, _)| *by == By::Inode)
+            .collect();
+        let mut opened = vec![File::open(&self.folder).context("failed to open the decoys")?];
+        for decoy in &files {
+            opened.push(identity::open(&self.path(*decoy)).context("failed to open a decoy")?);
+        }
+        let mut found = kernel.identify(&opened)?.into_iter();
+        self.found_folder = found.next();
+        self.found = files.into_iter().zip(found).collect();
+        Ok(())
     }
 
-    /// The file that the tier's rule with this action names.
-    pub fn decoy(&self, tier: Tier, action: Action) -> PathBuf {
-        let action = match action {
-            Action::Deny => "deny",
-            Action::Observe => "observe",
+    /// What the canary is to do for a hook, and with which rule's action.
+    pub fn errand(&self, hook: &Hook, action: Action) -> Errand {
+        let by = match hook.act.target() {
+            Target::File if hook.sees_path() => By::Path,
+            Target::File => By::Inode,
+            Target::NewName => By::Name,
         };
-        self.folder.join(format!("{}-{action}", tier.name()))
+        Errand {
+            act: hook.act,
+            control: match hook.act.target() {
+                Target::File => self.control(),
+                Target::NewName => self.folder.join("new-name"),
+            },
+            decoy: self.path((by, action)),
+            scratch: self.folder.join("scratch"),
+        }
     }
 
     /// Adds the decoys' rules to what the maps are to hold.
-    pub fn add_rules(&self, contents: &mut Contents) -> Result<()> {
-        let mounts = host::mounts()?;
-        for (number, (tier, action)) in (FIRST_DECOY_RULE..).zip(KINDS) {
-            let path = self.decoy(tier, action);
+    pub fn add_rules(&self, contents: &mut Contents) {
+        for (number, decoy) in (FIRST_DECOY_RULE..).zip(DECOYS) {
+            let (by, action) = decoy;
+            let path = self.path(decoy);
             let rule = Rule {
                 id: number,
-                action: action as u32,
+                action: action as u16,
+                access: ACCESS_READ | ACCESS_WRITE,
             };
-            match tier {
-                Tier::Lsm => {
-                    let key: InodeKey = resolve::inode(&path, &mounts)
-                        .map_err(|limit| anyhow!("{}: {}", path.display(), limit.reason))?;
-                    contents.inodes.insert(key, rule);
+            match by {
+                By::Inode => {
+                    let found = self.found.iter().find(|(found, _)| *found == decoy);
+                    if let Some((_, identity)) = found {
+                        contents.inode(identity).exact = rule;
+                    }
                 }
-                Tier::Signal => {
-                    let key = PathKey::new(&path).context("the decoy's path is too long")?;
-                    contents.paths.insert(key, rule);
+                By::Name => {
+                    let name = path.file_name().unwrap_or(OsStr::new(""));
+                    if let Some(folder) = &self.found_folder
+                        && let Some(key) = NameKey::new(folder.inode, name)
+                    {
+                        contents.inode(folder).has_names = 1;
+                        contents.names.insert(key, rule);
+                    }
+                }
+                By::Path => {
+                    if let Some(key) = PathKey::new(&path) {
+                        contents.paths.insert(key, rule);
+                    }
                 }
             }
         }
-        Ok(())
     }
 
     /// The id and path of a decoy's rule, for events.
     pub fn rule_name(&self, number: u32) -> Option<(&'static str, PathBuf)> {
         let index = number.checked_sub(FIRST_DECOY_RULE)?;
-        let (tier, action) = *KINDS.get(index as usize)?;
-        let name = match action {
+        let decoy = *DECOYS.get(index as usize)?;
+        let name = match decoy.1 {
             Action::Deny => "decoy-deny",
             Action::Observe => "decoy-observe",
         };
-        Some((name, self.decoy(tier, action)))
+        Some((name, self.path(decoy)))
+    }
+
+    /// A file that no rule names.
+    fn control(&self) -> PathBuf {
+        self.folder.join("control")
+    }
+
+    fn path(&self, (by, action): Decoy) -> PathBuf {
+        let by = match by {
+            By::Inode => "file",
+            By::Name => "name",
+            By::Path => "path",
+        };
+        let action = match action {
+            Action::Deny => "deny",
+            Action::Observe => "observe",
+        };
+        self.folder.join(format!("{by}-{action}"))
     }
 }
 

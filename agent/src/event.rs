@@ -28,6 +28,12 @@ pub struct Event {
     pub rule: String,
     /// The path that the rule names.
     pub rule_path: Option<String>,
+    /// By what it matched: `inode`, `name` (of a file that wasn't there when the agent last
+    /// looked), `folder`, `path`; `too_deep` or `detached` where no rule did, but folder
+    /// rules can't be kept, as the file's folders can't be told.
+    pub matched: &'static str,
+    /// `read`, `write` or `read-write`: what was asked for.
+    pub access: &'static str,
     /// The thread's id.
     pub pid: u32,
     /// The process's id.
@@ -70,8 +76,12 @@ impl Event {
             Some("pid_1"),
             Some("agent"),
         ];
+        let matched = *["path", "inode", "name", "folder", "too_deep", "detached"]
+            .get(usize::from(raw.matched))?;
+        let access = *["", "read", "write", "read-write"].get(usize::from(raw.access))?;
         let (rule, rule_path) = match names.name(raw.rule) {
             Some((id, path)) => (id, Some(path)),
+            None if raw.rule == abi::UNPLACED_RULE => ("folder rules".to_owned(), None),
             None => (format!("#{}", raw.rule), None),
         };
         let signalled = raw.signal != 0;
@@ -84,6 +94,8 @@ impl Event {
             tier: hook.tier.name(),
             rule,
             rule_path,
+            matched,
+            access,
             pid: raw.pid,
             tgid: raw.tgid,
             comm: text(&raw.comm),
@@ -96,6 +108,11 @@ impl Event {
             spared: *spared.get(usize::from(raw.spared))?,
             canary: raw.canary != 0,
         })
+    }
+
+    /// Whether a signal was to be sent and wasn't: a rule that wasn't kept.
+    pub fn missed(&self) -> bool {
+        self.signal_result.is_some_and(|result| result != 0)
     }
 
     /// Writes the event as one line.
@@ -178,6 +195,8 @@ mod tests {
             record[16..24].copy_from_slice(&4242_u64.to_ne_bytes());
             record[32..36].copy_from_slice(&(8_u32 << 20 | 1).to_ne_bytes());
             record[49] = 1;
+            record[53] = 1;
+            record[54] = 3;
         }));
         insta::assert_snapshot!(line(&event));
     }
@@ -185,9 +204,10 @@ mod tests {
     #[test]
     fn a_kill_names_the_path_and_the_helper_s_result() {
         let event = read(&record(|record| {
-            record[48] = 1;
+            record[48] = 13;
             record[49] = 2;
             record[52] = 9;
+            record[54] = 1;
             record[72..83].copy_from_slice(b"/etc/secret");
         }));
         insta::assert_snapshot!(line(&event));
@@ -197,7 +217,7 @@ mod tests {
     fn a_failed_signal_is_observed_with_its_result() {
         let event = read(&record(|record| {
             record[24..32].copy_from_slice(&(-1_i64).to_ne_bytes());
-            record[48] = 2;
+            record[48] = 14;
             record[52] = 9;
         }));
         assert_eq!((event.outcome, event.signal_result), ("observed", Some(-1)));
@@ -207,7 +227,7 @@ mod tests {
     fn whoever_is_spared_was_sent_no_signal() {
         for (number, name) in [(1, "protected_executable"), (2, "pid_1"), (3, "agent")] {
             let event = read(&record(|record| {
-                record[48] = 3;
+                record[48] = 15;
                 record[50] = number;
             }));
             assert_eq!((event.spared, event.signal), (Some(name), None));
@@ -216,7 +236,7 @@ mod tests {
 
     #[test]
     fn a_record_with_unknown_numbers_is_no_event() {
-        for offset in [48, 49, 50] {
+        for offset in [48, 49, 50, 53, 54] {
             let record = record(|record| record[offset] = 200);
             assert_eq!(Event::read(&record, &OneRule, Clock::now()), None);
         }

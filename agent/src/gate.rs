@@ -19,6 +19,8 @@ pub struct Asked {
     pub fallbacks: Vec<Tier>,
     /// What to do when no tier can enforce.
     pub gate_mode: GateMode,
+    /// The signal that the signal tier sends.
+    pub signal: i32,
 }
 
 /// What became of one tier's hooks for one class; the worst hook speaks for the tier.
@@ -69,7 +71,7 @@ impl Measured {
 
 /// Why one tier can't enforce one rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Limit {
+pub struct Obstacle {
     /// In words, for the report.
     pub reason: String,
     /// Whether it only has no target yet. Such a rule keeps no agent from starting.
@@ -84,7 +86,7 @@ pub struct RuleFacts {
     /// The class that it belongs to.
     pub class: Class,
     /// The tiers that can't enforce it, and why.
-    pub limits: BTreeMap<Tier, Limit>,
+    pub obstacles: BTreeMap<Tier, Obstacle>,
 }
 
 /// A rule that isn't enforced, and why.
@@ -164,6 +166,12 @@ pub fn recheck(
     if now.state == claimed {
         return now;
     }
+    degraded(now, rules)
+}
+
+/// What is left of a decision without the evidence that it rested on: no rule counts as
+/// enforced, and no tier is relied on.
+pub fn degraded(decision: Decision, rules: &[RuleFacts]) -> Decision {
     Decision {
         state: State::Degraded,
         refusal: None,
@@ -177,7 +185,7 @@ pub fn recheck(
                 reason: "the evidence that it is enforced is lost".to_owned(),
             })
             .collect(),
-        ..now
+        ..decision
     }
 }
 
@@ -206,19 +214,21 @@ impl<'a> Facts<'a> {
     }
 
     fn enforce(self, tiers: BTreeMap<Class, Tier>, gate_mode: GateMode) -> Decision {
-        let limited: Vec<(&RuleFacts, &Limit)> = self
+        let limited: Vec<(&RuleFacts, &Obstacle)> = self
             .rules
             .iter()
-            .filter_map(|rule| Some((rule, rule.limits.get(tiers.get(&rule.class)?)?)))
+            .filter_map(|rule| Some((rule, rule.obstacles.get(tiers.get(&rule.class)?)?)))
             .collect();
-        if gate_mode == GateMode::FailClosed && limited.iter().any(|(_, limit)| !limit.pending) {
+        if gate_mode == GateMode::FailClosed
+            && limited.iter().any(|(_, obstacle)| !obstacle.pending)
+        {
             return self.refuse(Refusal::RuleBeyondTier, &tiers);
         }
         let unenforced: Vec<Unenforced> = limited
             .into_iter()
-            .map(|(rule, limit)| Unenforced {
+            .map(|(rule, obstacle)| Unenforced {
                 rule: rule.id.clone(),
-                reason: limit.reason.clone(),
+                reason: obstacle.reason.clone(),
             })
             .collect();
         // The weakest tier speaks for all: a stronger one elsewhere must not shine over it.
@@ -241,9 +251,9 @@ impl<'a> Facts<'a> {
     fn watch(self, state: State, tiers: BTreeMap<Class, Tier>) -> Decision {
         let reason = |rule: &RuleFacts| match tiers.get(&rule.class) {
             None => "not even observed: no hook fires for its class".to_owned(),
-            Some(tier) => match rule.limits.get(tier) {
+            Some(tier) => match rule.obstacles.get(tier) {
                 None => "observed only".to_owned(),
-                Some(limit) => format!("not even observed: {}", limit.reason),
+                Some(obstacle) => format!("not even observed: {}", obstacle.reason),
             },
         };
         let unenforced = self.rules.iter().map(|rule| Unenforced {
@@ -263,7 +273,7 @@ impl<'a> Facts<'a> {
         }
     }
 
-    /// `tiers` are those that would have enforced, had every rule been within their limits.
+    /// `tiers` are those that would have enforced, had every rule been within their obstacles.
     fn refuse(self, refusal: Refusal, tiers: &BTreeMap<Class, Tier>) -> Decision {
         let why = match refusal {
             Refusal::NoTier => "no tier that was asked for was verified here",
@@ -273,13 +283,13 @@ impl<'a> Facts<'a> {
             .rules
             .iter()
             .map(|rule| {
-                // A rule's own limit is what the operator must change, so it goes first.
+                // A rule's own obstacle is what the operator must change, so it goes first.
                 let tier = tiers.get(&rule.class);
-                let own = tier.and_then(|tier| rule.limits.get(tier));
+                let own = tier.and_then(|tier| rule.obstacles.get(tier));
                 Unenforced {
                     rule: rule.id.clone(),
-                    reason: match own.filter(|limit| !limit.pending) {
-                        Some(limit) => format!("the gate refused: {}", limit.reason),
+                    reason: match own.filter(|obstacle| !obstacle.pending) {
+                        Some(obstacle) => format!("the gate refused: {}", obstacle.reason),
                         None => format!("the gate refused: {why}"),
                     },
                 }

@@ -7,6 +7,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::process;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
@@ -14,7 +15,7 @@ use anyhow::{Context as _, Result};
 const INITIAL_PID_NS: &str = "pid:[4026531836]";
 
 /// One line of the mount table.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, Hash)]
 pub struct Mount {
     /// Its id, as in `/proc/self/fdinfo`.
     pub id: u64,
@@ -108,6 +109,16 @@ pub fn start_time() -> Result<u64> {
         .nth(22 - 3)
         .context("no start time in /proc/self/stat")?;
     ticks.parse().context("bad start time in /proc/self/stat")
+}
+
+/// How long ago this process started, to the kernel's clock tick of 10 ms.
+pub fn since_start() -> Result<Duration> {
+    // Of the ABI, whatever the kernel's own tick is.
+    const TICKS_PER_SECOND: u64 = 100;
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let now = Duration::new(u64::try_from(now.tv_sec)?, u32::try_from(now.tv_nsec)?);
+    let started = Duration::from_millis(start_time()? * 1000 / TICKS_PER_SECOND);
+    Ok(now.saturating_sub(started))
 }
 
 /// Names in `folder` that are `prefix` and the pid of a process that is no more: what an

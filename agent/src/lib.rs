@@ -6,27 +6,34 @@
 //! How a start flows, one module a step: [`policy`] → [`machine`] → [`resolve`] → [`trials`]
 //! attach [`hooks`] through the [`loader`], with maps that hold only [`decoys`] → a
 //! [`canary`] goes through each hook ([`measure`]) → [`gate`] decides → the [`session`] puts
-//! the real rules into the [`maps`] → [`report`] → [`ready`] → [`run`] tells [`event`]s and
-//! verifies again. [`gate`] and [`policy`] are pure; [`abi`], [`loader`], [`maps`],
-//! [`ring`], [`canary`] and [`ready`] are the edges.
+//! the real rules ([`contents`]) into the [`maps`] → [`report`] → [`ready`] → [`run`] tells
+//! [`event`]s and verifies again. [`gate`], [`policy`] and [`contents`] are pure; [`abi`],
+//! [`loader`], [`bpf_call`], [`identity`], [`maps`], [`ring`], [`canary`] and [`ready`]
+//! are the edges. [`watch`] tells when to resolve again.
 
 pub mod abi;
+pub mod bpf_call;
 pub mod canary;
 pub mod capabilities;
 pub mod cgroups;
 pub mod cli;
+pub mod contents;
 pub mod decoys;
 pub mod event;
 pub mod exit;
 pub mod gate;
 pub mod hooks;
 pub mod host;
+pub mod identity;
+pub mod kernel_btf;
+pub mod limits;
 pub mod loader;
 pub mod log;
 pub mod lsm_list;
 pub mod machine;
 pub mod maps;
 pub mod measure;
+pub mod notice;
 pub mod policy;
 pub mod posture;
 pub mod printer;
@@ -38,4 +45,6 @@ pub mod run;
 #[cfg(feature = "sabotage")]
 pub mod sabotage;
 pub mod session;
+pub mod timings;
 pub mod trials;
+pub mod watch;

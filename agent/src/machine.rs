@@ -7,24 +7,25 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use aya::Btf;
 
 use crate::cgroups::Hierarchy;
 use crate::exit::{Ending, Exit};
 use crate::hooks::Hook;
 use crate::host;
+use crate::kernel_btf::KernelBtf;
 use crate::loader;
 use crate::log;
 use crate::lsm_list::{self, LsmList};
 use crate::posture::Tier;
 use crate::report::{Agent, Frame, Seam};
+use crate::timings::{self, Step};
 
 /// What the machine has, before anything is attached.
 pub struct Machine {
     /// The effective LSM list.
     pub lsm_list: LsmList,
     /// The kernel's BTF, if it has any.
-    pub btf: Option<Btf>,
+    pub btf: Option<KernelBtf>,
     /// The cgroup v2 hierarchy.
     pub hierarchy: Hierarchy,
     /// What every report repeats.
@@ -54,9 +55,9 @@ impl Machine {
         })?;
         let seam = lsm_list::seam_from_env();
         let lsm_list = LsmList::read(lsm_list::KERNEL_LIST.as_ref(), seam.as_deref());
-        let btf = Btf::from_sys_fs();
+        let btf = timings::measure(Step::Btf, KernelBtf::read);
         if let Err(error) = &btf {
-            log::warn(format_args!("the kernel's BTF can't be read: {error}"));
+            log::warn(format_args!("the kernel's BTF can't be read: {error:#}"));
         }
         let btf = btf.ok();
         let frame = Frame {
@@ -95,7 +96,7 @@ impl Machine {
         let why = match hook.tier {
             _ if !self.has_btf() => "the kernel has no BTF",
             Tier::Lsm if !self.lsm_list.has_bpf() => "the LSM list doesn't have bpf",
-            Tier::Lsm | Tier::Signal => "nothing that was asked for rests on it",
+            Tier::Lsm | Tier::Modret | Tier::Signal => "nothing that was asked for rests on it",
         };
         format!("not tried: {why}")
     }

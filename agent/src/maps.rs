@@ -6,16 +6,23 @@ use std::collections::HashMap;
 use std::hash::Hash;
 
 use anyhow::{Context as _, Result};
+use aya::Pod;
 use aya::maps::{Array, HashMap as BpfHashMap, Map, MapData, MapError, RingBuf};
-use aya::{Ebpf, Pod};
 
-use crate::abi::{CanaryKey, InodeKey, PathKey, Rule};
+use crate::abi::{
+    Action, CanaryKey, Identity, InodeKey, InodeRules, NameKey, PathKey, Rule, Settings,
+};
+use crate::loader;
 
-/// What the maps are to hold. Both kinds of rules always include the decoys.
-#[derive(Debug, Default, Clone)]
+/// What the maps are to hold. All kinds of rules include the decoys.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Contents {
-    /// Rules by inode.
-    pub inodes: HashMap<InodeKey, Rule>,
+    /// What becomes of a file whose folders can't be told, while there are folder rules.
+    pub unplaced: Action,
+    /// Rules by inode, on files and on folders.
+    pub inodes: HashMap<InodeKey, InodeRules>,
+    /// Rules by name in a folder, which must be among the inodes and say so.
+    pub names: HashMap<NameKey, Rule>,
     /// Rules by path.
     pub paths: HashMap<PathKey, Rule>,
     /// Ids of exempt cgroups.
@@ -24,9 +31,32 @@ pub struct Contents {
     pub protected: Vec<InodeKey>,
 }
 
+impl Contents {
+    /// Nothing, with this action on what can't be placed.
+    pub fn new(unplaced: Action) -> Self {
+        Self {
+            unplaced,
+            inodes: HashMap::new(),
+            names: HashMap::new(),
+            paths: HashMap::new(),
+            exempt: Vec::new(),
+            protected: Vec::new(),
+        }
+    }
+
+    /// What is known of a file, to add to.
+    pub fn inode(&mut self, identity: &Identity) -> &mut InodeRules {
+        let rules = self.inodes.entry(identity.inode).or_default();
+        rules.generation = identity.generation;
+        rules
+    }
+}
+
 /// The maps that user space writes or reads.
 pub struct Maps {
-    rules_by_inode: BpfHashMap<MapData, InodeKey, Rule>,
+    settings: Array<MapData, Settings>,
+    rules_by_inode: BpfHashMap<MapData, InodeKey, InodeRules>,
+    rules_by_name: BpfHashMap<MapData, NameKey, Rule>,
     rules_by_path: BpfHashMap<MapData, PathKey, Rule>,
     exempt_cgroups: BpfHashMap<MapData, u64, u32>,
     protected_exes: BpfHashMap<MapData, InodeKey, u32>,
@@ -36,16 +66,18 @@ pub struct Maps {
 
 impl Maps {
     /// Takes the maps out of the object, the event ring apart from the others.
-    pub fn take(ebpf: &mut Ebpf) -> Result<(Self, RingBuf<MapData>)> {
-        let maps = Self {
-            rules_by_inode: take(ebpf, "rules_by_inode")?,
-            rules_by_path: take(ebpf, "rules_by_path")?,
-            exempt_cgroups: take(ebpf, "exempt_cgroups")?,
-            protected_exes: take(ebpf, "protected_exes")?,
-            canary_hits: take(ebpf, "canary_hits")?,
-            events_lost: take(ebpf, "events_lost")?,
+    pub fn take(mut maps: loader::Maps) -> Result<(Self, RingBuf<MapData>)> {
+        let taken = Self {
+            settings: take(&mut maps, "settings")?,
+            rules_by_inode: take(&mut maps, "rules_by_inode")?,
+            rules_by_name: take(&mut maps, "rules_by_name")?,
+            rules_by_path: take(&mut maps, "rules_by_path")?,
+            exempt_cgroups: take(&mut maps, "exempt_cgroups")?,
+            protected_exes: take(&mut maps, "protected_exes")?,
+            canary_hits: take(&mut maps, "canary_hits")?,
+            events_lost: take(&mut maps, "events_lost")?,
         };
-        Ok((maps, take(ebpf, "events")?))
+        Ok((taken, take(&mut maps, "events")?))
     }
 
     /// Makes the maps hold exactly `contents`.
@@ -55,6 +87,12 @@ impl Maps {
         sync(&mut self.exempt_cgroups, &exempt).context("exempt_cgroups")?;
         let protected = contents.protected.iter().map(|key| (*key, 1)).collect();
         sync(&mut self.protected_exes, &protected).context("protected_exes")?;
+        let settings = Settings {
+            unplaced_action: contents.unplaced as u32,
+        };
+        self.settings.set(0, settings, 0).context("settings")?;
+        // Names before the folders that refer to them.
+        sync(&mut self.rules_by_name, &contents.names).context("rules_by_name")?;
         sync(&mut self.rules_by_inode, &contents.inodes).context("rules_by_inode")?;
         sync(&mut self.rules_by_path, &contents.paths).context("rules_by_path")
     }
@@ -77,28 +115,31 @@ impl Maps {
     }
 }
 
-fn take<T>(ebpf: &mut Ebpf, name: &str) -> Result<T>
+fn take<T>(maps: &mut loader::Maps, name: &str) -> Result<T>
 where
     T: TryFrom<Map, Error = MapError>,
 {
-    let map = ebpf
-        .take_map(name)
+    let map = maps
+        .remove(name)
         .with_context(|| format!("the BPF object has no map {name}"))?;
     T::try_from(map).with_context(|| format!("the BPF object's map {name} has another type"))
 }
 
-/// Removes what isn't wanted, then writes what is, so that a full map still takes a swap.
+/// Removes what isn't wanted, then writes what is missing or differs. Removing first lets a
+/// full map take a swap.
 fn sync<K, V>(map: &mut BpfHashMap<MapData, K, V>, wanted: &HashMap<K, V>) -> Result<()>
 where
     K: Pod + Eq + Hash,
-    V: Pod,
+    V: Pod + PartialEq,
 {
-    let present: Vec<K> = map.keys().collect::<Result<_, _>>()?;
-    for key in present.iter().filter(|key| !wanted.contains_key(key)) {
+    let present: HashMap<K, V> = map.iter().collect::<Result<_, _>>()?;
+    for key in present.keys().filter(|key| !wanted.contains_key(key)) {
         map.remove(key)?;
     }
     for (key, value) in wanted {
-        map.insert(key, value, 0)?;
+        if present.get(key) != Some(value) {
+            map.insert(key, value, 0)?;
+        }
     }
     Ok(())
 }

@@ -5,20 +5,22 @@
 //! the programs and never runs them.
 
 use anyhow::{Context as _, Result};
-use aya::Btf;
 use aya::maps::{MapData, RingBuf};
 use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::abi::{Action, CanaryKey};
-use crate::canary::{Canary, Errand, Fate};
-use crate::cgroups::Hierarchy;
+use crate::canary::{Canary, Fate};
+use crate::cgroups::{FreshCgroup, Hierarchy};
 use crate::decoys::Decoys;
 use crate::gate::Verdict;
-use crate::hooks::{HOOKS, Hook};
-use crate::loader::{Programs, Sizes};
+use crate::hooks::{HOOKS, Hook, Role};
+use crate::identity::Identify;
+use crate::kernel_btf::KernelBtf;
+use crate::loader::{Programs, Shape};
 use crate::maps::{Contents, Maps};
 use crate::posture::{Class, Tier};
+use crate::timings::{self, Step};
 
 /// What one canary showed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -99,11 +101,11 @@ impl Measurements {
         }
     }
 
-    /// The verdict on a tier for a class: that of its worst hook.
+    /// The verdict on a tier for a class: that of the worst hook that it can't do without.
     pub fn verdict(&self, tier: Tier, class: Class, action: Action) -> Verdict {
         HOOKS
             .iter()
-            .filter(|hook| hook.tier == tier && hook.class == class)
+            .filter(|hook| hook.tier == tier && hook.class == class && hook.role == Role::Core)
             .map(|hook| self.of(hook, action).verdict)
             .min()
             .unwrap_or(Verdict::NotTried)
@@ -118,37 +120,55 @@ pub struct Bench {
     maps: Maps,
     decoys: Decoys,
     hierarchy: Hierarchy,
+    signal: i32,
+}
+
+/// A canary in a cgroup of its own, for one round of trials.
+pub struct Round {
+    /// Before the cgroup, so that it is dead before that is removed.
+    canary: Canary,
+    cgroup: FreshCgroup,
 }
 
 impl Bench {
     /// Sets up, with maps that hold the decoys' rules and nothing else.
     pub fn set_up(
-        btf: Btf,
-        sizes: Sizes,
+        btf: KernelBtf,
+        shape: Shape,
         hierarchy: Hierarchy,
     ) -> Result<(Self, RingBuf<MapData>)> {
-        let decoys = Decoys::make()?;
-        let sizes = Sizes {
-            inodes: sizes.inodes + Decoys::RULES,
-            paths: sizes.paths + Decoys::RULES,
-            ..sizes
+        let mut decoys = Decoys::make()?;
+        let shape = Shape {
+            inodes: shape.inodes + Decoys::RULES,
+            names: shape.names + Decoys::RULES,
+            paths: shape.paths + Decoys::RULES,
+            ..shape
         };
-        let mut programs = Programs::open(btf, &sizes).context("the kernel refused BPF")?;
-        let (maps, ring) = Maps::take(programs.maps())?;
+        let (mut programs, maps) = timings::measure(Step::Object, || Programs::open(btf, &shape))
+            .context("the kernel refused BPF")?;
+        let (maps, ring) = Maps::take(maps)?;
+        timings::measure(Step::Resolve, || decoys.identify(&mut programs))
+            .context("the kernel doesn't tell what files are to its hooks")?;
         let mut bench = Self {
             programs,
             maps,
             decoys,
             hierarchy,
+            signal: shape.signal.cast_signed(),
         };
-        bench.fill(Contents::default())?;
+        bench.fill(Contents::new(Action::Observe))?;
         Ok((bench, ring))
     }
 
     /// Makes the maps hold the decoys' rules and `contents`.
     pub fn fill(&mut self, mut contents: Contents) -> Result<()> {
-        self.decoys.add_rules(&mut contents)?;
-        self.maps.set(&contents)
+        self.decoys.add_rules(&mut contents);
+        timings::measure(Step::Fill, || self.maps.set(&contents))
+    }
+
+    /// Whoever can say what files are to the hooks.
+    pub fn kernel(&mut self) -> &mut dyn Identify {
+        &mut self.programs
     }
 
     /// The decoys, for the names of their rules.
@@ -161,33 +181,57 @@ impl Bench {
         self.maps.events_lost()
     }
 
-    /// Tries a hook: attaches it unless that was done, then sends a canary through it.
-    pub fn try_hook(&mut self, hook: &Hook, action: Action, known: &mut Measurements) {
-        let attached = [Action::Deny, Action::Observe]
-            .iter()
-            .any(|action| known.of(hook, *action).attached);
+    /// Starts a canary for a round of trials.
+    pub fn round(&self) -> Result<Round> {
+        timings::measure(Step::Canary, || {
+            let cgroup = self.hierarchy.fresh("aegisbpf-canary-")?;
+            let canary = Canary::start()?;
+            cgroup.admit(canary.pid())?;
+            Ok(Round { canary, cgroup })
+        })
+    }
+
+    /// Attaches a hook's program and sends a canary through it.
+    pub fn try_hook(
+        &mut self,
+        hook: &Hook,
+        action: Action,
+        round: &mut Result<Round>,
+    ) -> Measurement {
         let mut measurement = Measurement {
             attached: true,
             ..Measurement::not_tried()
         };
-        if !attached && let Err(reason) = self.programs.attach(hook) {
+        if let Err(reason) = self.programs.attach(hook) {
             // A program may have loaded and only its link failed.
             self.programs.detach(hook);
             measurement.verdict = Verdict::Rejected;
             measurement.attached = false;
             measurement.reason = Some(reason);
-            known.set(hook, action, measurement);
-            return;
+            return measurement;
         }
-        self.verify(hook, action, &mut measurement);
-        known.set(hook, action, measurement);
+        self.verify(hook, action, round, &mut measurement);
+        measurement
     }
 
-    /// Tries an attached hook again.
-    pub fn retry(&mut self, hook: &Hook, action: Action, known: &mut Measurements) {
-        let mut measurement = known.of(hook, action).clone();
-        self.verify(hook, action, &mut measurement);
-        known.set(hook, action, measurement);
+    /// Sends a canary through an attached hook again. Where that shows that it doesn't work
+    /// any more, the program is attached anew: whoever detached it must do it again, and the
+    /// next round will tell.
+    pub fn retry(
+        &mut self,
+        hook: &Hook,
+        action: Action,
+        round: &mut Result<Round>,
+        measurement: &mut Measurement,
+    ) {
+        self.verify(hook, action, round, measurement);
+        if measurement.verdict != Verdict::Verified && round.is_ok() {
+            self.programs.detach(hook);
+            if let Err(reason) = self.programs.attach(hook) {
+                let before = measurement.reason.take().unwrap_or_default();
+                measurement.reason = Some(format!("{before}; attached anew: {reason}"));
+            }
+        }
     }
 
     /// Detaches a hook's program.
@@ -195,15 +239,25 @@ impl Bench {
         self.programs.detach(hook);
     }
 
-    fn verify(&mut self, hook: &Hook, action: Action, measurement: &mut Measurement) {
+    fn verify(
+        &mut self,
+        hook: &Hook,
+        action: Action,
+        round: &mut Result<Round>,
+        measurement: &mut Measurement,
+    ) {
         measurement.verdict = Verdict::CanaryFailed;
-        match self.send_canary(hook, action) {
+        let evidence = match round {
+            Ok(round) => timings::measure(Step::Canary, || self.send_canary(hook, action, round)),
+            Err(error) => Err(anyhow::anyhow!("{error:#}")),
+        };
+        match evidence {
             Err(error) => {
                 measurement.evidence = None;
                 measurement.reason = Some(format!("no canary could be sent: {error:#}"));
             }
             Ok(evidence) => {
-                // One open, one hit: more would mean that something else was counted.
+                // One act, one hit: more would mean that something else was counted.
                 let good = evidence.observed == evidence.expected && evidence.hits == 1;
                 measurement.reason = (!good).then(|| {
                     format!(
@@ -220,40 +274,29 @@ impl Bench {
         }
     }
 
-    fn send_canary(&mut self, hook: &Hook, action: Action) -> Result<Evidence> {
-        let cgroup = self.hierarchy.fresh("aegisbpf-canary-")?;
-        // Declared after the cgroup, so that it is dead before the cgroup is removed.
-        let canary = Canary::start(&Errand {
-            syscall: hook.syscall,
-            control: self.decoys.control(),
-            decoy: self.decoys.decoy(hook.tier, action),
-        })?;
-        let pid = canary.pid();
-        cgroup.admit(pid)?;
+    fn send_canary(&mut self, hook: &Hook, action: Action, round: &mut Round) -> Result<Evidence> {
+        let child = round.canary.prepare(&self.decoys.errand(hook, action))?;
+        let pid = child.pid;
         let key = CanaryKey {
             hook: hook.number,
             tgid: pid,
         };
         self.maps.arm(key)?;
-        let outcome = canary.release();
+        let outcome = child.release();
         let hits = self.maps.disarm(key)?;
         let (fate, duration) = outcome?;
+        let expected = match (action, hook.tier) {
+            (Action::Observe, _) => Fate::Allowed,
+            (Action::Deny, Tier::Lsm | Tier::Modret) => Fate::Denied(libc::EPERM),
+            (Action::Deny, Tier::Signal) => Fate::Killed(self.signal),
+        };
         Ok(Evidence {
             pid,
-            cgroup: cgroup.id,
+            cgroup: round.cgroup.id,
             duration_us: u64::try_from(duration.as_micros()).unwrap_or(u64::MAX),
-            expected: expected(hook.tier, action).to_string(),
+            expected: expected.to_string(),
             observed: fate.to_string(),
             hits,
         })
-    }
-}
-
-/// The fate that a canary must meet for a tier to be verified.
-fn expected(tier: Tier, action: Action) -> Fate {
-    match (action, tier) {
-        (Action::Observe, _) => Fate::Allowed,
-        (Action::Deny, Tier::Lsm) => Fate::Denied(libc::EPERM),
-        (Action::Deny, Tier::Signal) => Fate::Killed(libc::SIGKILL),
     }
 }

@@ -1,25 +1,35 @@
 //! The policy: from the TOML that an operator writes to rules that make sense.
 //!
 //! In: the file's bytes. Out: a [`Policy`], or every error found, each with its place, what
-//! is wrong, why it matters and the way out. Pure: it doesn't look at the machine.
+//! is wrong, why it matters and the way out. Pure: it doesn't look at the machine. What only
+//! the machine can tell, such as a cgroup that doesn't exist, comes back as a [`PolicyError`]
+//! through [`ExemptCgroup::error`].
+//!
+//! How a file flows: `syntax` makes a tree of it, as far as it can → `document` walks the
+//! tree and judges each value, with `paths` for those that are paths → `findings` puts what
+//! they found into the file's order, with line and column from `places`.
 
-use std::collections::HashMap;
-use std::ops::Range;
+mod document;
+mod findings;
+mod paths;
+mod places;
+mod syntax;
 
 use serde::{Deserialize, Serialize};
-use toml::Spanned;
 
-/// The longest path that the kernel takes, without the NUL.
-const PATH_MAX: usize = 4095;
+use findings::Findings;
+use places::Places;
+
+/// The most rules that a policy may have.
+pub const MAX_RULES: usize = 65_536;
 
 /// A valid policy.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Policy {
     /// The file rules, in the order of the file.
     pub files: Vec<FileRule>,
-    /// Cgroups that no rule applies to, nor to their descendants: absolute paths within the
-    /// cgroup v2 hierarchy.
-    pub exempt_cgroups: Vec<String>,
+    /// Cgroups that no rule applies to, nor to their descendants.
+    pub exempt_cgroups: Vec<ExemptCgroup>,
     /// Executables whose processes are never signalled.
     pub protected_executables: Vec<String>,
 }
@@ -31,13 +41,82 @@ impl Policy {
     }
 }
 
-/// Denies opening one file.
+/// Denies opening one file, or a folder with everything beneath it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileRule {
     /// Its name in events and reports: as given, or `file[N]`.
     pub id: String,
-    /// The file's path, taken literally.
+    /// The path, taken literally but for `//`, `/./` and the final slash, which are gone.
     pub path: String,
+    /// Whether the path had a final slash: the folder and everything beneath it.
+    pub folder: bool,
+    /// What is denied.
+    pub access: Access,
+}
+
+/// What a file rule denies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Access {
+    /// Opening for reading or to execute.
+    Read,
+    /// Opening for writing, truncating, creating, renaming over.
+    Write,
+    /// Both.
+    #[default]
+    ReadWrite,
+}
+
+impl Access {
+    const ALL: [Self; 3] = [Self::Read, Self::Write, Self::ReadWrite];
+
+    /// Its name in policies, events and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::ReadWrite => "read-write",
+        }
+    }
+
+    /// Whether reading is denied.
+    pub fn reads(self) -> bool {
+        self != Self::Write
+    }
+
+    /// Whether writing is denied.
+    pub fn writes(self) -> bool {
+        self != Self::Read
+    }
+
+    fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|access| access.name() == name)
+    }
+}
+
+/// A cgroup that no rule applies to, with its place in the policy: whether it exists is only
+/// known on the machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExemptCgroup {
+    /// An absolute path within the cgroup v2 hierarchy.
+    pub path: String,
+    /// Counted from 1.
+    pub line: usize,
+    /// Counted from 1, in characters.
+    pub column: usize,
+}
+
+impl ExemptCgroup {
+    /// What is wrong with it on this machine.
+    pub fn error(&self, why: String) -> PolicyError {
+        PolicyError {
+            line: self.line,
+            column: self.column,
+            what: format!("exempt cgroup {}", paths::shown(&self.path)),
+            why,
+            way_out: "create it first, or remove it from the policy".to_owned(),
+        }
+    }
 }
 
 /// One thing that is wrong with a policy.
@@ -66,234 +145,15 @@ impl PolicyError {
     }
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Document {
-    version: Spanned<i64>,
-    #[serde(default)]
-    exempt_cgroups: Vec<Spanned<String>>,
-    #[serde(default)]
-    protected_executables: Vec<Spanned<String>>,
-    #[serde(default)]
-    deny: DenySection,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
-struct DenySection {
-    #[serde(default)]
-    file: Vec<FileSection>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct FileSection {
-    path: Spanned<String>,
-    id: Option<Spanned<String>>,
-}
-
 /// Parses a policy, and collects every error in what it says.
 pub fn parse(bytes: &[u8]) -> Result<Policy, Vec<PolicyError>> {
-    let text = match str::from_utf8(bytes) {
-        Ok(text) => text,
-        Err(error) => {
-            let valid = String::from_utf8_lossy(&bytes[..error.valid_up_to()]).into_owned();
-            let mut checker = Checker::new(&valid);
-            checker.reject(
-                valid.len()..valid.len(),
-                "bytes that aren't UTF-8".to_owned(),
-                "TOML is UTF-8 text",
-                "save the file as UTF-8",
-            );
-            return Err(checker.errors);
-        }
-    };
-    let mut checker = Checker::new(text);
-    let document: Document = match toml::from_str(text) {
-        Ok(document) => document,
-        Err(error) => {
-            checker.reject(
-                error.span().unwrap_or(0..0),
-                error.message().lines().collect::<Vec<_>>().join(", "),
-                "the file isn't a policy as this version knows it",
-                "mend or remove what stands there",
-            );
-            return Err(checker.errors);
-        }
-    };
-    let policy = checker.document(document);
-    if checker.errors.is_empty() {
-        Ok(policy)
-    } else {
-        checker
-            .errors
-            .sort_by_key(|error| (error.line, error.column));
-        Err(checker.errors)
+    let text = String::from_utf8_lossy(bytes);
+    let places = Places::new(&text);
+    let mut findings = Findings::new(&places);
+    if text.as_bytes() != bytes {
+        syntax::undecodable(bytes, &mut findings);
     }
-}
-
-/// Walks a document that has the right shape, and notes what makes no sense.
-struct Checker<'a> {
-    text: &'a str,
-    errors: Vec<PolicyError>,
-}
-
-impl<'a> Checker<'a> {
-    fn new(text: &'a str) -> Self {
-        let errors = Vec::new();
-        Self { text, errors }
-    }
-
-    fn document(&mut self, document: Document) -> Policy {
-        if *document.version.get_ref() != 1 {
-            self.reject(
-                document.version.span(),
-                format!("version {}", document.version.get_ref()),
-                "this agent knows version 1 only",
-                "write version = 1, or use the agent that the policy was written for",
-            );
-        }
-        for cgroup in &document.exempt_cgroups {
-            self.cgroup(cgroup);
-        }
-        self.unique("exempt cgroup", &document.exempt_cgroups);
-        for path in &document.protected_executables {
-            self.path("protected executable", path);
-        }
-        self.unique("protected executable", &document.protected_executables);
-        let files = self.files(document.deny.file);
-        Policy {
-            files,
-            exempt_cgroups: inner(document.exempt_cgroups),
-            protected_executables: inner(document.protected_executables),
-        }
-    }
-
-    fn files(&mut self, sections: Vec<FileSection>) -> Vec<FileRule> {
-        let (mut paths, mut ids, mut rules) = (Vec::new(), Vec::new(), Vec::new());
-        for (index, section) in sections.into_iter().enumerate() {
-            self.path("path", &section.path);
-            let id = match section.id {
-                Some(id) => {
-                    self.id(&id);
-                    let name = id.get_ref().clone();
-                    ids.push(id);
-                    name
-                }
-                None => {
-                    let name = format!("file[{index}]");
-                    ids.push(Spanned::new(section.path.span(), name.clone()));
-                    name
-                }
-            };
-            rules.push(FileRule {
-                id,
-                path: section.path.get_ref().clone(),
-            });
-            paths.push(section.path);
-        }
-        self.unique("path", &paths);
-        self.unique("id", &ids);
-        rules
-    }
-
-    fn id(&mut self, id: &Spanned<String>) {
-        let name = id.get_ref();
-        if name.is_empty() || name.chars().any(char::is_control) {
-            self.reject(
-                id.span(),
-                format!("id {name:?}"),
-                "events and reports name a rule by its id",
-                "give it printable characters, or leave it out",
-            );
-        }
-    }
-
-    fn cgroup(&mut self, cgroup: &Spanned<String>) {
-        let value = cgroup.get_ref();
-        let named = |name: &str| !matches!(name, "" | ".");
-        if value.starts_with('/') && !value.split('/').any(named) {
-            self.reject(
-                cgroup.span(),
-                format!("exempt cgroup {value:?}"),
-                "it is the root, whose descendants are exempt too, so no rule would apply to anybody",
-                "name the cgroups that must be exempt",
-            );
-            return;
-        }
-        self.path("exempt cgroup", cgroup);
-    }
-
-    /// What holds for every path in a policy.
-    fn path(&mut self, kind: &str, path: &Spanned<String>) {
-        let value = path.get_ref();
-        let what = format!("{kind} {value:?}");
-        let (why, way_out) = if value.contains('\0') {
-            ("no path on Linux holds a NUL", "remove it")
-        } else if !value.starts_with('/') {
-            (
-                "it is relative, and the agent has no folder of yours to start from",
-                "start it with /",
-            )
-        } else if value.split('/').any(|component| component == "..") {
-            (
-                "it has a `..`, which means another file when a folder on the way is a link",
-                "write the path without it",
-            )
-        } else if value.ends_with('/') {
-            (
-                "it ends in a slash, and whole folders can't be named yet",
-                "remove the slash, and name one thing",
-            )
-        } else if value.len() > PATH_MAX {
-            ("the kernel takes paths of up to 4095 bytes", "shorten it")
-        } else {
-            return;
-        };
-        self.reject(path.span(), what, why, way_out);
-    }
-
-    fn unique(&mut self, kind: &str, values: &[Spanned<String>]) {
-        let mut seen: HashMap<&str, usize> = HashMap::new();
-        for value in values {
-            let line = self.place(value.span().start).0;
-            if let Some(first) = seen.insert(value.get_ref(), line) {
-                self.reject(
-                    value.span(),
-                    format!("{kind} {:?} a second time", value.get_ref()),
-                    &format!("line {first} has it already"),
-                    "remove one of the two",
-                );
-            }
-        }
-    }
-
-    fn reject(&mut self, span: Range<usize>, what: String, why: &str, way_out: &str) {
-        let (line, column) = self.place(span.start);
-        self.errors.push(PolicyError {
-            line,
-            column,
-            what,
-            why: why.to_owned(),
-            way_out: way_out.to_owned(),
-        });
-    }
-
-    /// Line and column of a byte offset.
-    fn place(&self, offset: usize) -> (usize, usize) {
-        let bytes = &self.text.as_bytes()[..offset.min(self.text.len())];
-        let line = bytes.iter().filter(|byte| **byte == b'\n').count() + 1;
-        let start = bytes
-            .iter()
-            .rposition(|byte| *byte == b'\n')
-            .map_or(0, |at| at + 1);
-        (
-            line,
-            String::from_utf8_lossy(&bytes[start..]).chars().count() + 1,
-        )
-    }
-}
-
-fn inner(values: Vec<Spanned<String>>) -> Vec<String> {
-    values.into_iter().map(Spanned::into_inner).collect()
+    let tree = syntax::tree(&text, &mut findings);
+    let policy = document::policy(&tree, &mut findings);
+    findings.into_result(policy)
 }

@@ -1,4 +1,4 @@
-//! The words of the posture, spelled once: states, tiers, classes, modes and blockers.
+//! The words of the posture, spelled once: states, tiers, classes, limits, modes, blockers.
 
 use serde::Serialize;
 
@@ -8,6 +8,8 @@ use serde::Serialize;
 pub enum State {
     /// The BPF LSM denies.
     Enforce,
+    /// The return value of the function that would ask the LSMs is replaced.
+    EnforceModret,
     /// A signal kills after the fact.
     EnforceSignal,
     /// Was asked to watch, and watches.
@@ -25,6 +27,7 @@ impl State {
     pub fn name(self) -> &'static str {
         match self {
             Self::Enforce => "ENFORCE",
+            Self::EnforceModret => "ENFORCE_MODRET",
             Self::EnforceSignal => "ENFORCE_SIGNAL",
             Self::Audit => "AUDIT",
             Self::AuditFallback => "AUDIT_FALLBACK",
@@ -43,18 +46,21 @@ impl State {
 pub enum Tier {
     /// A SIGKILL to whoever tried; the act itself still happens.
     Signal,
+    /// A program's `-EPERM` in place of what the kernel's `security_*` function returns.
+    Modret,
     /// A BPF LSM program's `-EPERM`.
     Lsm,
 }
 
 impl Tier {
     /// Every tier, the strongest first.
-    pub const ALL: [Self; 2] = [Self::Lsm, Self::Signal];
+    pub const ALL: [Self; 3] = [Self::Lsm, Self::Modret, Self::Signal];
 
     /// The state of an agent whose claims rest on this tier.
     pub fn state(self) -> State {
         match self {
             Self::Signal => State::EnforceSignal,
+            Self::Modret => State::EnforceModret,
             Self::Lsm => State::Enforce,
         }
     }
@@ -63,7 +69,56 @@ impl Tier {
     pub fn name(self) -> &'static str {
         match self {
             Self::Signal => "signal",
+            Self::Modret => "modret",
             Self::Lsm => "lsm",
+        }
+    }
+}
+
+/// Something that a tier doesn't stop, though a reader of its name might think so. The names
+/// are those of `GUARANTEES.md`, where each has its proof.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(into = "&'static str")]
+pub enum Limit {
+    /// `O_TRUNC` empties the file before whoever opened it dies.
+    TruncatesBeforeKill,
+    /// `O_CREAT` creates the file before whoever opened it dies.
+    CreatesBeforeKill,
+    /// A process that shares the dead one's table of descriptors can use the open file.
+    SharedFdTableLeak,
+    /// The signal can be ignored or blocked, since the operator chose another than SIGKILL.
+    CatchableSignal,
+    /// Protected executables, pid 1 and the agent are never signalled.
+    SparedProcesses,
+    /// Descriptors opened before the rule held, inherited or received.
+    AlreadyOpenFiles,
+    /// Acts that open nothing: stat, truncate by path, unlink, chmod.
+    ActsOtherThanOpen,
+    /// A hard link that led out of a denied folder before the rule held.
+    HardlinkOutOfFolder,
+    /// A denied name may be created.
+    CreatesDeniedName,
+    /// A denied file may be given a second name.
+    LinksDeniedFile,
+    /// A denied name may be given to another file.
+    ReplacesDeniedName,
+}
+
+impl Limit {
+    /// The limit's name, as in the report.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::TruncatesBeforeKill => "truncates_before_kill",
+            Self::CreatesBeforeKill => "creates_before_kill",
+            Self::SharedFdTableLeak => "shared_fd_table_leak",
+            Self::CatchableSignal => "catchable_signal",
+            Self::SparedProcesses => "spared_processes",
+            Self::AlreadyOpenFiles => "already_open_files",
+            Self::ActsOtherThanOpen => "acts_other_than_open",
+            Self::HardlinkOutOfFolder => "hardlink_out_of_folder",
+            Self::CreatesDeniedName => "creates_denied_name",
+            Self::LinksDeniedFile => "links_denied_file",
+            Self::ReplacesDeniedName => "replaces_denied_name",
         }
     }
 }
@@ -155,6 +210,12 @@ impl From<Class> for &'static str {
 
 impl From<Blocker> for &'static str {
     fn from(value: Blocker) -> Self {
+        value.name()
+    }
+}
+
+impl From<Limit> for &'static str {
+    fn from(value: Limit) -> Self {
         value.name()
     }
 }

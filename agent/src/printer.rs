@@ -7,9 +7,11 @@ use std::io::{self, BufWriter, Write as _};
 
 use anyhow::Result;
 use aya::maps::{MapData, RingBuf};
+use jiff::Timestamp;
 
 use crate::event::{Clock, Event};
 use crate::log;
+use crate::notice::Notice;
 use crate::session::Session;
 
 /// How many events are printed before the agent looks at its signals again.
@@ -22,6 +24,8 @@ pub struct Printer {
     unprinted: u64,
     /// Lost events that the log knows of.
     told: u64,
+    /// Why a rule wasn't kept, since somebody last asked.
+    missed: Option<String>,
 }
 
 impl Printer {
@@ -38,6 +42,23 @@ impl Printer {
     /// Prints all that is in the ring.
     pub fn all(&mut self, ring: &mut RingBuf<MapData>, session: &Session) {
         self.print(ring, session, usize::MAX);
+    }
+
+    /// Why a rule wasn't kept, if an event since the last time said so.
+    pub fn take_missed(&mut self) -> Option<String> {
+        self.missed.take()
+    }
+
+    /// Prints a notice.
+    pub fn notice(&mut self, notice: &Notice) {
+        let mut out = io::stdout().lock();
+        let printed = notice
+            .write(Timestamp::now(), &mut out)
+            .and_then(|()| out.flush());
+        if let Err(error) = printed {
+            self.unprinted += 1;
+            log::error(format_args!("failed to print a notice: {error}"));
+        }
     }
 
     /// Tells the log of events that were lost since the last time; whether there were any.
@@ -68,7 +89,12 @@ impl Printer {
             };
             taken += 1;
             match Event::read(&record, session, clock) {
-                Some(event) => outcome = outcome.and_then(|()| event.write(&mut out)),
+                Some(event) => {
+                    if event.missed() {
+                        self.missed.get_or_insert_with(|| missed(&event));
+                    }
+                    outcome = outcome.and_then(|()| event.write(&mut out));
+                }
                 None => log::error("a record in the event ring isn't an event"),
             }
         };
@@ -79,4 +105,14 @@ impl Printer {
         }
         empty
     }
+}
+
+fn missed(event: &Event) -> String {
+    format!(
+        "{}: process {} broke the rule {}, and the signal helper returned {}",
+        event.hook,
+        event.tgid,
+        event.rule,
+        event.signal_result.unwrap_or_default()
+    )
 }

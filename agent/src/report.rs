@@ -23,13 +23,10 @@ use crate::hooks::{HOOKS, Hook};
 use crate::host;
 use crate::loader;
 use crate::measure::{Evidence, Measurement, Measurements};
-use crate::posture::{Blocker, Class, State, Tier};
+use crate::posture::{Blocker, Class, Limit, State, Tier};
 
 /// Raised whenever a field changes its meaning.
 pub const SCHEMA_VERSION: u32 = 1;
-
-/// How long a report may be believed.
-pub const VALIDITY: SignedDuration = SignedDuration::from_secs(60);
 
 /// The variable that names the report's path.
 pub const PATH_VARIABLE: &str = "AEGIS_CAPABILITIES_REPORT_PATH";
@@ -117,6 +114,8 @@ pub struct Rules {
 pub struct ClassReport {
     /// The tier that it relies on: to enforce, or to watch if `audit_only`.
     pub tier: Tier,
+    /// What that tier doesn't stop here. Empty where nothing is enforced.
+    pub limits: Vec<Limit>,
 }
 
 /// A seam in use.
@@ -179,21 +178,29 @@ pub struct Frame {
     pub agent: Agent,
 }
 
+/// What a report tells beside the decision, as of now.
+#[derive(Debug)]
+pub struct Telling {
+    /// Every hook.
+    pub hooks: Vec<HookReport>,
+    /// What the tier of each class doesn't stop.
+    pub limits: BTreeMap<Class, Vec<Limit>>,
+    /// How many events nobody was told of.
+    pub events_lost: u64,
+    /// How long the report may be believed.
+    pub validity: SignedDuration,
+}
+
 impl Frame {
     /// The report on a decision, as of `now`.
-    pub fn report(
-        &self,
-        now: Timestamp,
-        decision: &Decision,
-        hooks: Vec<HookReport>,
-        events_lost: u64,
-    ) -> Result<Report> {
+    pub fn report(&self, now: Timestamp, decision: &Decision, telling: Telling) -> Result<Report> {
         let Decision { tiers, .. } = decision;
+        let mut limits = telling.limits;
         let frame = self.clone();
         Ok(Report {
             schema_version: SCHEMA_VERSION,
             generated_at: now,
-            valid_until: now.checked_add(VALIDITY)?,
+            valid_until: now.checked_add(telling.validity)?,
             boot_id: frame.boot_id,
             kernel_version: frame.kernel_version,
             runtime_state: decision.state,
@@ -202,7 +209,7 @@ impl Frame {
             enforce_blockers: decision.blockers.clone(),
             lsm_enabled: frame.lsm_enabled,
             features: frame.features,
-            hooks,
+            hooks: telling.hooks,
             rules: Rules {
                 total: decision.enforced + decision.unenforced.len(),
                 enforced: decision.enforced,
@@ -210,9 +217,18 @@ impl Frame {
             },
             classes: tiers
                 .iter()
-                .map(|(class, tier)| (*class, ClassReport { tier: *tier }))
+                .map(|(class, tier)| {
+                    let limits = limits.remove(class).unwrap_or_default();
+                    (
+                        *class,
+                        ClassReport {
+                            tier: *tier,
+                            limits,
+                        },
+                    )
+                })
                 .collect(),
-            events_lost,
+            events_lost: telling.events_lost,
             test_seams: frame.test_seams,
             survives_agent_death: Survival {
                 links_pinned: false,

@@ -1,73 +1,195 @@
-//! From names in a policy to what the kernel side compares: inodes, paths, cgroup ids.
+//! From names in a policy to what the kernel side compares: inodes, names, cgroup ids.
 //!
 //! In: the policy and the machine's files. Out: for each rule the keys of its target, or why
-//! a tier has none. Targets are opened with `O_PATH`, which no open hook sees, so the agent
+//! there are none. Targets are opened with `O_PATH`, which no open hook sees, so the agent
 //! doesn't trip over its own rules.
 
-use std::collections::BTreeMap;
-use std::fs::{self, OpenOptions};
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsString;
+use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsRawFd as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use crate::abi::{InodeKey, PATH_KEY_LEN, PathKey};
+use crate::abi::{Identity, InodeKey};
 use crate::cgroups::Hierarchy;
-use crate::exit::{Ending, Exit};
-use crate::gate::{Limit, RuleFacts};
-use crate::host::{self, Mount};
-use crate::policy::Policy;
+use crate::gate::{Obstacle, RuleFacts};
+use crate::identity::{self, Identify};
+use crate::policy::{ExemptCgroup, FileRule, Policy, PolicyError};
 use crate::posture::{Class, Tier};
+
+/// How many descriptors are open at once: far below what any process may have.
+const BATCH: usize = 256;
 
 /// A rule with what its tiers compare.
 #[derive(Debug)]
 pub struct ResolvedRule {
-    /// The rule's id.
-    pub id: String,
-    /// The path as the policy has it.
-    pub path: String,
-    /// For tiers that see an inode.
-    pub inode: Result<InodeKey, Limit>,
-    /// For the tier that sees paths: as written and, if it differs, canonical.
-    pub paths: Result<Vec<PathKey>, Limit>,
+    /// The rule.
+    pub rule: FileRule,
+    /// What the path leads to now.
+    pub target: Result<Identity, Obstacle>,
+    /// Where the path stands, as written and, where links lead elsewhere, canonical: the
+    /// folder and the name in it. Empty if there is no such folder.
+    pub names: Vec<(Identity, OsString)>,
 }
 
 impl ResolvedRule {
+    /// Everything by which the hooks know the target; the descriptor was only for looking.
+    pub fn identity(&self) -> Option<(InodeKey, u32)> {
+        let target = self.target.as_ref().ok()?;
+        Some((target.inode, target.generation))
+    }
+
     /// The rule, as the gate sees it.
     pub fn facts(&self) -> RuleFacts {
-        let mut limits = BTreeMap::new();
-        if let Err(limit) = &self.inode {
-            limits.insert(Tier::Lsm, limit.clone());
-        }
-        if let Err(limit) = &self.paths {
-            limits.insert(Tier::Signal, limit.clone());
+        let mut obstacles = BTreeMap::new();
+        if let Err(obstacle) = &self.target {
+            for tier in Tier::ALL {
+                obstacles.insert(tier, obstacle.clone());
+            }
         }
         RuleFacts {
-            id: self.id.clone(),
+            id: self.rule.id.clone(),
             class: Class::File,
-            limits,
+            obstacles,
         }
     }
 }
 
-/// Resolves every rule against the files as they are now.
-pub fn rules(policy: &Policy) -> Result<Vec<ResolvedRule>> {
-    let mounts = host::mounts()?;
-    Ok(policy
-        .files
-        .iter()
-        .map(|rule| {
-            let path = Path::new(&rule.path);
-            ResolvedRule {
-                id: rule.id.clone(),
-                path: rule.path.clone(),
-                inode: inode(path, &mounts),
-                paths: paths(path),
+/// Why nothing is known of a file: no program is loaded that could tell.
+fn untold() -> Obstacle {
+    Obstacle {
+        reason: "nothing is loaded that could tell what the path is to the kernel".to_owned(),
+        pending: false,
+    }
+}
+
+/// Resolves rules against the files as they are now. Without `kernel` no file is known.
+pub fn rules<'a>(
+    rules: impl Iterator<Item = &'a FileRule>,
+    kernel: Option<&mut dyn Identify>,
+) -> Result<Vec<ResolvedRule>> {
+    let Some(kernel) = kernel else {
+        let rules = rules.map(|rule| ResolvedRule {
+            rule: rule.clone(),
+            target: Err(untold()),
+            names: Vec::new(),
+        });
+        return Ok(rules.collect());
+    };
+    let mut folders = Folders::default();
+    let rules: Vec<&FileRule> = rules.collect();
+    let mut resolved = Vec::with_capacity(rules.len());
+    for batch in rules.chunks(BATCH) {
+        let (mut looked, mut files) = (Vec::new(), Vec::new());
+        for &rule in batch {
+            let (spellings, file) = look(rule);
+            // The place of its file among all that are there.
+            let file = file.map(|file| {
+                files.push(file);
+                files.len() - 1
+            });
+            looked.push((rule, spellings, file));
+        }
+        let spellings = looked.iter().flat_map(|(_, spellings, _)| spellings);
+        folders.add(spellings.filter_map(|path| path.parent()), kernel)?;
+        let identities = kernel.identify(&files)?;
+        for (rule, spellings, file) in looked {
+            resolved.push(ResolvedRule {
+                rule: rule.clone(),
+                target: file.map(|place| identities[place]),
+                names: folders.names(&spellings),
+            });
+        }
+    }
+    Ok(resolved)
+}
+
+/// A rule's target, open, and its path as written and, if that differs, canonical.
+fn look(rule: &FileRule) -> (Vec<PathBuf>, Result<File, Obstacle>) {
+    let path = PathBuf::from(&rule.path);
+    let file = open(&path, rule.folder);
+    let canonical = match &file {
+        // Cheaper than to walk the path once more.
+        Ok(file) => fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).ok(),
+        Err(_) => None,
+    };
+    let mut spellings = vec![path];
+    spellings.extend(canonical.filter(|canonical| *canonical != spellings[0]));
+    (spellings, file)
+}
+
+/// The folders that rules' targets are in, each looked at once.
+#[derive(Default)]
+struct Folders {
+    /// `None` for one that doesn't exist.
+    known: HashMap<PathBuf, Option<Identity>>,
+}
+
+impl Folders {
+    fn add<'a>(
+        &mut self,
+        paths: impl Iterator<Item = &'a Path>,
+        kernel: &mut dyn Identify,
+    ) -> Result<()> {
+        let mut new: Vec<(&Path, File)> = Vec::new();
+        for path in paths {
+            if self.known.contains_key(path) {
+                continue;
             }
-        })
-        .collect())
+            self.known.insert(path.to_owned(), None);
+            if let Ok(file) = identity::open(path) {
+                new.push((path, file));
+            }
+        }
+        let (paths, files): (Vec<&Path>, Vec<File>) = new.into_iter().unzip();
+        if files.is_empty() {
+            return Ok(());
+        }
+        for (path, identity) in paths.into_iter().zip(kernel.identify(&files)?) {
+            self.known.insert(path.to_owned(), Some(identity));
+        }
+        Ok(())
+    }
+
+    /// Where these paths stand, as far as there is such a folder.
+    fn names(&self, paths: &[PathBuf]) -> Vec<(Identity, OsString)> {
+        let mut names = Vec::new();
+        for path in paths {
+            let folder = path.parent().and_then(|folder| self.known.get(folder));
+            if let (Some(Some(folder)), Some(name)) = (folder, path.file_name()) {
+                let name = (*folder, name.to_owned());
+                if !names.contains(&name) {
+                    names.push(name);
+                }
+            }
+        }
+        names
+    }
+}
+
+/// Opens a rule's target.
+fn open(path: &Path, folder: bool) -> Result<File, Obstacle> {
+    let file = identity::open(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Obstacle {
+            reason: "pending: the path doesn't exist yet".to_owned(),
+            pending: true,
+        },
+        _ => Obstacle {
+            reason: format!("the path can't be looked up: {error}"),
+            pending: false,
+        },
+    })?;
+    let is_folder = file.metadata().is_ok_and(|metadata| metadata.is_dir());
+    if folder && !is_folder {
+        return Err(Obstacle {
+            reason: "pending: the path is no folder, as its final slash says".to_owned(),
+            pending: true,
+        });
+    }
+    Ok(file)
 }
 
 /// Who is exempt or protected, as far as they exist now.
@@ -83,126 +205,52 @@ pub struct Present {
 
 /// Looks at the exempt cgroups and protected executables. Both come and go: what is missing
 /// while the agent runs is only told, and looked for again.
-pub fn present(policy: &Policy, hierarchy: &Hierarchy) -> Result<Present> {
-    let mounts = host::mounts()?;
+pub fn present(
+    policy: &Policy,
+    hierarchy: &Hierarchy,
+    kernel: Option<&mut dyn Identify>,
+) -> Result<Present> {
     let mut present = Present::default();
     for cgroup in &policy.exempt_cgroups {
-        match hierarchy.id(cgroup) {
+        match hierarchy.id(&cgroup.path) {
             Ok(id) => present.exempt.push(id),
             Err(error) => {
-                let line = format!("exempt cgroup {cgroup:?}: {error:#}");
+                let line = format!("exempt cgroup {:?}: {error:#}", cgroup.path);
                 present.missing.push(line);
             }
         }
     }
+    let mut files = Vec::new();
     for path in &policy.protected_executables {
-        match inode(Path::new(path), &mounts) {
-            Ok(key) => present.protected.push(key),
-            Err(limit) => {
-                let line = format!("protected executable {path:?}: {}", limit.reason);
+        match open(Path::new(path), false) {
+            Ok(file) => files.push(file),
+            Err(obstacle) => {
+                let line = format!("protected executable {path:?}: {}", obstacle.reason);
                 present.missing.push(line);
             }
         }
+    }
+    if let (false, Some(kernel)) = (files.is_empty(), kernel) {
+        let identities = kernel.identify(&files)?;
+        present.protected = identities.iter().map(|found| found.inode).collect();
     }
     Ok(present)
 }
 
-/// Whether every exempt cgroup exists. At start, one that doesn't makes the policy invalid
-/// here: to run without an exemption that somebody relies on may kill what must live.
-pub fn check_exempt(policy: &Policy, hierarchy: &Hierarchy) -> Result<()> {
-    for cgroup in &policy.exempt_cgroups {
-        hierarchy.id(cgroup).map_err(|error| {
-            Ending::error(
-                Exit::Policy,
-                format!("exempt cgroup {cgroup:?}: {error:#}; create it first, or remove it"),
-            )
-        })?;
-    }
-    Ok(())
-}
-
-/// The inode key of a file.
-pub fn inode(path: &Path, mounts: &[Mount]) -> Result<InodeKey, Limit> {
-    let limit = |error: io::Error| match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Limit {
-            reason: "pending: the path doesn't exist yet".to_owned(),
-            pending: true,
-        },
-        _ => Limit {
-            reason: format!("the path can't be looked up: {error}"),
-            pending: false,
-        },
+/// Which exempt cgroups don't exist, each an error in the policy. At start, one that doesn't
+/// makes the policy invalid here: to run without an exemption that somebody relies on may
+/// kill what must live.
+pub fn check_exempt(policy: &Policy, hierarchy: &Hierarchy) -> Result<(), Vec<PolicyError>> {
+    let check = |cgroup: &ExemptCgroup| {
+        let error = hierarchy.id(&cgroup.path).err()?;
+        Some(cgroup.error(format!("{error:#}")))
     };
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_PATH)
-        .open(path)
-        .map_err(limit)?;
-    let stat = rustix::fs::fstat(&file).map_err(|error| limit(error.into()))?;
-    let device = (
-        rustix::fs::major(stat.st_dev),
-        rustix::fs::minor(stat.st_dev),
-    );
-    // Where a filesystem tells user space another device number than its own (btrfs
-    // subvolumes, overlayfs), a key made of it would never match: better said than claimed.
-    let fdinfo = format!("/proc/self/fdinfo/{}", file.as_raw_fd());
-    let mount = fs::read_to_string(fdinfo)
-        .ok()
-        .and_then(|info| mount_id(&info))
-        .and_then(|id| mounts.iter().find(|mount| mount.id == id));
-    if let Some(mount) = mount.filter(|mount| mount.device != device) {
-        return Err(Limit {
-            reason: format!(
-                "its filesystem ({}) shows user space another device number than the kernel's",
-                mount.fs_type
-            ),
-            pending: false,
-        });
+    let errors: Vec<PolicyError> = policy.exempt_cgroups.iter().filter_map(check).collect();
+    if errors.is_empty() {
+        Ok(())
+    } else {
+        Err(errors)
     }
-    Ok(InodeKey::new(device.0, device.1, stat.st_ino))
-}
-
-fn mount_id(fdinfo: &str) -> Option<u64> {
-    let value = fdinfo.lines().find_map(|line| line.strip_prefix("mnt_id:"));
-    value?.trim().parse().ok()
-}
-
-/// The path keys of a file: as written and canonical.
-pub fn paths(path: &Path) -> Result<Vec<PathKey>, Limit> {
-    let mut keys = Vec::new();
-    for spelling in [Some(path.to_owned()), canonical(path)]
-        .into_iter()
-        .flatten()
-    {
-        let Some(key) = PathKey::new(&spelling) else {
-            return Err(Limit {
-                reason: format!(
-                    "the path {} is longer than the {} bytes that the signal tier compares",
-                    if spelling == path {
-                        "as written"
-                    } else {
-                        "in its canonical form"
-                    },
-                    PATH_KEY_LEN - 1
-                ),
-                pending: false,
-            });
-        };
-        if !keys.contains(&key) {
-            keys.push(key);
-        }
-    }
-    Ok(keys)
-}
-
-/// Without links on the way. For a file that doesn't exist, of the folder that it would be
-/// in; `None` if there is no such folder either.
-fn canonical(path: &Path) -> Option<PathBuf> {
-    if let Ok(canonical) = fs::canonicalize(path) {
-        return Some(canonical);
-    }
-    let folder = fs::canonicalize(path.parent()?).ok()?;
-    Some(folder.join(path.file_name()?))
 }
 
 #[cfg(test)]
@@ -210,54 +258,111 @@ mod tests {
     use std::os::unix::fs::{MetadataExt as _, symlink};
 
     use super::*;
+    use crate::policy::Access;
 
-    #[test]
-    fn a_link_leads_to_its_target_s_inode_and_to_both_spellings() {
-        let folder = tempfile::tempdir().unwrap();
-        let root = fs::canonicalize(folder.path()).unwrap();
-        let (target, link) = (root.join("target"), root.join("link"));
-        fs::write(&target, "secret").unwrap();
-        symlink(&target, &link).unwrap();
+    /// As far as `stat(2)` can tell, which is enough where the tests run.
+    struct Stat;
 
-        let key = inode(&link, &[]).unwrap();
-        assert_eq!(key.ino, fs::metadata(&target).unwrap().ino());
-        let keys = paths(&link).unwrap();
-        let expected = [link, target].map(|path| PathKey::new(&path).unwrap());
-        assert_eq!(keys, expected);
-    }
-
-    #[test]
-    fn a_missing_file_is_pending_and_still_has_its_paths() {
-        let folder = tempfile::tempdir().unwrap();
-        let root = fs::canonicalize(folder.path()).unwrap();
-        symlink(&root, root.join("alias")).unwrap();
-        let missing = root.join("alias/missing");
-
-        assert!(inode(&missing, &[]).unwrap_err().pending);
-        let expected = [missing.clone(), root.join("missing")];
-        let expected = expected.map(|path| PathKey::new(&path).unwrap());
-        assert_eq!(paths(&missing).unwrap(), expected);
-    }
-
-    #[test]
-    fn an_over_long_path_is_a_limit_and_not_a_shorter_path() {
-        let path = format!("/{}", "x".repeat(255));
-        let limit = paths(Path::new(&path)).unwrap_err();
-        assert!(!limit.pending);
-        assert!(limit.reason.contains("255 bytes"), "{}", limit.reason);
-    }
-
-    #[test]
-    fn a_device_number_that_isn_t_the_kernel_s_is_a_limit() {
-        // Its mount is in every process's table; that of a temporary folder isn't in a chroot.
-        let file = Path::new("/proc/version");
-        let mut mounts = host::mounts().unwrap();
-        assert!(inode(file, &mounts).is_ok());
-        for mount in &mut mounts {
-            mount.device.1 += 1;
+    impl Identify for Stat {
+        fn identify(&mut self, files: &[File]) -> Result<Vec<Identity>> {
+            let identity = |file: &File| {
+                let metadata = file.metadata()?;
+                Ok(Identity {
+                    inode: InodeKey::new(0, 0, metadata.ino()),
+                    generation: 0,
+                    fd: 0,
+                })
+            };
+            files.iter().map(identity).collect()
         }
-        let limit = inode(file, &mounts).unwrap_err();
-        assert!(!limit.pending);
-        assert!(limit.reason.contains("another device number"));
+    }
+
+    fn resolve(path: &Path, folder: bool) -> ResolvedRule {
+        let rule = FileRule {
+            id: "rule".to_owned(),
+            path: path.display().to_string(),
+            folder,
+            access: Access::ReadWrite,
+        };
+        let resolved = rules([&rule].into_iter(), Some(&mut Stat));
+        resolved.unwrap().remove(0)
+    }
+
+    fn ino(path: &Path) -> u64 {
+        fs::metadata(path).unwrap().ino()
+    }
+
+    #[test]
+    fn a_link_leads_to_its_target_s_inode_and_to_both_places() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = fs::canonicalize(folder.path()).unwrap();
+        let (inner, link) = (root.join("inner"), root.join("link"));
+        fs::create_dir(&inner).unwrap();
+        fs::write(inner.join("target"), "secret").unwrap();
+        symlink(inner.join("target"), &link).unwrap();
+
+        let resolved = resolve(&link, false);
+        assert_eq!(
+            resolved.target.unwrap().inode.ino,
+            ino(&inner.join("target"))
+        );
+        let names: Vec<(u64, &str)> = resolved
+            .names
+            .iter()
+            .map(|(folder, name)| (folder.inode.ino, name.to_str().unwrap()))
+            .collect();
+        assert_eq!(names, [(ino(&root), "link"), (ino(&inner), "target")]);
+    }
+
+    #[test]
+    fn a_missing_file_is_pending_and_still_has_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let resolved = resolve(&folder.path().join("missing"), false);
+        assert!(resolved.target.unwrap_err().pending);
+        assert_eq!(resolved.names.len(), 1);
+        assert_eq!(resolved.names[0].0.inode.ino, ino(folder.path()));
+
+        let nowhere = resolve(&folder.path().join("no/such/folder"), false);
+        assert!(nowhere.target.unwrap_err().pending);
+        assert!(nowhere.names.is_empty());
+    }
+
+    #[test]
+    fn a_folder_rule_on_a_file_waits_for_a_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, "").unwrap();
+        assert!(resolve(&file, true).target.unwrap_err().pending);
+        assert!(resolve(folder.path(), true).target.is_ok());
+    }
+
+    #[test]
+    fn without_the_kernel_s_word_no_rule_is_resolved() {
+        let rule = resolve(Path::new("/"), false).rule;
+        let resolved = rules([&rule].into_iter(), None).unwrap().remove(0);
+        assert!(!resolved.target.unwrap_err().pending);
+    }
+
+    #[test]
+    fn every_exempt_cgroup_that_does_not_exist_is_told_with_its_place() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir(root.path().join("here")).unwrap();
+        fs::write(root.path().join("file"), "").unwrap();
+        let text = "version = 1\nexempt_cgroups = [\n  \"/gone\", \"/here\", \"/file\"\n]\n";
+        let policy = crate::policy::parse(text.as_bytes()).unwrap();
+        let hierarchy = Hierarchy::at(root.path().to_owned());
+
+        let errors = check_exempt(&policy, &hierarchy).unwrap_err();
+        let places: Vec<_> = errors
+            .iter()
+            .map(|error| (error.line, error.column))
+            .collect();
+        assert_eq!(places, [(3, 3), (3, 21)]);
+        let shown = errors[0].display("p.toml");
+        let start = "p.toml:3:3: exempt cgroup \"/gone\": ";
+        assert!(
+            shown.starts_with(start) && shown.contains("No such file"),
+            "{shown}"
+        );
     }
 }

@@ -4,12 +4,14 @@
 //! order at start is a promise: programs attached with decoys only, canaries, gate, real
 //! rules, report on disk, `ready`.
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use aya::maps::{MapData, RingBuf};
+use jiff::SignedDuration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
@@ -17,16 +19,19 @@ use crate::exit::{Ending, Exit};
 use crate::gate::{Asked, Decision, Refusal};
 use crate::log;
 use crate::machine::Machine;
-use crate::policy::{self, Policy};
+use crate::policy::{self, Policy, PolicyError};
 use crate::posture::{State, Tier};
 use crate::printer::Printer;
 use crate::ready::Ready;
 use crate::report;
+use crate::resolve;
 use crate::ring::EventRing;
-use crate::session::Session;
+use crate::session::{Reporting, Session};
+use crate::timings;
+use crate::watch::{Changed, Unwatched, Watcher};
 
-/// How often the claim's evidence is renewed: twice within a report's validity.
-const VERIFY_EVERY: Duration = Duration::from_secs(30);
+/// Below this, a reader who takes his time would find every report expired.
+const SHORTEST_VALIDITY: SignedDuration = SignedDuration::from_secs(10);
 
 /// What `run` is asked to do.
 #[derive(Debug)]
@@ -37,6 +42,21 @@ pub struct Request {
     pub asked: Asked,
     /// Where to tell readiness.
     pub ready: Option<Ready>,
+    /// How often the claim's evidence is renewed.
+    pub verify_interval: Duration,
+    /// What to do when the evidence is lost.
+    pub on_degraded: OnDegraded,
+    /// Whether to tell where the time of the start went.
+    pub timings: bool,
+}
+
+/// What to do when the evidence for a claim is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum OnDegraded {
+    /// Run on, and say so.
+    Stay,
+    /// Stop, with an exit code that says so.
+    Exit,
 }
 
 /// Runs the agent until it is told to stop.
@@ -51,8 +71,26 @@ pub fn run(request: Request) -> Result<Exit> {
     let _claim = report::claim(&report_path)?;
     // A report of an earlier agent must not outlive the start of this one.
     report::remove(&report_path);
-    let fallbacks = request.asked.fallbacks.clone();
-    let (mut session, ring) = Session::start(request.asked, policy, machine, report_path.clone())?;
+    // Before anything is attached: a policy that can't be kept here ends the start.
+    resolve::check_exempt(&policy, &machine.hierarchy)
+        .map_err(|errors| invalid(&request.policy, &errors))?;
+    // A renewal that is late by as much again still comes in time.
+    let validity = SignedDuration::try_from(2 * request.verify_interval)?;
+    let report = Reporting {
+        path: report_path.clone(),
+        validity: validity.max(SHORTEST_VALIDITY),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build()
+        .context("failed to start the runtime")?;
+    let sentry = {
+        let _within = runtime.enter();
+        // Before the rules' targets are looked at: a change after the look wakes it.
+        Sentry::post(&policy)
+    };
+    let (mut session, ring) = Session::start(request.asked.clone(), policy, machine, report)?;
     let decision = session.decision().clone();
     if decision.audit_only && decision.tiers.is_empty() {
         return Err(Ending::error(
@@ -65,15 +103,13 @@ pub fn run(request: Request) -> Result<Exit> {
     if decision.state == State::Refused {
         session.detach();
         session.report(0)?;
-        return Err(Ending::error(Exit::Refused, refusal(&decision, &fallbacks)));
+        return Err(Ending::error(
+            Exit::Refused,
+            refusal(&decision, &request.asked.fallbacks),
+        ));
     }
     let ring = ring.context("a verified hook without an event ring")?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .enable_time()
-        .build()
-        .context("failed to start the runtime")?;
-    let outcome = runtime.block_on(serve(session, ring, request.ready));
+    let outcome = runtime.block_on(serve(session, ring, sentry, request));
     // On every end: a report must not outlive what it speaks of.
     report::remove(&report_path);
     outcome
@@ -81,17 +117,20 @@ pub fn run(request: Request) -> Result<Exit> {
 
 /// Reads and checks a policy; every error goes to the log.
 pub fn load_policy(path: &Path) -> Result<Policy> {
+    policy::parse(&read_policy(path)?).map_err(|errors| invalid(path, &errors))
+}
+
+/// Logs everything that is wrong with a policy, and makes it the end.
+fn invalid(path: &Path, errors: &[PolicyError]) -> anyhow::Error {
     let file = path.display().to_string();
-    policy::parse(&read_policy(path)?).map_err(|errors| {
-        for error in &errors {
-            log::error(error.display(&file));
-        }
-        let count = errors.len();
-        Ending::error(
-            Exit::Policy,
-            format!("{file}: invalid policy, errors: {count}"),
-        )
-    })
+    for error in errors {
+        log::error(error.display(&file));
+    }
+    let count = errors.len();
+    Ending::error(
+        Exit::Policy,
+        format!("{file}: invalid policy, errors: {count}"),
+    )
 }
 
 /// Reads a policy's bytes.
@@ -102,18 +141,27 @@ pub fn read_policy(path: &Path) -> Result<Vec<u8>> {
     })
 }
 
-async fn serve(mut session: Session, ring: RingBuf<MapData>, ready: Option<Ready>) -> Result<Exit> {
+async fn serve(
+    mut session: Session,
+    ring: RingBuf<MapData>,
+    mut sentry: Sentry,
+    request: Request,
+) -> Result<Exit> {
     let mut terminate = signal(SignalKind::terminate()).context("failed to handle SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("failed to handle SIGINT")?;
     let mut ring = EventRing::watch(ring)?;
     let mut printer = Printer::default();
-    let mut renewal = interval_at(Instant::now() + VERIFY_EVERY, VERIFY_EVERY);
+    let every = request.verify_interval;
+    let mut renewal = interval_at(Instant::now() + every, every);
     renewal.set_missed_tick_behavior(MissedTickBehavior::Delay);
 
     session.fill()?;
     session.report(0)?;
-    if let Some(ready) = ready {
+    if let Some(ready) = request.ready {
         ready.tell()?;
+    }
+    if request.timings {
+        timings::tell();
     }
     loop {
         tokio::select! {
@@ -121,22 +169,111 @@ async fn serve(mut session: Session, ring: RingBuf<MapData>, ready: Option<Ready
             _ = interrupt.recv() => break,
             waited = ring.readable(|ring| printer.some(ring, &session)) => {
                 waited?;
-                if printer.tell_lost(&session)? {
+                let mut news = printer.tell_lost(&session)?;
+                if let Some(why) = printer.take_missed()
+                    && let Some(notice) = session.missed(&why)
+                {
+                    printer.notice(&notice);
+                    news = true;
+                }
+                if news {
                     report_or_expire(&session, &printer);
                 }
             }
+            changed = sentry.changed() => {
+                let changed = changed?;
+                // First watched, then looked at: so nothing in between is missed.
+                sentry.watch(session.policy());
+                match session.resolve_again(&changed) {
+                    Ok(notices) => {
+                        notices.iter().for_each(|notice| printer.notice(notice));
+                        if !notices.is_empty() {
+                            report_or_expire(&session, &printer);
+                        }
+                    }
+                    Err(error) => log::error(format_args!("failed to resolve again: {error:#}")),
+                }
+            }
             _ = renewal.tick() => match session.refresh() {
-                Ok(()) => report_or_expire(&session, &printer),
+                Ok(changed) => {
+                    // The canaries' own events, so that a signal that missed one counts.
+                    printer.all(ring.now(), &session);
+                    let missed = printer.take_missed();
+                    let missed = missed.and_then(|why| session.missed(&why));
+                    for notice in changed.iter().chain(&missed) {
+                        printer.notice(notice);
+                    }
+                    report_or_expire(&session, &printer);
+                }
                 // Not renewed, the report expires, and readers know that they don't know.
                 Err(error) => log::error(format_args!("failed to verify again: {error:#}")),
             }
         }
+        if request.on_degraded == OnDegraded::Exit && session.decision().state == State::Degraded {
+            break;
+        }
     }
     log::info("stopping");
+    let degraded = session.decision().state == State::Degraded;
     session.detach();
     printer.all(ring.now(), &session);
     printer.tell_lost(&session)?;
+    if degraded && request.on_degraded == OnDegraded::Exit {
+        anyhow::bail!("the evidence for enforcement is lost, and --on-degraded=exit was given");
+    }
     Ok(Exit::Done)
+}
+
+/// The watcher, if there is one, and what it was said to be blind to.
+struct Sentry {
+    watcher: Option<Watcher>,
+    told: HashSet<Unwatched>,
+}
+
+impl Sentry {
+    /// Watches the ways to all that the policy names. Without a watcher, changes are noticed
+    /// at each verification only, and the log says so.
+    fn post(policy: &Policy) -> Self {
+        let watcher = Watcher::new().map_err(|error| {
+            log::warn(format_args!(
+                "changes on the way to a rule's path are noticed at each verification only: \
+                 {error:#}"
+            ));
+        });
+        let mut sentry = Self {
+            watcher: watcher.ok(),
+            told: HashSet::new(),
+        };
+        sentry.watch(policy);
+        sentry
+    }
+
+    fn watch(&mut self, policy: &Policy) {
+        let Some(watcher) = &mut self.watcher else {
+            return;
+        };
+        let files = policy.files.iter().map(|rule| &rule.path);
+        let paths = files.chain(&policy.protected_executables);
+        let unwatched = watcher.set(paths.map(Path::new));
+        for blind in &unwatched {
+            if !self.told.contains(blind) {
+                log::warn(format_args!(
+                    "{}: changes there are noticed at each verification only: {}; {}",
+                    blind.folder.display(),
+                    blind.why,
+                    blind.way_out
+                ));
+            }
+        }
+        self.told = unwatched.into_iter().collect();
+    }
+
+    async fn changed(&mut self) -> Result<Changed> {
+        match &mut self.watcher {
+            Some(watcher) => watcher.changed().await,
+            None => std::future::pending().await,
+        }
+    }
 }
 
 /// Renews the report. A failure, such as a full disk, must not end enforcement: the report
@@ -182,7 +319,9 @@ fn refusal(decision: &Decision, fallbacks: &[Tier]) -> String {
             .to_owned();
     }
     let weaker = match fallbacks {
-        [] => "opt in to a weaker tier with --enforce-fallback=signal, or to watching only with",
+        [] => {
+            "opt in to a weaker tier with --enforce-fallback=modret,signal, or to watching only with"
+        }
         _ => "opt in to watching only with",
     };
     format!(

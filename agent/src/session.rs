@@ -3,24 +3,29 @@
 //! In: what was asked, the policy, the machine. Out: a decision that the report on disk
 //! repeats, and the event ring. [`crate::run`] drives it.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use aya::maps::{MapData, RingBuf};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
-use crate::abi::{Action, Rule};
+use crate::abi::Action;
+use crate::contents;
 use crate::event::RuleNames;
 use crate::gate::{self, Asked, Decision, RuleFacts};
-use crate::loader::Sizes;
+use crate::limits::{self, Circumstances};
+use crate::loader::Shape;
 use crate::log;
 use crate::machine::Machine;
-use crate::maps::Contents;
-use crate::policy::Policy;
-use crate::posture::{State, Tier};
-use crate::report;
+use crate::notice::Notice;
+use crate::policy::{FileRule, Policy};
+use crate::posture::{Class, Limit, State, Tier};
+use crate::report::{self, Telling};
 use crate::resolve::{self, ResolvedRule};
+use crate::timings::{self, Step};
 use crate::trials::Trials;
+use crate::watch::{Affected, Changed};
 
 /// The agent at work.
 pub struct Session {
@@ -33,7 +38,16 @@ pub struct Session {
     claimed: (State, Vec<Tier>),
     /// Exempt cgroups and protected executables that don't exist now, as told in the log.
     missing: Vec<String>,
-    report_path: PathBuf,
+    report: Reporting,
+}
+
+/// Where reports go, and how long they hold.
+#[derive(Debug)]
+pub struct Reporting {
+    /// The report's path.
+    pub path: PathBuf,
+    /// How long a report may be believed.
+    pub validity: SignedDuration,
 }
 
 impl Session {
@@ -42,20 +56,14 @@ impl Session {
         asked: Asked,
         policy: Policy,
         machine: Machine,
-        report_path: PathBuf,
+        report: Reporting,
     ) -> Result<(Self, Option<RingBuf<MapData>>)> {
-        // Before anything is attached: a policy that can't be kept here ends the start.
-        resolve::check_exempt(&policy, &machine.hierarchy)?;
-        let rules = resolve::rules(&policy)?;
-        let sizes = Sizes {
-            inodes: rules.len(),
-            // As written and canonical.
-            paths: 2 * rules.len(),
-            exempt: policy.exempt_cgroups.len(),
-            protected: policy.protected_executables.len(),
-        };
-        let (mut trials, ring) = Trials::set_up(machine, Some(&asked), sizes)?;
+        let shape = shape(&asked, &policy);
+        let (mut trials, ring) = Trials::set_up(machine, Some(&asked), shape)?;
         trials.run(&asked);
+        let rules = timings::measure(Step::Resolve, || {
+            resolve::rules(policy.files.iter(), trials.kernel())
+        })?;
         let decision = gate::decide(&asked, &trials.measured(), &facts(&rules));
         let tiers: Vec<Tier> = decision.tiers.values().copied().collect();
         trials.keep_only(&tiers);
@@ -68,7 +76,7 @@ impl Session {
             decision,
             claimed,
             missing: Vec::new(),
-            report_path,
+            report,
         };
         Ok((session, ring))
     }
@@ -78,13 +86,19 @@ impl Session {
         &self.decision
     }
 
+    /// The policy.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
     /// Puts the real rules into the maps.
     pub fn fill(&mut self) -> Result<()> {
         let action = match self.claimed.0 {
             State::Audit | State::AuditFallback => Action::Observe,
             _ => Action::Deny,
         };
-        let present = resolve::present(&self.policy, &self.trials.machine().hierarchy)?;
+        let hierarchy = self.trials.machine().hierarchy.clone();
+        let present = resolve::present(&self.policy, &hierarchy, self.trials.kernel())?;
         for line in &present.missing {
             // Told when it goes missing, not at every refresh.
             if !self.missing.contains(line) {
@@ -92,27 +106,9 @@ impl Session {
             }
         }
         self.missing = present.missing;
-        let mut contents = Contents {
-            exempt: present.exempt,
-            protected: present.protected,
-            ..Contents::default()
-        };
-        for (number, rule) in (0..).zip(&self.rules) {
-            let value = Rule {
-                id: number,
-                action: action as u32,
-            };
-            // Only for the tiers that are relied on; the other programs are detached.
-            if self.claimed.1.contains(&Tier::Lsm)
-                && let Ok(key) = rule.inode
-            {
-                contents.inodes.insert(key, value);
-            }
-            if self.claimed.1.contains(&Tier::Signal) {
-                let keys = rule.paths.iter().flatten();
-                contents.paths.extend(keys.map(|key| (*key, value)));
-            }
-        }
+        let mut contents = contents::of(&self.rules, action);
+        contents.exempt = present.exempt;
+        contents.protected = present.protected;
         self.trials
             .fill(contents)
             .context("failed to fill the maps")
@@ -120,30 +116,70 @@ impl Session {
 
     /// Writes the report. `unprinted` events got out of the ring and nowhere else.
     pub fn report(&self, unprinted: u64) -> Result<()> {
-        let report = self.trials.machine().frame.report(
-            Timestamp::now(),
-            &self.decision,
-            self.trials.hooks(),
-            self.trials.events_lost()? + unprinted,
-        )?;
-        report::write(&report, &self.report_path)
+        let telling = Telling {
+            hooks: self.trials.hooks(),
+            limits: self.limits(),
+            events_lost: self.trials.events_lost()? + unprinted,
+            validity: self.report.validity,
+        };
+        let frame = &self.trials.machine().frame;
+        let report = frame.report(Timestamp::now(), &self.decision, telling)?;
+        timings::measure(Step::Report, || report::write(&report, &self.report.path))
     }
 
     /// Verifies again what the claim rests on, looks at the rules' targets again, decides
-    /// again, and fills the maps anew.
-    pub fn refresh(&mut self) -> Result<()> {
+    /// again, and fills the maps anew. Says if that changed the state.
+    pub fn refresh(&mut self) -> Result<Option<Notice>> {
         self.trials.repeat(&self.claimed.1);
-        self.rules = resolve::rules(&self.policy)?;
-        let before = self.decision.state;
-        let measured = self.trials.measured();
-        let now = gate::recheck(&self.asked, self.claimed.0, &measured, &facts(&self.rules));
-        self.decision = now;
-        match self.decision.state {
-            now if now == before => {}
-            State::Degraded => log::error("DEGRADED: the evidence for enforcement is lost"),
-            now => log::info(format_args!("{}: the evidence is back", now.name())),
+        self.rules = resolve::rules(self.policy.files.iter(), self.trials.kernel())?;
+        let changed = self.decide_again();
+        self.fill()?;
+        Ok(changed)
+    }
+
+    /// Looks again at the targets on the way to which something changed, and fills the maps
+    /// anew. Says which rules lead elsewhere now.
+    pub fn resolve_again(&mut self, changed: &Changed) -> Result<Vec<Notice>> {
+        let concerned = |rule: &FileRule| match &changed.paths {
+            Affected::All => true,
+            Affected::Paths(paths) => paths.contains(Path::new(&rule.path)),
+        };
+        let numbers: Vec<usize> = (0..self.rules.len())
+            .filter(|number| concerned(&self.rules[*number].rule))
+            .collect();
+        let rules = numbers.iter().map(|number| &self.policy.files[*number]);
+        let resolved = resolve::rules(rules, self.trials.kernel())?;
+        let mut moved = Vec::new();
+        for (number, now) in numbers.into_iter().zip(resolved) {
+            let before = std::mem::replace(&mut self.rules[number], now);
+            if before.identity() != self.rules[number].identity() {
+                moved.push(number);
+            }
         }
-        self.fill()
+        self.fill()?;
+        let delay_us = u64::try_from(changed.since.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let resolved = moved.into_iter().map(|number| {
+            let now = &self.rules[number];
+            Notice::Resolved {
+                rule: now.rule.id.clone(),
+                path: now.rule.path.clone(),
+                present: now.target.is_ok(),
+                delay_us,
+            }
+        });
+        let mut notices: Vec<Notice> = resolved.collect();
+        notices.extend(self.decide_again());
+        Ok(notices)
+    }
+
+    /// A rule wasn't kept: whoever broke it should have been signalled, and wasn't. Evidence
+    /// against the claim, until the next verification has new evidence for it.
+    pub fn missed(&mut self, why: &str) -> Option<Notice> {
+        if matches!(self.claimed.0, State::Audit | State::AuditFallback) {
+            return None;
+        }
+        let degraded = gate::degraded(self.decision.clone(), &facts(&self.rules));
+        self.adopt(degraded, why)
     }
 
     /// How many events found the ring full.
@@ -155,12 +191,53 @@ impl Session {
     pub fn detach(&mut self) {
         self.trials.keep_only(&[]);
     }
+
+    fn decide_again(&mut self) -> Option<Notice> {
+        let measured = self.trials.measured();
+        let facts = facts(&self.rules);
+        let now = gate::recheck(&self.asked, self.claimed.0, &measured, &facts);
+        let why = match now.state {
+            State::Degraded => self.trials.doubts(&self.claimed.1),
+            _ => "every hook that the claim rests on met its fate".to_owned(),
+        };
+        self.adopt(now, &why)
+    }
+
+    fn adopt(&mut self, decision: Decision, why: &str) -> Option<Notice> {
+        let (from, to) = (self.decision.state, decision.state);
+        self.decision = decision;
+        if from == to {
+            return None;
+        }
+        match to {
+            State::Degraded => log::error(format_args!("DEGRADED: {why}")),
+            _ => log::info(format_args!("{}: the evidence is back", to.name())),
+        }
+        let reason = why.to_owned();
+        Some(Notice::State { from, to, reason })
+    }
+
+    fn limits(&self) -> BTreeMap<Class, Vec<Limit>> {
+        if self.decision.audit_only {
+            return BTreeMap::new();
+        }
+        let limits = |tier: Tier| {
+            let circumstances = Circumstances {
+                catchable_signal: self.asked.signal != libc::SIGKILL,
+                folder_rules: self.policy.files.iter().any(|rule| rule.folder),
+                missing_guards: self.trials.missing_guards(tier),
+            };
+            limits::of(tier, &circumstances)
+        };
+        let tiers = self.decision.tiers.iter();
+        tiers.map(|(class, tier)| (*class, limits(*tier))).collect()
+    }
 }
 
 impl RuleNames for Session {
     fn name(&self, number: u32) -> Option<(String, String)> {
         match self.rules.get(number as usize) {
-            Some(rule) => Some((rule.id.clone(), rule.path.clone())),
+            Some(resolved) => Some((resolved.rule.id.clone(), resolved.rule.path.clone())),
             None => self.trials.decoy_name(number),
         }
     }
@@ -168,4 +245,19 @@ impl RuleNames for Session {
 
 fn facts(rules: &[ResolvedRule]) -> Vec<RuleFacts> {
     rules.iter().map(ResolvedRule::facts).collect()
+}
+
+/// How large the maps must be for the policy, whatever its paths come to lead to.
+fn shape(asked: &Asked, policy: &Policy) -> Shape {
+    let rules = policy.files.len();
+    Shape {
+        // The target, and the folders that it is in as written and canonical.
+        inodes: 3 * rules,
+        names: 2 * rules,
+        paths: rules,
+        exempt: policy.exempt_cgroups.len(),
+        protected: policy.protected_executables.len(),
+        folder_rules: policy.files.iter().any(|rule| rule.folder),
+        signal: asked.signal.cast_unsigned(),
+    }
 }

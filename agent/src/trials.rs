@@ -9,13 +9,14 @@ use aya::maps::{MapData, RingBuf};
 use crate::abi::Action;
 use crate::exit::{Ending, Exit};
 use crate::gate::{Asked, Measured, Verdict};
-use crate::hooks::{HOOKS, Hook, of_tier};
-use crate::loader::Sizes;
+use crate::hooks::{HOOKS, Hook, Role, of_tier};
+use crate::identity::Identify;
+use crate::loader::Shape;
 use crate::log;
 use crate::machine::Machine;
 use crate::maps::Contents;
 use crate::measure::{Bench, Measurements};
-use crate::posture::{Class, GateMode, Mode, Tier};
+use crate::posture::{Class, GateMode, Limit, Mode, Tier};
 use crate::report::{self, HookReport};
 
 /// The machine under trial.
@@ -31,13 +32,13 @@ impl Trials {
     pub fn set_up(
         mut machine: Machine,
         asked: Option<&Asked>,
-        sizes: Sizes,
+        shape: Shape,
     ) -> Result<(Self, Option<RingBuf<MapData>>)> {
         let wanted = asked.is_none_or(|asked| wants_programs(asked, &machine));
         let (bench, ring) = match machine.btf.take() {
             Some(btf) if wanted => {
                 let (bench, ring) =
-                    Bench::set_up(btf, sizes, machine.hierarchy.clone()).map_err(|error| {
+                    Bench::set_up(btf, shape, machine.hierarchy.clone()).map_err(|error| {
                         let why = format!("nothing can be measured: {error:#}");
                         Ending::error(Exit::Unmeasurable, why)
                     })?;
@@ -80,11 +81,29 @@ impl Trials {
             || self.try_tier(Tier::Signal, Action::Observe);
     }
 
-    /// Tries every hook, whatever the LSM list says.
+    /// Tries every hook, whatever the LSM list says. One tier after the other: with two at
+    /// once, the one that comes first would keep the canary from the other.
     pub fn run_all(&mut self) {
         for tier in Tier::ALL {
             self.try_tier(tier, Action::Deny);
+            self.keep_only(&[]);
         }
+    }
+
+    /// What a tier that is relied on doesn't stop because one of its hooks isn't verified.
+    pub fn missing_guards(&self, tier: Tier) -> Vec<Limit> {
+        of_tier(tier)
+            .filter(|hook| self.known.of(hook, Action::Deny).verdict != Verdict::Verified)
+            .filter_map(|hook| match hook.role {
+                Role::Core => None,
+                Role::Guard(limit) => Some(limit),
+            })
+            .collect()
+    }
+
+    /// Whoever can say what files are to the hooks; `None` if nothing was to be tried.
+    pub fn kernel(&mut self) -> Option<&mut dyn Identify> {
+        self.bench.as_mut().map(Bench::kernel)
     }
 
     /// Tries the hooks of these tiers again, each in every way in which it was tried before.
@@ -92,10 +111,14 @@ impl Trials {
         let Some(bench) = &mut self.bench else {
             return;
         };
+        let mut round = bench.round();
         for hook in HOOKS.iter().filter(|hook| tiers.contains(&hook.tier)) {
             for action in [Action::Deny, Action::Observe] {
-                if self.known.of(hook, action).attached {
-                    bench.retry(hook, action, &mut self.known);
+                let known = self.known.of(hook, action);
+                if known.attached {
+                    let mut measurement = known.clone();
+                    bench.retry(hook, action, &mut round, &mut measurement);
+                    self.known.set(hook, action, measurement);
                     warn(hook, action, &self.known);
                 }
             }
@@ -110,6 +133,22 @@ impl Trials {
         for hook in HOOKS.iter().filter(|hook| !tiers.contains(&hook.tier)) {
             bench.detach(hook);
         }
+    }
+
+    /// Why the evidence for these tiers isn't good, in words.
+    pub fn doubts(&self, tiers: &[Tier]) -> String {
+        let reasons: Vec<String> = HOOKS
+            .iter()
+            .filter(|hook| tiers.contains(&hook.tier) && hook.role == Role::Core)
+            .filter_map(|hook| {
+                let reason = self.known.of(hook, Action::Deny).reason.as_ref()?;
+                Some(format!("{}: {reason}", hook.name))
+            })
+            .collect();
+        if reasons.is_empty() {
+            return "a rule came to be beyond the tier".to_owned();
+        }
+        reasons.join("; ")
     }
 
     /// What the gate decides on.
@@ -153,18 +192,25 @@ impl Trials {
         Some((id.to_owned(), path.display().to_string()))
     }
 
-    /// Tries every hook of a tier; whether all of them were verified.
+    /// Tries every hook of a tier; whether all that it can't do without were verified. If
+    /// not, it is detached again, so that it doesn't stand in the way of the next one.
     fn try_tier(&mut self, tier: Tier, action: Action) -> bool {
         let Some(bench) = &mut self.bench else {
             return false;
         };
+        let mut round = bench.round();
         for hook in of_tier(tier) {
-            bench.try_hook(hook, action, &mut self.known);
+            let measurement = bench.try_hook(hook, action, &mut round);
+            self.known.set(hook, action, measurement);
             warn(hook, action, &self.known);
         }
-        Class::ALL
+        let verified = Class::ALL
             .iter()
-            .all(|class| self.known.verdict(tier, *class, action) == Verdict::Verified)
+            .all(|class| self.known.verdict(tier, *class, action) == Verdict::Verified);
+        if !verified {
+            of_tier(tier).for_each(|hook| bench.detach(hook));
+        }
+        verified
     }
 }
 

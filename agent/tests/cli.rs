@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -55,10 +54,10 @@ fn a_relative_path_ends_run_with_line_and_way_out() {
 }
 
 #[test]
-fn an_unknown_field_ends_run() {
+fn an_unknown_key_ends_run() {
     let (_folder, path) = policy("version = 1\nexempt = []\n");
     let output = aegisbpf(&["run", "--enforce", "--policy", &path]);
-    ends(&output, 4, &format!("{path}:2:1: unknown field `exempt`"));
+    ends(&output, 4, &format!("{path}:2:1: unknown key \"exempt\""));
 }
 
 #[test]
@@ -75,7 +74,7 @@ fn a_policy_that_cannot_be_read_is_named() {
 fn wrong_usage_ends_with_2_and_says_why() {
     let (_folder, path) = policy(VALID);
     let run = ["run", "--policy", &path];
-    let cases: [(&[&str], &str); 10] = [
+    let cases: [(&[&str], &str); 12] = [
         (&["run", "--enforce"], "--policy <FILE>"),
         (&run, "<--enforce|--audit>"),
         (
@@ -83,12 +82,20 @@ fn wrong_usage_ends_with_2_and_says_why() {
             "cannot be used with",
         ),
         (
-            &[&run[..], &["--enforce", "--enforce-fallback=modret"]].concat(),
-            "modret isn't supported yet",
+            &[&run[..], &["--enforce", "--enforce-fallback=modret,modret"]].concat(),
+            "modret is named twice",
         ),
         (
-            &[&run[..], &["--enforce", "--enforce-fallback=signal,modret"]].concat(),
-            "modret isn't supported yet",
+            &[&run[..], &["--enforce", "--enforce-signal=CHLD"]].concat(),
+            "\"CHLD\" is no signal that ends a process; use one of KILL, TERM",
+        ),
+        (
+            &[&run[..], &["--enforce", "--verify-interval=0"]].concat(),
+            "0 is not in 1..=86400",
+        ),
+        (
+            &[&run[..], &["--enforce", "--on-degraded=panic"]].concat(),
+            "stay, exit",
         ),
         (
             &[&run[..], &["--enforce", "--enforce-fallback=off,signal"]].concat(),
@@ -151,6 +158,20 @@ fn policy_check_tells_machines_every_error() {
 }
 
 #[test]
+fn policy_check_tells_people_every_error() {
+    let (_folder, path) = policy("version = 3\n[[deny.file]\n[[deny.file]]\npath = \"a\"\n");
+    let output = aegisbpf(&["policy", "check", &path]);
+    for message in [
+        ":1:11: version 3",
+        ":2:13: unclosed",
+        ":4:8: path \"a\"",
+        "errors: 3",
+    ] {
+        ends(&output, 4, message);
+    }
+}
+
+#[test]
 fn help_documents_every_exit_code() {
     let output = aegisbpf(&["--help"]);
     assert_eq!(output.status.code(), Some(0));
@@ -168,36 +189,54 @@ fn help_documents_every_exit_code() {
     assert!(!stdout.contains("canary runs"), "{stdout}");
 }
 
-/// The exit code of a canary that opens `decoy` by each system call.
-fn canary(control: &Path, decoy: &Path, go: &[u8]) -> Vec<Option<i32>> {
-    let one = |syscall| {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_aegisbpf"))
-            .args(["canary", "--syscall", syscall, "--control"])
-            .arg(control)
-            .arg("--decoy")
-            .arg(decoy)
-            .stdin(Stdio::piped())
-            .spawn()
-            .unwrap();
-        child.stdin.take().unwrap().write_all(go).unwrap();
-        let status = child.wait().unwrap();
-        assert_eq!(status.signal(), None);
-        status.code()
-    };
-    ["openat", "openat2", "open", "creat"].map(one).to_vec()
+/// What a canary answers to an errand, if it is released: the raw status of its child.
+fn canary(act: &str, control: &Path, decoy: &Path, released: bool) -> Option<i32> {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_aegisbpf"))
+        .arg("canary")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let scratch = control.with_file_name("scratch");
+    let mut orders = child.stdin.take().unwrap();
+    let paths = [control, decoy, &scratch].map(|path| path.display().to_string());
+    writeln!(orders, "{act} {}", paths.join(" ")).unwrap();
+    if released {
+        writeln!(orders, "go").unwrap();
+    }
+    drop(orders);
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success());
+    assert!(!scratch.exists(), "{act} left its scratch file");
+    let answers = String::from_utf8(output.stdout).unwrap();
+    let mut answers = answers.lines().map(|line| line.parse::<i32>().unwrap());
+    assert!(answers.next().unwrap() > 0, "no pid");
+    answers.next()
 }
 
 #[test]
 fn a_canary_tells_its_fate_and_only_acts_when_released() {
     let folder = tempfile::tempdir().unwrap();
-    let (control, decoy) = (folder.path().join("control"), folder.path().join("decoy"));
+    let file = |name: &str| folder.path().join(name);
+    let (control, decoy) = (file("control"), file("decoy"));
     fs::write(&control, "").unwrap();
     fs::write(&decoy, "").unwrap();
-    let nowhere = folder.path().join("missing/file");
-    let enoent = Some(100 + 2);
+    let nowhere = file("missing/file");
+    let exited = |code: i32| Some(code << 8);
+    let enoent = exited(100 + libc::ENOENT);
 
-    assert_eq!(canary(&control, &decoy, b"!"), [Some(64); 4]);
-    assert_eq!(canary(&control, &nowhere, b"!"), [enoent; 4]);
-    assert_eq!(canary(&nowhere, &decoy, b"!"), [Some(65); 4]);
-    assert_eq!(canary(&control, &decoy, b""), [Some(66); 4]);
+    for act in ["openat", "openat2", "open", "creat", "link"] {
+        assert_eq!(canary(act, &control, &decoy, true), exited(64), "{act}");
+        assert_eq!(canary(act, &control, &nowhere, true), enoent, "{act}");
+        assert_eq!(canary(act, &nowhere, &decoy, true), exited(65), "{act}");
+        assert_eq!(canary(act, &control, &decoy, false), None, "{act}");
+    }
+    for act in ["create", "mknod", "symlink", "rename"] {
+        let (free, other) = (file("free"), file("other"));
+        assert_eq!(canary(act, &free, &other, true), exited(64), "{act}");
+        assert!(!free.exists() && !other.exists(), "{act} left what it made");
+        assert_eq!(canary(act, &free, &nowhere, true), enoent, "{act}");
+        assert_eq!(canary(act, &nowhere, &other, true), exited(65), "{act}");
+        assert_eq!(canary(act, &free, &other, false), None, "{act}");
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use aegisbpf::gate::{Asked, Decision, Limit, Measured, Refusal, RuleFacts, Verdict};
+use aegisbpf::gate::{Asked, Decision, Measured, Obstacle, Refusal, RuleFacts, Verdict};
 use aegisbpf::gate::{decide, recheck};
 use aegisbpf::lsm_list::LsmList;
 use aegisbpf::posture::{Blocker, Class, GateMode, Mode, State, Tier};
@@ -15,6 +15,7 @@ fn asked(mode: Mode, fallbacks: &[Tier], gate_mode: GateMode) -> Asked {
         mode,
         fallbacks: fallbacks.to_vec(),
         gate_mode,
+        signal: 9,
     }
 }
 
@@ -38,18 +39,18 @@ fn measured(list: &str, lsm: Verdict, signal: Verdict) -> Measured {
     }
 }
 
-fn rule(id: &str, limits: &[(Tier, &str, bool)]) -> RuleFacts {
+fn rule(id: &str, obstacles: &[(Tier, &str, bool)]) -> RuleFacts {
     RuleFacts {
         id: id.to_owned(),
         class: Class::File,
-        limits: limits
+        obstacles: obstacles
             .iter()
             .map(|(tier, reason, pending)| {
-                let limit = Limit {
+                let obstacle = Obstacle {
                     reason: (*reason).to_owned(),
                     pending: *pending,
                 };
-                (*tier, limit)
+                (*tier, obstacle)
             })
             .collect(),
     }
@@ -199,7 +200,7 @@ fn a_rule_beyond_its_tier_refuses_or_is_watched_and_is_always_listed() {
     assert_eq!(open.unenforced[0].rule, "long");
     check_invariants(&open, &rules);
 
-    // The limit of a tier that isn't relied on is nobody's concern.
+    // The obstacle of a tier that isn't relied on is nobody's concern.
     let lsm = measured(LISTED, Verdict::Verified, Verdict::NotTried);
     let decision = decide(&enforce(&[], GateMode::FailClosed), &lsm, &rules);
     assert_eq!((decision.state, decision.enforced), (State::Enforce, 2));

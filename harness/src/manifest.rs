@@ -71,7 +71,7 @@ pub enum Source {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Skip {
-    /// The proof's id.
+    /// The proof's id, or a glob for the ids of several that share the reason.
     pub proof: String,
     /// The boot; both without it.
     pub boot: Option<String>,

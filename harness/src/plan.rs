@@ -4,11 +4,12 @@
 //! each kernel the [`GuestPlan`] that goes into its image, and for each boot what the
 //! launcher and the verdict need. Pure.
 
-pub mod bypass;
 pub mod catalogue;
 
+use std::collections::BTreeSet;
+
 use globset::GlobSet;
-use protocol::plan::{BootPlan, ExpectedMachine, GuestPlan};
+use protocol::plan::{BootPlan, ExpectedMachine, Filesystem, GuestPlan};
 
 use crate::kernels::ReadyKernel;
 use crate::launch::Accelerator;
@@ -93,6 +94,13 @@ pub fn proofs(boot: Boot, wanted: &Wanted) -> Vec<protocol::plan::PlannedProof> 
             needed || is_wanted(wanted, &proof.id)
         })
         .collect()
+}
+
+/// The file systems that the proofs asked for take place on.
+#[must_use]
+pub fn filesystems(wanted: &Wanted) -> BTreeSet<Filesystem> {
+    let proofs = wanted.boots.iter().flat_map(|&boot| proofs(boot, wanted));
+    proofs.filter_map(|proof| proof.filesystem).collect()
 }
 
 /// Whether the comparison of the boots is planned: it needs both, and the user's wish.
@@ -183,8 +191,6 @@ fn arguments(boot: Boot) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use globset::{Glob, GlobSetBuilder};
     use protocol::plan::Expectation;
 

@@ -11,6 +11,7 @@ use anyhow::anyhow;
 
 use crate::{
     exit::{Failure, Result},
+    image::spec::ImageSpec,
     kernels::cache::Cache,
     progress::Progress,
 };
@@ -30,6 +31,8 @@ pub enum Need {
     Fetch,
     /// Put kernel modules into the image.
     Modules,
+    /// Make disks with a file system on them.
+    Disks,
     /// Build the agent's kernel side.
     Build,
     /// Boot under QEMU.
@@ -56,8 +59,40 @@ pub enum Job {
     Test,
 }
 
-/// What a job needs; `modules` says whether `images/` asks for any.
-pub fn needed_for(job: Job, modules: bool) -> Vec<Need> {
+/// What `images/` asks of the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Asked {
+    /// Whether it asks for kernel modules.
+    pub modules: bool,
+    /// Whether it asks for disks.
+    pub disks: bool,
+}
+
+impl Asked {
+    /// Neither.
+    pub const NOTHING: Self = Self {
+        modules: false,
+        disks: false,
+    };
+
+    /// All that it can ask for.
+    pub const ALL: Self = Self {
+        modules: true,
+        disks: true,
+    };
+}
+
+impl From<&ImageSpec> for Asked {
+    fn from(image: &ImageSpec) -> Self {
+        Self {
+            modules: image.asks_for_modules(),
+            disks: image.asks_for_disks(),
+        }
+    }
+}
+
+/// What a job needs.
+pub fn needed_for(job: Job, asked: Asked) -> Vec<Need> {
     let (fetch, build, boots, virtme_ng) = match job {
         Job::Kernels => (true, false, false, false),
         Job::Build => (false, true, false, false),
@@ -66,7 +101,8 @@ pub fn needed_for(job: Job, modules: bool) -> Vec<Need> {
     };
     let wanted = [
         (fetch, Need::Fetch),
-        (modules && fetch, Need::Modules),
+        (asked.modules && fetch, Need::Modules),
+        (asked.disks && boots, Need::Disks),
         (build, Need::Build),
         (boots, Need::Qemu),
         (virtme_ng, Need::VirtmeNg),
@@ -122,6 +158,9 @@ pub const PREREQUISITES: &[Prerequisite] = &[
     takes(Need::Modules, Probe::Program("gzip"), "gzip"),
     takes(Need::Modules, Probe::Program("xz"), "xz-utils"),
     takes(Need::Modules, Probe::Program("zstd"), "zstd"),
+    takes(Need::Disks, Probe::Program("mkfs.btrfs"), "btrfs-progs"),
+    takes(Need::Disks, Probe::Program("mkfs.ext4"), "e2fsprogs"),
+    takes(Need::Disks, Probe::Program("mkfs.xfs"), "xfsprogs"),
     takes(Need::Build, Probe::Program("clang"), "clang"),
     takes(
         Need::Build,

@@ -102,6 +102,7 @@ impl<'a> Agent<'a> {
             .arg("--policy")
             .arg(&self.policy)
             .arg(format!("--ready-fd={}", give.as_raw_fd()))
+            .arg("--timings")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -285,7 +286,7 @@ fn seen(event: &Value) -> Result<SeenEvent> {
         hook: text("hook").with_context(|| lacks("a hook"))?,
         pid: number("tgid").with_context(|| lacks("a process"))?,
         thread: number("pid").with_context(|| lacks("a pid"))?,
-        target: text("rule_path").with_context(|| lacks("a rule's path"))?,
+        target: text("rule_path"),
         path: text("path"),
         outcome: text("outcome").with_context(|| lacks("an outcome"))?,
         signal_result: event["signal_result"].as_i64(),
@@ -357,7 +358,7 @@ mod tests {
             hook: "tracepoint/syscalls/sys_enter_openat".to_owned(),
             pid: 7,
             thread: 8,
-            target: "/srv/secret".to_owned(),
+            target: Some("/srv/secret".to_owned()),
             path: Some("/srv/./secret".to_owned()),
             outcome: "killed".to_owned(),
             signal_result: Some(0),
@@ -366,7 +367,7 @@ mod tests {
             hook: "lsm/file_open".to_owned(),
             pid: 9,
             thread: 9,
-            target: "/srv/secret".to_owned(),
+            target: Some("/srv/secret".to_owned()),
             path: None,
             outcome: "denied".to_owned(),
             signal_result: None,
@@ -385,7 +386,7 @@ mod tests {
         });
         let twice = ended(vec![event.clone(), event.clone()]);
         assert_eq!(twice.events_of(&[7]).expect("whole events").len(), 2);
-        for field in ["hook", "pid", "rule_path", "outcome"] {
+        for field in ["hook", "pid", "outcome"] {
             let mut lacking = event.clone();
             lacking.as_object_mut().expect("an object").remove(field);
             let ended = ended(vec![lacking]);

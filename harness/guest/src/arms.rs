@@ -36,11 +36,10 @@ impl Ground {
         Ok(ground)
     }
 
-    /// A policy that denies the secret, and what `further` rules deny, to all but the exempt
-    /// cgroup.
-    pub fn policy(&self, further: &str) -> String {
+    /// A policy that denies the secret to all but the exempt cgroup.
+    pub fn policy(&self) -> String {
         format!(
-            "version = 1\nexempt_cgroups = [\"{}\"]\n\n[[deny.file]]\npath = \"{}\"\n{further}",
+            "version = 1\nexempt_cgroups = [\"{}\"]\n\n[[deny.file]]\npath = \"{}\"\n",
             cgroup::EXEMPT,
             self.secret.display()
         )
@@ -56,7 +55,8 @@ impl Ground {
         self.open(Place::Plain, &self.benign)
     }
 
-    fn open(&self, place: Place, path: &Path) -> Result<Act> {
+    /// Opens any file from a place.
+    pub fn open(&self, place: Place, path: &Path) -> Result<Act> {
         act::open(place, path, self.limit)
             .with_context(|| format!("opening {} from {place:?}", path.display()))
     }

@@ -15,6 +15,9 @@ pub struct Configuration {
     pub sabotage: Option<&'static str>,
     /// Whether the agent is to become ready; otherwise it is to end by itself.
     pub becomes_ready: bool,
+    /// Whether its policy denies the trees to which every way leads, too. Reports that are
+    /// compared must come of one policy.
+    pub denies_trees: bool,
 }
 
 const FALLBACK_TO_SIGNAL: &[&str] = &[
@@ -37,6 +40,7 @@ const CONFIGURATIONS: &[Configuration] = &[
         seam: false,
         sabotage: None,
         becomes_ready: true,
+        denies_trees: true,
     },
     Configuration {
         name: "modret",
@@ -44,6 +48,7 @@ const CONFIGURATIONS: &[Configuration] = &[
         seam: false,
         sabotage: None,
         becomes_ready: true,
+        denies_trees: true,
     },
     Configuration {
         name: "signal",
@@ -51,6 +56,7 @@ const CONFIGURATIONS: &[Configuration] = &[
         seam: false,
         sabotage: None,
         becomes_ready: true,
+        denies_trees: true,
     },
     Configuration {
         name: "seam-signal",
@@ -58,6 +64,7 @@ const CONFIGURATIONS: &[Configuration] = &[
         seam: true,
         sabotage: None,
         becomes_ready: true,
+        denies_trees: true,
     },
     Configuration {
         name: "fail-closed",
@@ -65,6 +72,7 @@ const CONFIGURATIONS: &[Configuration] = &[
         seam: false,
         sabotage: None,
         becomes_ready: false,
+        denies_trees: false,
     },
     Configuration {
         name: "audit-fallback",
@@ -72,6 +80,31 @@ const CONFIGURATIONS: &[Configuration] = &[
         seam: false,
         sabotage: None,
         becomes_ready: true,
+        denies_trees: false,
+    },
+    Configuration {
+        name: "enforce-filesystems",
+        arguments: &["--enforce"],
+        seam: false,
+        sabotage: None,
+        becomes_ready: true,
+        denies_trees: false,
+    },
+    Configuration {
+        name: "modret-filesystems",
+        arguments: &["--enforce", "--enforce-fallback=modret"],
+        seam: false,
+        sabotage: None,
+        becomes_ready: true,
+        denies_trees: false,
+    },
+    Configuration {
+        name: "signal-filesystems",
+        arguments: &["--enforce", "--enforce-fallback=signal"],
+        seam: false,
+        sabotage: None,
+        becomes_ready: true,
+        denies_trees: false,
     },
     Configuration {
         name: "lsm-returns-zero",
@@ -79,6 +112,7 @@ const CONFIGURATIONS: &[Configuration] = &[
         seam: false,
         sabotage: Some("lsm-returns-zero"),
         becomes_ready: false,
+        denies_trees: false,
     },
 ];
 

@@ -7,6 +7,7 @@ use protocol::record::{Act, Observation};
 use crate::agent::{Agent, Ended, Running};
 use crate::arms::Ground;
 use crate::bypass::actors::Actors;
+use crate::filesystems::Filesystems;
 
 /// What a proof may use.
 pub struct Lab<'a> {
@@ -16,6 +17,8 @@ pub struct Lab<'a> {
     pub agent: &'a Agent<'a>,
     /// Who goes the ways to a denied file, if a proof of this configuration needs them.
     pub actors: Option<&'a RefCell<Actors>>,
+    /// The file systems beside the guest's own.
+    pub filesystems: &'a Filesystems,
 }
 
 /// What a proof has seen so far: one observation an arm.

@@ -104,7 +104,15 @@ pub fn mount_all() -> Result<()> {
 ///
 /// Returns their names, or what went wrong with the first that didn't load.
 pub fn load_modules() -> Result<Vec<String>> {
-    let Ok(order) = fs::read_to_string(protocol::MODULES_ORDER) else {
+    load_listed(Path::new(protocol::MODULES_ORDER))
+}
+
+/// Loads what a list of the image names; there may be no such list.
+///
+/// # Errors
+/// A module can't be read or loaded.
+pub fn load_listed(list: &Path) -> Result<Vec<String>> {
+    let Ok(order) = fs::read_to_string(list) else {
         return Ok(Vec::new());
     };
     let mut loaded = Vec::new();

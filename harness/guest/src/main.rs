@@ -14,6 +14,8 @@ mod bypass;
 mod cgroup;
 mod channel;
 mod configuration;
+mod filesystems;
+mod ioctl;
 mod lab;
 mod machine;
 mod proofs;

@@ -20,6 +20,7 @@ use crate::bypass::actors::Actors;
 use crate::bypass::trees;
 use crate::channel::Channel;
 use crate::configuration::{self, Configuration};
+use crate::filesystems::{Filesystems, Made};
 use crate::lab::{During, Lab, Seen};
 use crate::proofs::{self, Proof};
 
@@ -65,6 +66,7 @@ impl InProgress<'_> {
 /// Only a broken result channel; everything else is told through it.
 pub fn run(plan: &GuestPlan, boot: &BootPlan, channel: &mut Channel) -> Result<()> {
     let limit = Duration::from_millis(plan.wait_ms);
+    let mut filesystems = Filesystems::default();
     let mut names: Vec<&str> = Vec::new();
     for proof in &boot.proofs {
         if !names.contains(&proof.configuration.as_str()) {
@@ -80,7 +82,7 @@ pub fn run(plan: &GuestPlan, boot: &BootPlan, channel: &mut Channel) -> Result<(
         for proof in &planned {
             channel.started(&proof.id, name)?;
         }
-        match run_configuration(name, &planned, limit, channel) {
+        match run_configuration(name, &planned, limit, &mut filesystems, channel) {
             Ok(proofs) => proofs
                 .into_iter()
                 .try_for_each(|proof| tell(proof, channel))?,
@@ -114,17 +116,27 @@ fn run_configuration<'a>(
     name: &str,
     planned: &[&'a PlannedProof],
     limit: Duration,
+    filesystems: &mut Filesystems,
     channel: &mut Channel,
 ) -> Result<Vec<InProgress<'a>>> {
     let configuration = configuration::by_name(name)?;
     let ground = Ground::make(limit)?;
     let goes_ways = planned.iter().any(|proof| proof.bypass.is_some());
-    let rules = if goes_ways {
-        trees::rules()
-    } else {
-        String::new()
-    };
-    let agent = Agent::prepare(configuration, &ground.policy(&rules), limit)?;
+    let mut policy = ground.policy();
+    if configuration.denies_trees {
+        trees::lay()?;
+        policy.push_str(&trees::rules());
+    }
+    let mut proofs = Vec::new();
+    for &planned in planned {
+        proofs.push(InProgress {
+            planned,
+            proof: proofs::of(planned)?,
+            seen: Seen::default(),
+            unseen: make_filesystem(planned, filesystems, &mut policy, channel)?,
+        });
+    }
+    let agent = Agent::prepare(configuration, &policy, limit)?;
     let actors = match goes_ways {
         true => Some(RefCell::new(Actors::start(limit)?)),
         false => None,
@@ -132,18 +144,10 @@ fn run_configuration<'a>(
     let lab = Lab {
         ground: &ground,
         agent: &agent,
+        filesystems,
         actors: actors.as_ref(),
     };
     let objects = bpf_objects::all()?;
-    let mut proofs = Vec::new();
-    for &planned in planned {
-        proofs.push(InProgress {
-            planned,
-            proof: proofs::of(planned)?,
-            seen: Seen::default(),
-            unseen: None,
-        });
-    }
     for proof in &mut proofs {
         proof.phase("before the agent", |proof, seen| proof.before(&lab, seen));
     }
@@ -178,6 +182,40 @@ fn run_configuration<'a>(
             .other("left-behind", Observation::BpfLeft { objects });
     }
     Ok(proofs)
+}
+
+/// Makes the file system that a proof takes place on, and adds its rules to the policy; or
+/// tells why the proof can't be put to the test.
+///
+/// # Errors
+/// Only a broken result channel.
+fn make_filesystem(
+    planned: &PlannedProof,
+    filesystems: &mut Filesystems,
+    policy: &mut String,
+    channel: &mut Channel,
+) -> Result<Option<Unseen>> {
+    let Some(filesystem) = planned.filesystem else {
+        return Ok(None);
+    };
+    match filesystems.make(filesystem) {
+        Ok(Some(took)) => channel.log(Level::Info, &took)?,
+        Ok(None) => {}
+        Err(why) => {
+            let outcome = Outcome::Error;
+            return Ok(Some(Unseen { outcome, why }));
+        }
+    }
+    Ok(match filesystems.get(filesystem)? {
+        Made::Here(ground) => {
+            policy.push_str(&ground.rules());
+            None
+        }
+        Made::Missing(why) => Some(Unseen {
+            outcome: Outcome::Skipped,
+            why: anyhow!("{why}"),
+        }),
+    })
 }
 
 /// The agent's life, with the proofs during it.

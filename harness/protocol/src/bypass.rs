@@ -60,7 +60,7 @@ pub enum Bypass {
     LatePath,
     /// `O_TRUNC`: the damage is done by the open itself.
     Truncate,
-    /// `O_CREAT` on a denied name that has no file yet.
+    /// `O_CREAT` on a denied name that has no file.
     Create,
     /// A child that shares the table of descriptors opens the file and dies.
     SharedFdTable,
@@ -68,17 +68,28 @@ pub enum Bypass {
     Exec,
     /// A file beneath a denied folder.
     BeneathFolder,
+    /// A second name, given while the agent is up.
+    Link,
+    /// Another file, put in the denied one's place.
+    Replace,
+    /// The machine's pid 1.
+    PidOne,
     /// A descriptor that was opened before the agent started, and inherited.
     AlreadyOpen,
     /// `truncate(2)`, which opens nothing.
     TruncateByPath,
     /// A second name outside of a denied folder, made before the agent started.
     HardlinkOutOfFolder,
+    /// No way to a denied file: a pipe, opened again through `/proc/self/fd`. It is in no
+    /// folder, so no folder rule may take it for one of its own.
+    ReopenedPipe,
+    /// No way to a denied file: a file in memory (`memfd_create(2)`), as [`Self::ReopenedPipe`].
+    ReopenedMemfd,
 }
 
 impl Bypass {
     /// All of them, in the order in which they are reported.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 38] = [
         Self::RelativePath,
         Self::Dirfd,
         Self::DoubleSlash,
@@ -109,9 +120,14 @@ impl Bypass {
         Self::SharedFdTable,
         Self::Exec,
         Self::BeneathFolder,
+        Self::Link,
+        Self::Replace,
+        Self::PidOne,
         Self::AlreadyOpen,
         Self::TruncateByPath,
         Self::HardlinkOutOfFolder,
+        Self::ReopenedPipe,
+        Self::ReopenedMemfd,
     ];
 
     /// As it stands in proofs' ids.
@@ -148,9 +164,14 @@ impl Bypass {
             Self::SharedFdTable => "shared-fd-table",
             Self::Exec => "exec",
             Self::BeneathFolder => "beneath-folder",
+            Self::Link => "link",
+            Self::Replace => "replace",
+            Self::PidOne => "pid-one",
             Self::AlreadyOpen => "already-open",
             Self::TruncateByPath => "truncate-by-path",
             Self::HardlinkOutOfFolder => "hardlink-out-of-folder",
+            Self::ReopenedPipe => "reopened-pipe",
+            Self::ReopenedMemfd => "reopened-memfd",
         }
     }
 }

@@ -36,3 +36,13 @@ pub const SABOTAGED_AGENT_PATH: &str = "/usr/bin/aegisbpf-sabotaged";
 pub const MODULES_DIR: &str = "/lib/modules";
 /// One file name a line, relative to [`MODULES_DIR`], dependencies first.
 pub const MODULES_ORDER: &str = "/lib/modules/load-order";
+
+/// Folder with a list for each file system that takes modules, named after it; the same form
+/// as [`MODULES_ORDER`]. They are loaded when a proof comes that takes place on it.
+pub const MODULES_OF_FILESYSTEMS: &str = "/lib/modules/filesystems";
+
+/// Folder with a folder for each file system that takes a disk. Only what isn't zero of the
+/// disk is there: [`DISK_SIZE`], and files named by the offset at which their bytes belong.
+pub const DISKS_DIR: &str = "/disks";
+/// The file with the disk's size in bytes.
+pub const DISK_SIZE: &str = "size";

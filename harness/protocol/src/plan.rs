@@ -57,9 +57,52 @@ pub struct PlannedProof {
     /// The agent's configuration under which it runs; proofs of one configuration share it.
     pub configuration: String,
     /// The way to a denied file that it goes; none for proofs with a procedure of their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bypass: Option<Bypass>,
+    /// The file system that it takes place on, where it isn't the guest's own ground.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filesystem: Option<Filesystem>,
     /// Every arm, each to be reported exactly once.
     pub arms: Vec<PlannedArm>,
+}
+
+/// A file system that proofs take place on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Filesystem {
+    /// On a disk.
+    Ext4,
+    /// On a disk.
+    Xfs,
+    /// On a disk, in a subvolume of it.
+    Btrfs,
+    /// In memory.
+    Tmpfs,
+    /// One folder laid over another.
+    Overlayfs,
+}
+
+impl Filesystem {
+    /// All of them, in the order in which they are reported.
+    pub const ALL: [Self; 5] = [
+        Self::Ext4,
+        Self::Xfs,
+        Self::Btrfs,
+        Self::Tmpfs,
+        Self::Overlayfs,
+    ];
+
+    /// As it stands in ids of proofs, in `images/` and in paths of the guest.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ext4 => "ext4",
+            Self::Xfs => "xfs",
+            Self::Btrfs => "btrfs",
+            Self::Tmpfs => "tmpfs",
+            Self::Overlayfs => "overlayfs",
+        }
+    }
 }
 
 /// One arm of a proof with what it must show.

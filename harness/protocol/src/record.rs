@@ -160,6 +160,8 @@ pub enum Effect {
     Truncated,
     /// There is a file where none was.
     Created,
+    /// There is another file than before.
+    Replaced,
 }
 
 /// A process that acted for another.
@@ -205,8 +207,8 @@ pub struct SeenEvent {
     pub pid: u32,
     /// The event's thread id.
     pub thread: u32,
-    /// The path that the rule names.
-    pub target: String,
+    /// The path that the rule names, where it was one rule that matched.
+    pub target: Option<String>,
     /// The path as the hook saw it, where it sees one.
     pub path: Option<String>,
     /// `denied`, `killed` or `observed`.

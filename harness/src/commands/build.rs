@@ -8,7 +8,7 @@ use crate::artifacts;
 use crate::exit::{ExitCode, Result};
 use crate::kernels::cache::Cache;
 use crate::progress::Terminal;
-use crate::setup::{self, Job, Setup};
+use crate::setup::{self, Asked, Job, Setup};
 
 /// Where the binaries go.
 #[derive(Debug, Args)]
@@ -28,7 +28,8 @@ pub struct BuildArgs {
 pub fn run(args: &BuildArgs, root: &Path) -> Result<ExitCode> {
     let cache = Cache::of_user()?;
     let progress = Terminal::new();
-    Setup::new(&cache, args.no_setup, &progress).ensure(&setup::needed_for(Job::Build, false))?;
+    Setup::new(&cache, args.no_setup, &progress)
+        .ensure(&setup::needed_for(Job::Build, Asked::NOTHING))?;
     artifacts::build(root, &args.out)?;
     println!("{}", args.out.display());
     Ok(ExitCode::AsDeclared)

@@ -21,7 +21,7 @@ use crate::{
     },
     manifest::{self, Kernel, Manifest, Source},
     progress::Progress,
-    setup::{self, Job, Setup},
+    setup::{self, Asked, Job, Setup},
 };
 
 /// What to do about kernels.
@@ -97,11 +97,9 @@ pub fn run(command: &KernelsCommand, repository: &Path, progress: &dyn Progress)
         archive: &AptArchive::new(cache.root().join("apt"), &manifest.suites, progress),
         progress,
     };
-    let modules = !ImageSpec::load(&repository.join("images"))?
-        .modules
-        .is_empty();
+    let asked = Asked::from(&ImageSpec::load(&repository.join("images"))?);
     let set_up = |no_setup: bool| {
-        let needs = setup::needed_for(Job::Kernels, modules);
+        let needs = setup::needed_for(Job::Kernels, asked);
         Setup::new(&cache, no_setup, progress).ensure(&needs)
     };
     match command {
@@ -125,7 +123,7 @@ pub fn run(command: &KernelsCommand, repository: &Path, progress: &dyn Progress)
             let options = Options {
                 locked: *locked,
                 offline: *offline,
-                modules,
+                modules: asked.modules,
             };
             let ready = fetcher.ready(&kernels, options)?;
             emit(&ready.iter().map(ready_line).collect::<String>())

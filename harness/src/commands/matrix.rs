@@ -7,11 +7,13 @@
 mod at_hand;
 mod jobs;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 
 use anyhow::Context;
 use clap::Args;
+use protocol::plan::Filesystem;
 
 use super::list::{self, Format};
 use super::proofs;
@@ -108,7 +110,7 @@ pub fn run(args: &MatrixArgs, root: &Path) -> Result<ExitCode> {
             .map_err(Failure::usage)?;
     }
     go(
-        &AtHand::get(args, root, &manifest, &kernels)?,
+        &AtHand::get(args, root, &manifest, &kernels, &plan::filesystems(&wanted))?,
         args,
         &wanted,
     )
@@ -121,7 +123,13 @@ pub fn run(args: &MatrixArgs, root: &Path) -> Result<ExitCode> {
 pub fn prepare(args: &MatrixArgs, root: &Path) -> Result<()> {
     let manifest = Manifest::load(&root.join("kernels.toml"))?;
     let kernels = manifest::select(&manifest.kernels, &args.kernels)?;
-    AtHand::get(args, root, &manifest, &kernels)?;
+    AtHand::get(
+        args,
+        root,
+        &manifest,
+        &kernels,
+        &BTreeSet::from(Filesystem::ALL),
+    )?;
     Ok(())
 }
 

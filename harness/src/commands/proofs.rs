@@ -7,7 +7,7 @@ use anyhow::{Context, anyhow};
 use globset::{Glob, GlobSet, GlobSetBuilder};
 
 use crate::exit::{Failure, Result};
-use crate::manifest::Manifest;
+use crate::manifest::{Manifest, Skip};
 use crate::plan::{self, Boot, Wanted, catalogue};
 
 /// The patterns as globs; none without a pattern, which means every proof.
@@ -52,6 +52,14 @@ pub fn check_each_matches(patterns: &[String], wanted: &Wanted) -> Result<()> {
     Ok(())
 }
 
+/// Whether a declared skip is of this proof of this boot.
+#[must_use]
+pub fn is_skip_of(skip: &Skip, boot: &str, proof: &str) -> bool {
+    let glob = Glob::new(&skip.proof).ok();
+    skip.boot.as_deref().is_none_or(|only| only == boot)
+        && glob.is_some_and(|glob| glob.compile_matcher().is_match(proof))
+}
+
 /// Checks that each declared skip is of a proof that some boot has.
 ///
 /// # Errors
@@ -59,12 +67,13 @@ pub fn check_each_matches(patterns: &[String], wanted: &Wanted) -> Result<()> {
 pub fn check_skips(manifest: &Manifest) -> Result<()> {
     for kernel in &manifest.kernels {
         for skip in &kernel.skips {
-            let boots = Boot::ALL
-                .into_iter()
-                .filter(|boot| skip.boot.as_deref().is_none_or(|only| only == boot.name()));
-            let known = boots
-                .flat_map(|boot| catalogue::proofs(boot, true))
-                .any(|proof| proof.id == skip.proof);
+            if let Err(error) = Glob::new(&skip.proof) {
+                return Err(Failure::usage(manifest.about(kernel, error)));
+            }
+            let known = Boot::ALL.into_iter().any(|boot| {
+                let mut proofs = catalogue::proofs(boot, true).into_iter();
+                proofs.any(|proof| is_skip_of(skip, boot.name(), &proof.id))
+            });
             if !known {
                 let boot = skip.boot.as_deref().unwrap_or("either boot");
                 let message = format!(
@@ -97,7 +106,10 @@ mod tests {
     fn a_skip_is_of_a_proof_that_its_boot_has() {
         check("proof = \"no-pretend\"").expect("both boots have it");
         check("proof = \"kills-denied-open\"\nboot = \"no-bpf-lsm\"").expect("it has it");
+        check("proof = \"*-holds-on-{ext4,xfs}\"").expect("both boots have some");
         for skip in [
+            "proof = \"*-holds-on-{ext4\"",
+            "proof = \"*-holds-on-ntfs\"",
             "proof = \"kills-denied-opens\"",
             "proof = \"kills-denied-open\"\nboot = \"bpf-lsm\"",
             "proof = \"kills-denied-open\"\nboot = \"no-bpf\"",

@@ -45,7 +45,7 @@ pub fn run(args: &TestArgs, root: &Path) -> Result<ExitCode> {
     let matrix = matrix_args(&manifest.kernels, args.no_setup)?;
     // More than the matrix takes: the tests put modules into an image, and use both launchers.
     Setup::new(&Cache::of_user()?, args.no_setup, &Terminal::new())
-        .ensure(&setup::needed_for(setup::Job::Test, true))?;
+        .ensure(&setup::needed_for(setup::Job::Test, setup::Asked::ALL))?;
     ensure_components(args.no_setup)?;
     // Gets kernels and binaries ready for the tests that boot machines.
     matrix::prepare(&matrix, root)?;

@@ -4,11 +4,13 @@
 //! error that names the file, the place in it, and the way out.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, anyhow};
+use protocol::plan::Filesystem;
 use serde::Deserialize;
 
 use super::cpio::{Node, Tree};
@@ -17,10 +19,36 @@ use crate::exit::{Failure, Result};
 /// What goes into every image.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ImageSpec {
-    /// Kernel modules, by name.
+    /// Kernel modules that every boot loads, by name.
     pub modules: Vec<String>,
+    /// What the proofs on a file system take.
+    pub filesystems: BTreeMap<Filesystem, FilesystemSpec>,
     /// Everything else.
     pub tree: Tree,
+}
+
+/// What the proofs on a file system take; packed only where one is planned.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FilesystemSpec {
+    /// Kernel modules, by name.
+    #[serde(default)]
+    pub modules: Vec<String>,
+    /// Kernel modules to load before those, on kernels that have them.
+    #[serde(default)]
+    pub modules_where_there: Vec<String>,
+    /// The disk that it is on, where it takes one.
+    pub disk: Option<DiskSpec>,
+}
+
+/// How a disk with a file system on it is made.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DiskSpec {
+    /// Its size.
+    pub size_mib: u32,
+    /// The program, and its arguments but for the disk's own path, which comes last.
+    pub mkfs: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -28,6 +56,8 @@ pub struct ImageSpec {
 struct Raw {
     #[serde(default)]
     modules: Vec<String>,
+    #[serde(default)]
+    filesystem: BTreeMap<Filesystem, FilesystemSpec>,
     #[serde(default)]
     dir: Vec<RawDir>,
     #[serde(default)]
@@ -99,6 +129,24 @@ impl ImageSpec {
         Ok(spec)
     }
 
+    /// Leaves out what no planned proof takes place on.
+    pub fn keep(&mut self, planned: &BTreeSet<Filesystem>) {
+        self.filesystems
+            .retain(|filesystem, _| planned.contains(filesystem));
+    }
+
+    /// Whether any module is asked for.
+    #[must_use]
+    pub fn asks_for_modules(&self) -> bool {
+        !self.modules.is_empty() || self.filesystems.values().any(|f| !f.modules.is_empty())
+    }
+
+    /// Whether any disk is asked for.
+    #[must_use]
+    pub fn asks_for_disks(&self) -> bool {
+        self.filesystems.values().any(|f| f.disk.is_some())
+    }
+
     fn add(&mut self, file: &Path, folder: &Path) -> anyhow::Result<()> {
         let text = fs::read_to_string(file).context("cannot be read")?;
         // toml's own message shows the line and what is wrong in it.
@@ -106,6 +154,15 @@ impl ImageSpec {
         for module in raw.modules {
             if !self.modules.contains(&module) {
                 self.modules.push(module);
+            }
+        }
+        for (filesystem, spec) in raw.filesystem {
+            if spec.disk.as_ref().is_some_and(|disk| disk.mkfs.is_empty()) {
+                let name = filesystem.name();
+                return Err(anyhow!("{name}: `mkfs` names no program"));
+            }
+            if self.filesystems.insert(filesystem, spec).is_some() {
+                return Err(anyhow!("{} is described twice", filesystem.name()));
             }
         }
         for RawDir { path, mode } in raw.dir {

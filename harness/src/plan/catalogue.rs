@@ -4,11 +4,14 @@ use protocol::plan::{Clause, Doer, Expectation, PlannedArm, PlannedProof};
 use protocol::record::Fate;
 use serde_json::{Value, json};
 
+use self::bypass::Tier;
 use super::Boot;
-use super::bypass::{self, Tier};
 
-pub(super) const EPERM: Fate = Fate::Denied { errno: 1 };
-pub(super) const SIGKILL: Fate = Fate::Killed { signal: 9 };
+pub mod bypass;
+mod filesystems;
+
+const EPERM: Fate = Fate::Denied { errno: 1 };
+const SIGKILL: Fate = Fate::Killed { signal: 9 };
 
 /// The hook of the BPF LSM tier for files, as the agent's report names it.
 const LSM_HOOK: &str = "lsm/file_open";
@@ -60,6 +63,7 @@ fn bpf_lsm(sabotaged_agent: bool) -> Vec<PlannedProof> {
         ),
         no_pretend("no-pretend", "seam-signal", "ENFORCE_SIGNAL"),
     ]);
+    proofs.extend(filesystems::enforce(&enforces));
     if sabotaged_agent {
         proofs.push(proof(
             "refuses-hook-that-returns-zero",
@@ -115,13 +119,22 @@ fn no_bpf_lsm() -> Vec<PlannedProof> {
         ),
         audit_fallback_when_asked(),
     ]);
+    proofs.extend(filesystems::modret());
+    proofs.extend(filesystems::signal());
     proofs
 }
 
 /// The clauses of a report that honestly claims the tier of modified returns.
 fn promoted_to_modret() -> Vec<Clause> {
     let mut clauses = promoted("modret", "ENFORCE_MODRET");
-    for function in ["file_open", "inode_create"] {
+    for function in [
+        "file_open",
+        "inode_create",
+        "inode_mknod",
+        "inode_symlink",
+        "inode_link",
+        "inode_rename",
+    ] {
         let hook = format!("fmod_ret/security_{function}");
         clauses.push(contains(
             "/hooks",
@@ -134,8 +147,12 @@ fn promoted_to_modret() -> Vec<Clause> {
 /// The clauses of a report that honestly claims the signal tier.
 fn promoted_to_signal() -> Vec<Clause> {
     let mut clauses = promoted("signal", "ENFORCE_SIGNAL");
-    for call in ["openat", "openat2", "open", "creat"] {
-        let hook = format!("tracepoint/syscalls/sys_enter_{call}");
+    let calls = ["openat", "openat2", "open", "creat"]
+        .map(|call| format!("tracepoint/syscalls/sys_enter_{call}"));
+    for hook in calls
+        .into_iter()
+        .chain(["kprobe/security_file_open".to_owned()])
+    {
         clauses.push(contains(
             "/hooks",
             json!({"hook": hook, "tier": "signal", "attached": true, "fired": true}),
@@ -237,6 +254,7 @@ fn proof(id: &str, configuration: &str, arms: Vec<PlannedArm>) -> PlannedProof {
         id: id.to_owned(),
         configuration: configuration.to_owned(),
         bypass: None,
+        filesystem: None,
         arms,
     }
 }
@@ -259,7 +277,7 @@ fn act(name: &str, fate: Fate, event: Option<&str>) -> PlannedArm {
     arm(name, expect)
 }
 
-pub(super) fn document(name: &str, clauses: &[Clause]) -> PlannedArm {
+fn document(name: &str, clauses: &[Clause]) -> PlannedArm {
     let clauses = clauses.to_vec();
     arm(name, Expectation::Document { clauses })
 }
@@ -278,7 +296,7 @@ fn differs(pointer: &str, value: impl Into<Value>) -> Clause {
     }
 }
 
-pub(super) fn contains(pointer: &str, value: impl Into<Value>) -> Clause {
+fn contains(pointer: &str, value: impl Into<Value>) -> Clause {
     Clause::Contains {
         pointer: pointer.to_owned(),
         value: value.into(),

@@ -78,7 +78,7 @@ fn ensure(machine: &Fake, no_setup: bool) -> (Result, Vec<String>) {
     let folder = tempfile::tempdir().unwrap();
     let cache = Cache::at(folder.path().join("cache"));
     let lines = Lines::default();
-    let needs = needed_for(Job::Test, true);
+    let needs = needed_for(Job::Test, Asked::ALL);
     let result = Setup::of(machine, &cache, no_setup, &lines).ensure(&needs);
     let hide = |text: String| text.replace(&folder.path().display().to_string(), "CACHE");
     let result = result.map_err(|f| Failure::new(f.code, anyhow!(hide(f.to_string()))));
@@ -90,7 +90,7 @@ fn a_bare_machine_gets_everything_after_one_line_that_says_what() {
     let machine = Fake::bare();
     let (result, lines) = ensure(&machine, false);
     result.unwrap();
-    insta::assert_snapshot!(lines.join("\n"), @"setting up: installing binutils, clang, file, gzip, kmod, libbpf-dev, python3, python3-venv, qemu-system-x86, xz-utils, zstd, virtme-ng==1.42");
+    insta::assert_snapshot!(lines.join("\n"), @"setting up: installing binutils, btrfs-progs, clang, e2fsprogs, file, gzip, kmod, libbpf-dev, python3, python3-venv, qemu-system-x86, xfsprogs, xz-utils, zstd, virtme-ng==1.42");
     assert_eq!(machine.installed().len(), 2, "one apt-get and one pip");
     let (result, lines) = ensure(&machine, false);
     result.unwrap();
@@ -174,7 +174,7 @@ fn two_set_ups_at_once_install_once() {
     let folder = tempfile::tempdir().unwrap();
     let cache = Cache::at(folder.path().join("cache"));
     let machine = Fake::bare();
-    let needs = needed_for(Job::Test, false);
+    let needs = needed_for(Job::Test, Asked::NOTHING);
     thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
@@ -214,9 +214,20 @@ fn the_second_set_up_waits_and_says_so() {
 
 #[test]
 fn each_job_takes_only_what_it_uses() {
-    let matrix = |virtme_ng, build| needed_for(Job::Matrix { virtme_ng, build }, false);
-    assert_eq!(needed_for(Job::Kernels, false), [Need::Fetch]);
-    assert_eq!(needed_for(Job::Kernels, true), [Need::Fetch, Need::Modules]);
+    let matrix = |virtme_ng, build| needed_for(Job::Matrix { virtme_ng, build }, Asked::NOTHING);
+    let booting = Job::Matrix {
+        virtme_ng: false,
+        build: false,
+    };
+    assert_eq!(
+        needed_for(booting, Asked::ALL),
+        [Need::Fetch, Need::Modules, Need::Disks, Need::Qemu]
+    );
+    assert_eq!(needed_for(Job::Kernels, Asked::NOTHING), [Need::Fetch]);
+    assert_eq!(
+        needed_for(Job::Kernels, Asked::ALL),
+        [Need::Fetch, Need::Modules]
+    );
     assert_eq!(matrix(false, false), [Need::Fetch, Need::Qemu]);
     assert_eq!(matrix(false, true), [Need::Fetch, Need::Build, Need::Qemu]);
     assert_eq!(

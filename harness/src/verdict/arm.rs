@@ -92,6 +92,7 @@ fn broken_effects(expected: &[Effect], act: &Act) -> Option<String> {
         let words = effects.iter().map(|effect| match effect {
             Effect::Truncated => "a truncated file",
             Effect::Created => "a created file",
+            Effect::Replaced => "a replaced file",
         });
         words.collect::<Vec<_>>().join(" and ")
     };
@@ -132,7 +133,9 @@ fn broken_events(expected: Option<&str>, by: Doer, act: &Act) -> Vec<String> {
         let unwanted = act.events.iter().map(|event| {
             format!(
                 "expected no event, saw `{}` for pid {} on {}",
-                event.outcome, event.pid, event.target
+                event.outcome,
+                event.pid,
+                rule(event)
             )
         });
         return unwanted.collect();
@@ -174,8 +177,8 @@ fn broken_event(outcome: &str, by: Doer, act: &Act, event: &SeenEvent) -> Vec<St
         }
         Doer::Itself | Doer::Worker | Doer::Helper { .. } => {}
     }
-    if event.target != act.target {
-        let (expected, seen) = (&act.target, &event.target);
+    if event.target.as_ref() != Some(&act.target) {
+        let (expected, seen) = (&act.target, rule(event));
         reasons.push(format!("event: expected target {expected}, saw {seen}"));
     }
     if event.path.is_some() && event.path != act.passed {
@@ -191,6 +194,11 @@ fn broken_event(outcome: &str, by: Doer, act: &Act, event: &SeenEvent) -> Vec<St
         reasons.push(format!("event: expected signal result 0, saw {seen}"));
     }
     reasons
+}
+
+/// The path that the event's rule names.
+fn rule(event: &SeenEvent) -> &str {
+    event.target.as_deref().unwrap_or("no rule's path")
 }
 
 fn wanted(expect: &Expectation) -> String {

@@ -69,6 +69,7 @@ fn proof(id: &str, configuration: &str, arms: Vec<PlannedArm>) -> PlannedProof {
         id: id.into(),
         configuration: configuration.into(),
         bypass: None,
+        filesystem: None,
         arms,
     }
 }
@@ -133,7 +134,7 @@ pub fn seen(fate: Fate) -> Observation {
         hook: "kprobe/security_file_open".into(),
         pid: 42,
         thread: 42,
-        target: "/secret".into(),
+        target: Some("/secret".into()),
         path: None,
         outcome: "killed".into(),
         signal_result: Some(0),

@@ -45,3 +45,28 @@ fn a_declared_skip_that_runs_after_all_fails_the_run() {
         .expect(1, &["it ran and passed: remove the declaration"]);
     assert_eq!(machine.checkout.proof().status, Status::Failed);
 }
+
+const ON_XFS: &str = "enforce-holds-on-xfs";
+const NO_MODULES: &str = "[[kernel.skip]]\nproof = \"*-holds-on-{xfs,btrfs}\"\n\
+                          reason = \"there are no modules in this test\"\n";
+
+#[test]
+#[ignore = "boots machines; `cargo xtask test` runs it"]
+fn a_file_system_that_the_kernel_lacks_is_no_pass_and_the_guest_says_what_is_missing() {
+    let machine = Machine::declaring("");
+    let words = "kernel mine has no module xfs, which images/ asks for";
+    let ran = machine.boot(ON_XFS, &[]);
+    ran.expect(1, &[words, "skipped, which nobody declared"]);
+    let proof = machine.checkout.proof();
+    assert_eq!(proof.status, Status::UndeclaredSkip);
+    let why = "the kernel has no xfs, neither built in, nor as a module in the image";
+    assert!(proof.reasons[0].contains(why), "{proof:?}");
+}
+
+#[test]
+#[ignore = "boots machines; `cargo xtask test` runs it"]
+fn one_declaration_may_stand_for_several_proofs() {
+    let machine = Machine::declaring(NO_MODULES);
+    machine.boot(ON_XFS, &[]).expect(0, &[]);
+    assert_eq!(machine.checkout.proof().status, Status::Skipped);
+}

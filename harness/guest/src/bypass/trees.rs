@@ -1,7 +1,7 @@
 //! Two equal trees of files: one that the policy denies, and its neighbour.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -23,8 +23,17 @@ pub enum Tree {
 }
 
 /// The files that are denied one by one, each with what it's for: an act that changes its
-/// file has one of its own. [`ABSENT`] isn't laid, [`TOOL`] isn't text.
-const FILES: &[&str] = &[SECRET, MOVING, CREATED_ANEW, EMPTIED, SHORTENED];
+/// file has one of its own. [`TOOL`] isn't text.
+const FILES: &[&str] = &[
+    SECRET,
+    MOVING,
+    CREATED_ANEW,
+    EMPTIED,
+    SHORTENED,
+    ABSENT,
+    LINKED,
+    REPLACED,
+];
 /// Only ever read.
 pub const SECRET: &str = "secret";
 /// Renamed to [`MOVED`].
@@ -37,8 +46,16 @@ pub const CREATED_ANEW: &str = "created-anew";
 pub const EMPTIED: &str = "emptied";
 /// For `truncate(2)`.
 pub const SHORTENED: &str = "shortened";
-/// Denied while there is no such file.
+/// Removed before the act, for `O_CREAT`.
 pub const ABSENT: &str = "absent";
+/// Given the second name [`LINKED_AGAIN`].
+pub const LINKED: &str = "linked";
+/// A name that no rule has.
+pub const LINKED_AGAIN: &str = "linked-again";
+/// Replaced by [`REPLACEMENT`].
+pub const REPLACED: &str = "replaced";
+/// A file that no rule names.
+pub const REPLACEMENT: &str = "replacement";
 /// An executable.
 pub const TOOL: &str = "tool";
 /// A folder that is denied with everything beneath it.
@@ -86,7 +103,7 @@ impl Tree {
         for folder in [SIDE, "folder/deep"] {
             fs::create_dir_all(root.join(folder)).with_context(|| format!("making {folder}"))?;
         }
-        for name in FILES.iter().chain([&BENEATH, &MOUNTED]) {
+        for name in FILES.iter().chain([&BENEATH, &MOUNTED, &REPLACEMENT]) {
             fs::write(root.join(name), format!("the content of {name}\n"))
                 .with_context(|| format!("writing {name}"))?;
         }
@@ -119,7 +136,7 @@ pub fn rules() -> String {
     FILES
         .iter()
         .copied()
-        .chain([ABSENT, TOOL, folder.as_str()])
+        .chain([TOOL, folder.as_str()])
         .map(|name| format!("\n[[deny.file]]\npath = \"{}\"\n", Tree::Denied.path(name)))
         .collect()
 }
@@ -133,15 +150,17 @@ pub fn file(way: Bypass) -> &'static str {
         Bypass::TruncateByPath => SHORTENED,
         Bypass::Create => ABSENT,
         Bypass::Exec => TOOL,
+        Bypass::Link => LINKED,
+        Bypass::Replace => REPLACED,
         Bypass::BeneathFolder | Bypass::HardlinkOutOfFolder => BENEATH,
         _ => SECRET,
     }
 }
 
-/// The path by which a rule covers that file.
+/// The path by which the agent knows the rule that covers that file.
 pub fn target(way: Bypass, tree: Tree) -> String {
     match file(way) {
-        BENEATH => tree.path(&format!("{FOLDER}/")),
+        BENEATH => tree.path(FOLDER),
         file => tree.path(file),
     }
 }
@@ -149,30 +168,48 @@ pub fn target(way: Bypass, tree: Tree) -> String {
 /// What can be seen of a file without opening it.
 pub struct Look {
     path: PathBuf,
-    size: Option<u64>,
+    sight: Option<Sight>,
+}
+
+/// What is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Sight {
+    inode: u64,
+    size: u64,
 }
 
 impl Look {
-    /// Looks at the file that a way leads to.
+    /// Looks at where a way leaves its effect.
     pub fn at(way: Bypass, tree: Tree) -> Self {
-        let path = PathBuf::from(tree.path(file(way)));
-        let size = size(&path);
-        Self { path, size }
+        let name = match way {
+            Bypass::Link => LINKED_AGAIN,
+            _ => file(way),
+        };
+        let path = PathBuf::from(tree.path(name));
+        let sight = sight(&path);
+        Self { path, sight }
     }
 
     /// What became of it since.
     pub fn effects(&self) -> Vec<Effect> {
-        effects(self.size, size(&self.path))
+        effects(self.sight, sight(&self.path))
     }
 }
 
-fn size(path: &Path) -> Option<u64> {
-    fs::symlink_metadata(path).ok().map(|found| found.len())
+fn sight(path: &Path) -> Option<Sight> {
+    let found = fs::symlink_metadata(path).ok()?;
+    Some(Sight {
+        inode: found.ino(),
+        size: found.len(),
+    })
 }
 
-fn effects(before: Option<u64>, after: Option<u64>) -> Vec<Effect> {
+fn effects(before: Option<Sight>, after: Option<Sight>) -> Vec<Effect> {
     match (before, after) {
-        (Some(1..), Some(0)) => vec![Effect::Truncated],
+        (Some(before), Some(after)) if before.inode != after.inode => vec![Effect::Replaced],
+        (Some(before), Some(after)) if before.size > 0 && after.size == 0 => {
+            vec![Effect::Truncated]
+        }
         (None, Some(_)) => vec![Effect::Created],
         _ => Vec::new(),
     }
@@ -183,26 +220,38 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_effect_is_a_loss_of_all_content_or_a_file_where_none_was() {
-        assert_eq!(effects(Some(9), Some(0)), [Effect::Truncated]);
-        assert_eq!(effects(None, Some(0)), [Effect::Created]);
-        assert_eq!(effects(None, Some(9)), [Effect::Created]);
-        for unchanged in [None, Some(0), Some(9)] {
+    fn an_effect_is_a_loss_of_all_content_a_new_file_or_another_one() {
+        let file = |inode, size| Some(Sight { inode, size });
+        assert_eq!(effects(file(1, 9), file(1, 0)), [Effect::Truncated]);
+        assert_eq!(effects(None, file(1, 0)), [Effect::Created]);
+        assert_eq!(effects(None, file(1, 9)), [Effect::Created]);
+        assert_eq!(effects(file(1, 9), file(2, 9)), [Effect::Replaced]);
+        assert_eq!(effects(file(1, 9), file(2, 0)), [Effect::Replaced]);
+        for unchanged in [None, file(1, 0), file(1, 9)] {
             assert_eq!(effects(unchanged, unchanged), []);
         }
         // Renamed away: what is left is told by the act itself.
-        assert_eq!(effects(Some(9), None), []);
+        assert_eq!(effects(file(1, 9), None), []);
     }
 
     #[test]
     fn every_way_leads_to_a_file_that_a_rule_covers() {
         let rules = rules();
         for way in Bypass::ALL {
-            let rule = format!("path = \"{}\"", target(way, Tree::Denied));
-            assert!(rules.contains(&rule), "{}: {rule}", way.name());
+            let rule = format!("path = \"{}", target(way, Tree::Denied));
+            let covered = [format!("{rule}\"\n"), format!("{rule}/\"\n")];
+            assert!(covered.iter().any(|rule| rules.contains(rule)), "{rule}");
             assert!(!rules.contains(&target(way, Tree::Free)));
         }
-        for other_name in [LINK, SECOND, MOUNTED, MOVED, OUTSIDE] {
+        for other_name in [
+            LINK,
+            SECOND,
+            MOUNTED,
+            MOVED,
+            OUTSIDE,
+            LINKED_AGAIN,
+            REPLACEMENT,
+        ] {
             let path = Tree::Denied.path(other_name);
             assert!(!rules.contains(&format!("\"{path}\"")), "{path}");
         }

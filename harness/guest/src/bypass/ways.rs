@@ -9,9 +9,10 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use anyhow::{Context, Error, Result, anyhow};
 use protocol::bypass::Bypass;
 use protocol::record::{Fate, Helper};
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat};
+use rustix::fs::{CWD, MemfdFlags, Mode, OFlags, ResolveFlags, memfd_create, openat};
 use rustix::io::Errno;
 use rustix::mount::mount_bind;
+use rustix::pipe::pipe;
 
 use super::trees::{self, Tree};
 use super::{raw, ring};
@@ -21,6 +22,9 @@ const ELSEWHERE: &str = "/tmp";
 /// The number of the descriptor that is opened again through `/proc`: fixed, so that the
 /// path is known before the act.
 const REOPENED: i32 = 100;
+
+/// What a neighbour has in it that is in no tree.
+const CONTENT: &[u8] = b"nobody's secret\n";
 
 /// Why an act gave no descriptor.
 pub enum Failure {
@@ -53,6 +57,9 @@ pub fn passed(way: Bypass, tree: Tree) -> Option<String> {
     let root = tree.root();
     let path = match way {
         Bypass::FileHandle | Bypass::AlreadyOpen => return None,
+        Bypass::ProcSelfFd | Bypass::ReopenedPipe | Bypass::ReopenedMemfd => {
+            format!("/proc/self/fd/{REOPENED}")
+        }
         Bypass::RelativePath
         | Bypass::Dirfd
         | Bypass::Openat2NoSymlinks
@@ -67,7 +74,6 @@ pub fn passed(way: Bypass, tree: Tree) -> Option<String> {
         Bypass::Renamed => tree.path(trees::MOVED),
         Bypass::MountNamespace => format!("{ELSEWHERE}/{}", trees::SECRET),
         Bypass::ProcSelfRoot => format!("/proc/self/root{root}/{}", trees::SECRET),
-        Bypass::ProcSelfFd => format!("/proc/self/fd/{REOPENED}"),
         Bypass::HardlinkOutOfFolder => tree.path(trees::OUTSIDE),
         Bypass::Openat2
         | Bypass::Open
@@ -82,6 +88,9 @@ pub fn passed(way: Bypass, tree: Tree) -> Option<String> {
         | Bypass::SharedFdTable
         | Bypass::Exec
         | Bypass::BeneathFolder
+        | Bypass::Link
+        | Bypass::Replace
+        | Bypass::PidOne
         | Bypass::TruncateByPath => tree.path(trees::file(way)),
     };
     Some(path)
@@ -110,6 +119,7 @@ pub fn go(way: Bypass, setting: &Setting) -> Result<Option<OwnedFd>, Failure> {
         | Bypass::BindMount
         | Bypass::ProcSelfRoot
         | Bypass::BeneathFolder
+        | Bypass::PidOne
         | Bypass::HardlinkOutOfFolder => plainly(),
         Bypass::RelativePath => {
             rustix::process::chdir(tree.root()).context("changing the folder")?;
@@ -133,12 +143,28 @@ pub fn go(way: Bypass, setting: &Setting) -> Result<Option<OwnedFd>, Failure> {
         Bypass::ProcSelfFd => {
             let secret = tree.path(trees::SECRET);
             let handle = openat(CWD, secret, OFlags::PATH, Mode::empty()).context("O_PATH")?;
-            // SAFETY: nothing else owns this number: the process has a handful of descriptors.
-            let mut numbered = unsafe { OwnedFd::from_raw_fd(REOPENED) };
-            let duplicated = rustix::io::dup2(&handle, &mut numbered).context("numbering it");
-            std::mem::forget(numbered);
-            duplicated?;
+            number(&handle)?;
             plainly()
+        }
+        Bypass::ReopenedPipe => {
+            let (read, write) = pipe().context("a pipe")?;
+            number(&read)?;
+            rustix::io::write(&write, CONTENT).context("filling the pipe")?;
+            plainly()
+        }
+        Bypass::ReopenedMemfd => {
+            let file = memfd_create("file", MemfdFlags::empty()).context("a file in memory")?;
+            number(&file)?;
+            rustix::io::write(&file, CONTENT).context("filling the file")?;
+            plainly()
+        }
+        Bypass::Link => {
+            let again = tree.path(trees::LINKED_AGAIN);
+            return done(rustix::fs::link(&path, again));
+        }
+        Bypass::Replace => {
+            let replacement = tree.path(trees::REPLACEMENT);
+            return done(rustix::fs::rename(replacement, &path));
         }
         Bypass::Openat2 => raw::openat2(CWD, &path, ResolveFlags::empty()),
         Bypass::Openat2NoSymlinks => {
@@ -150,7 +176,7 @@ pub fn go(way: Bypass, setting: &Setting) -> Result<Option<OwnedFd>, Failure> {
         Bypass::Open => raw::open(&path),
         Bypass::Creat => {
             // What it gives can't be read from.
-            return raw::creat(&path).map(|_| None).map_err(Failure::Refused);
+            return done(raw::creat(&path).map(drop));
         }
         Bypass::FileHandle => {
             let handle = raw::FileHandle::of(&tree.path(trees::SECRET)).context("its handle")?;
@@ -179,13 +205,23 @@ pub fn go(way: Bypass, setting: &Setting) -> Result<Option<OwnedFd>, Failure> {
         Bypass::SharedFdTable => by_helper(&path, setting)?,
         Bypass::Exec => return Err(exec(&path, setting.output)),
         Bypass::AlreadyOpen => Ok(setting.held.try_clone_to_owned().context("duplicating")?),
-        Bypass::TruncateByPath => {
-            return raw::truncate(&path)
-                .map(|()| None)
-                .map_err(Failure::Refused);
-        }
+        Bypass::TruncateByPath => return done(raw::truncate(&path)),
     };
     opened.map(Some).map_err(Failure::Refused)
+}
+
+/// Why an act that yields nothing to read failed, if it did.
+fn done(result: Result<(), Errno>) -> Result<Option<OwnedFd>, Failure> {
+    result.map(|()| None).map_err(Failure::Refused)
+}
+
+/// Has a descriptor under the number that is opened again.
+fn number(descriptor: &OwnedFd) -> Result<()> {
+    // SAFETY: nothing else owns this number: the process has a handful of descriptors.
+    let mut numbered = unsafe { OwnedFd::from_raw_fd(REOPENED) };
+    let duplicated = rustix::io::dup2(descriptor, &mut numbered).context("numbering it");
+    std::mem::forget(numbered);
+    duplicated
 }
 
 /// A child that shares this process's table of descriptors opens the file and dies; what it

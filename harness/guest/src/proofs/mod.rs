@@ -4,6 +4,7 @@ mod attach_is_not_enforcement;
 mod audit_fallback_when_asked;
 mod denies_open;
 mod goes_every_way;
+mod holds_on;
 mod no_pretend;
 mod promotes;
 mod refuses;
@@ -51,6 +52,11 @@ const PROOFS: &[&dyn Proof] = &[
     &attach_is_not_enforcement::AttachIsNotEnforcement,
     &audit_fallback_when_asked::AuditFallbackWhenAsked,
     &denies_open::DeniesOpen,
+    &holds_on::BTRFS,
+    &holds_on::EXT4,
+    &holds_on::OVERLAYFS,
+    &holds_on::TMPFS,
+    &holds_on::XFS,
     &no_pretend::NoPretend,
     &promotes::Promotes,
     &refuses::Refuses,

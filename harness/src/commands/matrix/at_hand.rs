@@ -2,10 +2,11 @@
 //!
 //! In: the arguments, the manifest, the selected kernels. Out: [`AtHand`], or why not.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use protocol::plan::GuestPlan;
+use protocol::plan::{Filesystem, GuestPlan};
 use protocol::record::Record;
 
 use super::MatrixArgs;
@@ -13,6 +14,7 @@ use crate::artifacts::{self, Artifacts};
 use crate::channel::{Channel, Line};
 use crate::engine::LaunchWith;
 use crate::exit::{Failure, Result};
+use crate::image::disk::{self, Disk};
 use crate::image::pack::{self, PackInput, Packed};
 use crate::image::spec::ImageSpec;
 use crate::kernels::ReadyKernel;
@@ -25,7 +27,7 @@ use crate::out_dir::OutDir;
 use crate::outcome::SuiteId;
 use crate::progress::{Progress as _, Terminal};
 use crate::report;
-use crate::setup::{self, Setup, Venv};
+use crate::setup::{self, Asked, Setup, Venv};
 
 /// Everything at hand for the boots.
 pub(super) struct AtHand {
@@ -37,6 +39,8 @@ pub(super) struct AtHand {
     pub artifacts: Artifacts,
     /// What else goes into it.
     pub image: ImageSpec,
+    /// The disks of the file systems that take one.
+    pub disks: BTreeMap<Filesystem, Disk>,
     /// The kernels, in the manifest's order.
     pub kernels: Vec<ReadyKernel>,
     /// The file that remembers whether KVM runs kernels here.
@@ -44,22 +48,25 @@ pub(super) struct AtHand {
 }
 
 impl AtHand {
-    /// Sets up, claims the folder, makes the kernels ready and builds.
+    /// Sets up, claims the folder, makes the kernels ready and builds. Proofs are planned on
+    /// these file systems.
     pub fn get(
         args: &MatrixArgs,
         root: &Path,
         manifest: &Manifest,
         kernels: &[&Kernel],
+        filesystems: &BTreeSet<Filesystem>,
     ) -> Result<Self> {
         let cache = Cache::of_user()?;
         let progress = Terminal::new();
-        let image = ImageSpec::load(&root.join("images"))?;
+        let mut image = ImageSpec::load(&root.join("images"))?;
+        image.keep(filesystems);
         let job = setup::Job::Matrix {
             virtme_ng: args.launcher == Launcher::VirtmeNg,
             build: args.prebuilt.is_none(),
         };
         Setup::new(&cache, args.no_setup, &progress)
-            .ensure(&setup::needed_for(job, !image.modules.is_empty()))?;
+            .ensure(&setup::needed_for(job, Asked::from(&image)))?;
         let out = match &args.out {
             Some(out) => out.clone(),
             None => root.join("target/matrix"),
@@ -77,13 +84,14 @@ impl AtHand {
         let options = Options {
             locked: args.locked,
             offline: args.offline,
-            modules: !image.modules.is_empty(),
+            modules: image.asks_for_modules(),
         };
         let kernels = fetcher.ready(kernels, options)?;
         if args.prebuilt.is_none() {
             progress.step("building the agent and the guest", None);
         }
         let artifacts = artifacts(args, root)?;
+        let disks = disks(&image)?;
         progress.idle();
         Ok(Self {
             out,
@@ -93,6 +101,7 @@ impl AtHand {
             },
             artifacts,
             image,
+            disks,
             kernels,
             accelerator_memory: cache.root().join("accelerator.json"),
         })
@@ -109,6 +118,7 @@ impl AtHand {
             sabotaged_agent: self.artifacts.sabotaged_agent.as_deref(),
             plan,
             image: &self.image,
+            disks: &self.disks,
             modules: kernel.modules.as_deref(),
         };
         let suite = SuiteId {
@@ -166,4 +176,17 @@ fn artifacts(args: &MatrixArgs, root: &Path) -> Result<Artifacts> {
             .map_err(Failure::usage),
         None => Ok(ours),
     }
+}
+
+fn disks(image: &ImageSpec) -> Result<BTreeMap<Filesystem, Disk>> {
+    let mut disks = BTreeMap::new();
+    for (filesystem, spec) in &image.filesystems {
+        if let Some(spec) = &spec.disk {
+            let disk = disk::make(spec);
+            let disk =
+                disk.with_context(|| format!("images/: the disk with {}", filesystem.name()));
+            disks.insert(*filesystem, disk?);
+        }
+    }
+    Ok(disks)
 }

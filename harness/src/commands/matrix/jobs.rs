@@ -5,9 +5,10 @@
 use std::path::Path;
 use std::time::Duration;
 
-use protocol::plan::PlannedProof;
+use protocol::plan::{BootPlan, PlannedProof};
 
 use super::{AtHand, MatrixArgs};
+use crate::commands::proofs::is_skip_of;
 use crate::engine::{self, Job};
 use crate::exit::Result;
 use crate::kernels::ReadyKernel;
@@ -63,7 +64,7 @@ fn job(
             }),
             dir: report::files::boot_dir(at_hand.out.path(), &boot.suite),
         },
-        skips: declared_skips(&kernel.skips, &boot.suite.boot),
+        skips: declared_skips(&kernel.skips, &boot.plan),
         package_version: kernel.package_version.clone(),
         replaced_version: kernel
             .replaced
@@ -74,15 +75,17 @@ fn job(
     }
 }
 
-fn declared_skips(skips: &[Skip], boot: &str) -> Vec<DeclaredSkip> {
-    skips
-        .iter()
-        .filter(|skip| skip.boot.as_deref().is_none_or(|only| only == boot))
-        .map(|skip| DeclaredSkip {
-            proof: skip.proof.clone(),
+/// The skips of this boot, one for each planned proof that people declared one of.
+fn declared_skips(skips: &[Skip], plan: &BootPlan) -> Vec<DeclaredSkip> {
+    let declared = |proof: &PlannedProof| {
+        let mut skips = skips.iter();
+        let skip = skips.find(|skip| is_skip_of(skip, &plan.boot, &proof.id))?;
+        Some(DeclaredSkip {
+            proof: proof.id.clone(),
             reason: skip.reason.clone(),
         })
-        .collect()
+    };
+    plan.proofs.iter().filter_map(declared).collect()
 }
 
 /// The command line that repeats one boot.

@@ -1,3 +1,5 @@
+use protocol::plan::{BootPlan, ExpectedMachine, PlannedProof};
+
 use super::*;
 use crate::exit::ExitCode;
 
@@ -5,6 +7,7 @@ struct Bench {
     folder: tempfile::TempDir,
     plan: GuestPlan,
     image: ImageSpec,
+    disks: BTreeMap<Filesystem, Disk>,
 }
 
 impl Bench {
@@ -23,6 +26,7 @@ impl Bench {
             folder,
             plan,
             image,
+            disks: BTreeMap::new(),
         }
     }
 
@@ -37,6 +41,7 @@ impl Bench {
             agent: &self.path("agent"),
             plan: &self.plan,
             image: &self.image,
+            disks: &self.disks,
             modules,
         };
         pack(&input, &self.path("out/initramfs"))
@@ -130,4 +135,88 @@ fn images_cannot_replace_what_the_harness_puts_in() {
     };
     bench.image.tree.insert("/init", other).unwrap();
     assert_eq!(bench.pack(None).unwrap_err().code, ExitCode::Usage);
+}
+
+/// A plan with one proof on each of these.
+fn plan_on(bench: &mut Bench, filesystems: &[Filesystem]) {
+    let proofs = filesystems.iter().map(|filesystem| PlannedProof {
+        id: format!("holds-on-{}", filesystem.name()),
+        configuration: "enforce".to_owned(),
+        bypass: None,
+        filesystem: Some(*filesystem),
+        arms: Vec::new(),
+    });
+    bench.plan.boots = vec![BootPlan {
+        boot: "bpf-lsm".to_owned(),
+        machine: ExpectedMachine {
+            release: String::new(),
+            version_word: None,
+            cmdline: Vec::new(),
+            bpf_in_lsm: true,
+        },
+        proofs: proofs.collect(),
+    }];
+}
+
+#[test]
+fn what_a_file_system_takes_is_packed_only_where_a_proof_on_it_is_planned() {
+    let mut bench = Bench::new();
+    for filesystem in [Filesystem::Xfs, Filesystem::Btrfs] {
+        let spec = FilesystemSpec {
+            modules: vec!["a_b".to_owned()],
+            modules_where_there: vec!["gone".to_owned()],
+            disk: None,
+        };
+        bench.image.filesystems.insert(filesystem, spec);
+        let disk = Disk {
+            size: 1 << 20,
+            runs: vec![(8192, b"SUPERBLOCK".to_vec())],
+        };
+        bench.disks.insert(filesystem, disk);
+    }
+    let modules = bench.modules();
+    let unplanned = bench.pack(Some(&modules)).unwrap();
+    for text in ["SUPERBLOCK", "a_b.ko", "lib/modules/filesystems"] {
+        assert!(!holds(&unplanned.path, text), "{text:?}");
+    }
+    plan_on(&mut bench, &[Filesystem::Xfs, Filesystem::Tmpfs]);
+    let packed = bench.pack(Some(&modules)).unwrap();
+    // Loaded when the proof comes, and not by every boot.
+    assert_eq!(packed.modules, [""; 0]);
+    assert_eq!(packed.missing_modules, [""; 0]);
+    for text in [
+        "lib/modules/filesystems/xfs\0",
+        "c.ko\na_b.ko\n",
+        "lib/modules/a_b.ko\0",
+        "disks/xfs/size\0",
+        "1048576",
+        "disks/xfs/8192\0",
+        "SUPERBLOCK",
+    ] {
+        assert!(holds(&packed.path, text), "{text:?}");
+    }
+    for text in ["btrfs", "tmpfs\0"] {
+        assert!(!holds(&packed.path, text), "{text:?}");
+    }
+    assert_eq!(bench.pack(None).unwrap().missing_modules, ["a_b"]);
+}
+
+#[test]
+fn a_module_that_two_file_systems_take_is_packed_once_and_listed_twice() {
+    let mut bench = Bench::new();
+    for (filesystem, modules) in [(Filesystem::Xfs, "c"), (Filesystem::Btrfs, "a_b")] {
+        let spec = FilesystemSpec {
+            modules: vec![modules.to_owned()],
+            ..FilesystemSpec::default()
+        };
+        bench.image.filesystems.insert(filesystem, spec);
+    }
+    bench.image.modules = vec!["c".to_owned()];
+    plan_on(&mut bench, &[Filesystem::Xfs, Filesystem::Btrfs]);
+    let packed = bench.pack(Some(&bench.modules())).unwrap();
+    assert_eq!(packed.modules, ["c.ko"]);
+    let image = fs::read(&packed.path).unwrap();
+    let text = String::from_utf8_lossy(&image);
+    assert_eq!(text.matches("lib/modules/c.ko\0").count(), 1);
+    assert_eq!(text.matches("c.ko\na_b.ko\n").count(), 1);
 }

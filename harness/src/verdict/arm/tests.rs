@@ -13,7 +13,7 @@ fn event(outcome: &str) -> SeenEvent {
         hook: "kprobe/security_file_open".into(),
         pid: 42,
         thread: 42,
-        target: "/secret".into(),
+        target: Some("/secret".into()),
         path: None,
         outcome: outcome.into(),
         signal_result: (outcome == "killed").then_some(0),
@@ -169,8 +169,13 @@ fn reasons_read_well() {
         ),
         (
             killed(),
-            changed(|act| act.events[0].target = "/secrets".into()),
+            changed(|act| act.events[0].target = Some("/secrets".into())),
             "event: expected target /secret, saw /secrets",
+        ),
+        (
+            killed(),
+            changed(|act| act.events[0].target = None),
+            "event: expected target /secret, saw no rule's path",
         ),
         (
             killed(),

@@ -16,7 +16,10 @@ impl Tools {
     /// All that the direct launcher asks set-up for, each doing nothing.
     pub fn all() -> Self {
         let tools = Self::none();
-        for name in ["apt-get", "dpkg-deb", "qemu-system-x86_64"] {
+        let fetch = ["apt-get", "dpkg-deb"];
+        let modules = ["depmod", "gzip", "xz", "zstd"];
+        let disks = ["mkfs.btrfs", "mkfs.ext4", "mkfs.xfs"];
+        for name in [&fetch[..], &modules, &disks, &["qemu-system-x86_64"]].concat() {
             tools.put(name, "");
         }
         tools

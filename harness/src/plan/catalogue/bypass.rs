@@ -6,9 +6,8 @@
 use protocol::bypass::Bypass;
 use protocol::plan::{Doer, Expectation, PlannedArm, PlannedProof};
 use protocol::record::{Effect, Fate};
-use serde_json::json;
 
-use super::catalogue::{self, EPERM, SIGKILL};
+use super::{EPERM, SIGKILL, contains, document};
 
 /// The tiers in which files are enforced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +60,8 @@ fn free(way: Bypass) -> Met {
         Bypass::Creat | Bypass::Truncate | Bypass::TruncateByPath => {
             (false, vec![Effect::Truncated])
         }
-        Bypass::Create => (false, vec![Effect::Created]),
+        Bypass::Create | Bypass::Link => (false, vec![Effect::Created]),
+        Bypass::Replace => (false, vec![Effect::Replaced]),
         _ => (true, Vec::new()),
     };
     Met {
@@ -76,6 +76,9 @@ fn free(way: Bypass) -> Met {
 
 /// What it comes to on a denied file in a tier.
 fn met(way: Bypass, tier: Tier) -> Met {
+    if is_neighbour(way) {
+        return free(way);
+    }
     if let Some(limit) = limit_of_all(way) {
         let limit = Some(limit);
         return Met { limit, ..free(way) };
@@ -99,10 +102,23 @@ fn met(way: Bypass, tier: Tier) -> Met {
         Bypass::Truncate => Some("truncates_before_kill"),
         Bypass::Create => Some("creates_before_kill"),
         Bypass::SharedFdTable => Some("shared_fd_table_leak"),
+        Bypass::Link => Some("links_denied_file"),
+        Bypass::Replace => Some("replaces_denied_name"),
+        Bypass::PidOne => Some("spared_processes"),
         _ => None,
     };
     let after_the_fact = free(way);
     match way {
+        // It sees opens only.
+        Bypass::Link | Bypass::Replace => Met {
+            limit,
+            ..after_the_fact
+        },
+        Bypass::PidOne => Met {
+            event: Some("observed"),
+            limit,
+            ..after_the_fact
+        },
         // Only the child dies; who waits for it reads on.
         Bypass::SharedFdTable => Met {
             fate: after_the_fact.fate,
@@ -116,6 +132,11 @@ fn met(way: Bypass, tier: Tier) -> Met {
             ..stopped
         },
     }
+}
+
+/// Whether it is no way to a denied file, and so nothing that a rule may stop.
+fn is_neighbour(way: Bypass) -> bool {
+    matches!(way, Bypass::ReopenedPipe | Bypass::ReopenedMemfd)
 }
 
 /// What no tier stops, by the name that it has in the agent's report.
@@ -137,13 +158,14 @@ fn doer(way: Bypass, fate: Fate) -> Doer {
     }
 }
 
-/// The proof's id: `TIER-stops-WAY`, `signal-kills-WAY`, or `limit-TIER-LIMIT` where the way
-/// shows a limit that the tier declares.
+/// The proof's id: `TIER-stops-WAY`, `signal-kills-WAY`, `limit-TIER-LIMIT` where the way
+/// shows a limit that the tier declares, or `TIER-spares-WAY` where it is none.
 #[must_use]
 pub fn id(way: Bypass, tier: Tier) -> String {
     let configuration = tier.configuration();
     match met(way, tier).limit {
         Some(limit) => format!("limit-{configuration}-{limit}"),
+        None if is_neighbour(way) => format!("{configuration}-spares-{}", way.name()),
         None => format!("{configuration}-{}-{}", tier.verb(), way.name()),
     }
 }
@@ -156,20 +178,27 @@ pub fn proofs(tier: Tier) -> Vec<PlannedProof> {
 
 fn proof(way: Bypass, tier: Tier) -> PlannedProof {
     let (free, met) = (free(way), met(way, tier));
-    let mut arms = vec![arm("before", &free)];
+    // It is the one process that lives through all arms: an event of it in one couldn't be
+    // told from an event in another.
+    let same_process = way == Bypass::PidOne;
+    let mut arms = Vec::new();
+    if !same_process {
+        arms.push(arm("before", &free));
+    }
     if let Some(limit) = met.limit {
-        let declared = catalogue::contains("/classes/file/limits", json!(limit));
-        arms.push(catalogue::document("report", &[declared]));
+        let declared = contains("/classes/file/limits", limit);
+        arms.push(document("report", &[declared]));
     }
     arms.push(arm("during", &met));
     // Beside an act that nobody stops, one more that nobody stops shows nothing.
-    if met.event.is_some() {
+    if met.event.is_some() && !same_process {
         arms.push(arm("benign", &free));
     }
     PlannedProof {
         id: id(way, tier),
         configuration: tier.configuration().to_owned(),
         bypass: Some(way),
+        filesystem: None,
         arms,
     }
 }
@@ -211,12 +240,13 @@ fn cell(met: &Met) -> String {
     let mut words = vec![match met.fate {
         Fate::Denied { .. } => "`EPERM`",
         Fate::Killed { .. } => "killed",
-        Fate::Allowed if met.leaks => "leaks",
+        Fate::Allowed if met.leaks && met.limit.is_some() => "leaks",
         Fate::Allowed | Fate::Broken { .. } => "allowed",
     }];
     words.extend(met.effects.iter().map(|effect| match effect {
         Effect::Truncated => "truncated",
         Effect::Created => "created",
+        Effect::Replaced => "replaced",
     }));
     let words = words.join(", ");
     match met.limit {
@@ -254,12 +284,17 @@ fn described(way: Bypass) -> &'static str {
         Bypass::UnmappedPath => "a path on a page that isn't mapped in when the call begins",
         Bypass::LatePath => "a path that a second thread writes once the call is under way",
         Bypass::Truncate => "`O_TRUNC`",
-        Bypass::Create => "`O_CREAT` on a denied name that has no file yet",
+        Bypass::Create => "`O_CREAT` on a denied name that has no file",
         Bypass::SharedFdTable => {
             "a child that shares the table of descriptors (`CLONE_FILES`) opens the file and dies"
         }
         Bypass::Exec => "`execve(2)` of a denied executable",
         Bypass::BeneathFolder => "a file beneath a denied folder",
+        Bypass::Link => "`link(2)`: a second name, given while the agent is up",
+        Bypass::Replace => "`rename(2)`: another file, put in the denied one's place",
+        Bypass::PidOne => "the machine's pid 1",
+        Bypass::ReopenedPipe => "no way: a pipe, opened again through `/proc/self/fd`",
+        Bypass::ReopenedMemfd => "no way: a `memfd_create(2)` file, opened again in the same way",
         Bypass::AlreadyOpen => "a descriptor opened before the agent started, and inherited",
         Bypass::TruncateByPath => "`truncate(2)`, which opens nothing",
         Bypass::HardlinkOutOfFolder => {
@@ -291,7 +326,7 @@ mod tests {
     fn a_tier_that_denies_lets_nothing_happen() {
         for way in Bypass::ALL {
             let met = met(way, Tier::Lsm);
-            if met.limit.is_none() {
+            if met.limit.is_none() && !is_neighbour(way) {
                 assert_eq!(met.fate, EPERM, "{}", way.name());
                 assert!(!met.leaks && met.effects.is_empty(), "{}", way.name());
             }
@@ -328,7 +363,8 @@ mod tests {
         {
             let met = met(way, tier);
             if met.leaks || met.fate == Fate::Allowed {
-                assert!(met.limit.is_some(), "{}", id(way, tier));
+                let harmless = is_neighbour(way);
+                assert!(met.limit.is_some() || harmless, "{}", id(way, tier));
             }
             if !met.effects.is_empty() && met.limit.is_none() {
                 assert_eq!(met.fate, SIGKILL, "{}", id(way, tier));
@@ -345,8 +381,8 @@ mod tests {
             let proof = proof(way, Tier::Signal);
             assert_eq!(proof.id, format!("limit-signal-{limit}"));
             let report = proof.arms.iter().find(|arm| arm.arm == "report");
-            let clause = catalogue::contains("/classes/file/limits", limit);
-            let expected = catalogue::document("report", &[clause]);
+            let clause = contains("/classes/file/limits", limit);
+            let expected = document("report", &[clause]);
             assert_eq!(report, Some(&expected));
         }
     }
@@ -357,8 +393,11 @@ mod tests {
             for tier in Tier::ALL {
                 let arms = proof(way, tier).arms;
                 let has = |name: &str| arms.iter().any(|arm| arm.arm == name);
-                assert!(has("before") && has("during"));
-                assert_eq!(has("benign"), met(way, tier).event.is_some());
+                assert!(has("during"));
+                if way != Bypass::PidOne {
+                    assert!(has("before"));
+                    assert_eq!(has("benign"), met(way, tier).event.is_some());
+                }
             }
         }
     }

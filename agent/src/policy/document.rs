@@ -1,0 +1,346 @@
+//! From a TOML tree to a policy.
+//!
+//! In: the tree. Out: the policy that it spells, and a finding for everything in it that
+//! makes no sense. The policy is good only if nothing was found.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+
+use toml::Spanned;
+use toml::de::{DeArray, DeTable, DeValue};
+
+use super::findings::Findings;
+use super::paths::{self, shown};
+use super::{Access, ExemptCgroup, FileRule, MAX_RULES, Policy};
+
+/// The way out where two say the same.
+const KEEP_ONE: &str = "remove one of the two";
+
+/// The policy that a tree spells.
+pub(super) fn policy(tree: &DeTable<'_>, findings: &mut Findings<'_>) -> Policy {
+    let mut reader = Reader { findings };
+    reader.only(
+        tree,
+        "a policy",
+        &["version", "exempt_cgroups", "protected_executables", "deny"],
+    );
+    reader.version(tree);
+    Policy {
+        exempt_cgroups: reader.exempt_cgroups(tree),
+        protected_executables: reader.protected_executables(tree),
+        files: reader.files(tree),
+    }
+}
+
+struct Reader<'f, 'p> {
+    findings: &'f mut Findings<'p>,
+}
+
+impl Reader<'_, '_> {
+    fn version(&mut self, tree: &DeTable<'_>) {
+        let way_out = "write version = 1";
+        let Some(version) = tree.get("version") else {
+            let why = "without it nobody knows which rules of writing it follows";
+            let what = "no version".to_owned();
+            return self.findings.missing(0, what, why, way_out);
+        };
+        let DeValue::Integer(number) = version.get_ref() else {
+            return self.wrong_type("version", version, "an integer", way_out);
+        };
+        if i64::from_str_radix(number.as_str(), number.radix()) != Ok(1) {
+            self.findings.reject(
+                version.span().start,
+                format!("version {number}"),
+                "this agent knows version 1 only",
+                "write version = 1, or use the agent that the policy was written for",
+            );
+        }
+    }
+
+    fn exempt_cgroups(&mut self, tree: &DeTable<'_>) -> Vec<ExemptCgroup> {
+        let mut seen = HashMap::new();
+        let mut cgroups = Vec::new();
+        for (value, offset) in self.strings(tree, "exempt_cgroups") {
+            let path = paths::spelling(value).path;
+            let valid = self.path("exempt cgroup", value, offset);
+            if valid && path.is_empty() {
+                self.findings.reject(
+                    offset,
+                    format!("exempt cgroup {}", shown(value)),
+                    "it is the root, whose descendants are exempt too, so no rule would apply to \
+                     anybody",
+                    "name the cgroups that must be exempt",
+                );
+            }
+            let (line, column) = self.findings.place(offset);
+            if valid {
+                let key = path.clone();
+                self.once(&mut seen, key, "exempt cgroup", value, offset, KEEP_ONE);
+            }
+            cgroups.push(ExemptCgroup { path, line, column });
+        }
+        cgroups
+    }
+
+    fn protected_executables(&mut self, tree: &DeTable<'_>) -> Vec<String> {
+        let kind = "protected executable";
+        let mut seen = HashMap::new();
+        let mut executables = Vec::new();
+        for (value, offset) in self.strings(tree, "protected_executables") {
+            let path = paths::spelling(value).path;
+            let valid = self.path(kind, value, offset);
+            if paths::ends_as_folder(value) {
+                self.findings.reject(
+                    offset,
+                    format!("{kind} {}", shown(value)),
+                    "it ends as a folder does, and no folder is executed",
+                    "name each executable",
+                );
+            }
+            if valid {
+                self.once(&mut seen, path.clone(), kind, value, offset, KEEP_ONE);
+            }
+            executables.push(path);
+        }
+        executables
+    }
+
+    fn files(&mut self, tree: &DeTable<'_>) -> Vec<FileRule> {
+        let Some(deny) = tree.get("deny") else {
+            return Vec::new();
+        };
+        let DeValue::Table(sections) = deny.get_ref() else {
+            self.wrong_type(
+                "deny",
+                deny,
+                "a table",
+                "write [[deny.file]] above each rule",
+            );
+            return Vec::new();
+        };
+        self.only(sections, "[deny]", &["file"]);
+        let Some(files) = sections.get("file") else {
+            return Vec::new();
+        };
+        let way_out = "write [[deny.file]], in double brackets, above each rule";
+        let DeValue::Array(rules) = files.get_ref() else {
+            self.wrong_type("deny.file", files, "a list of tables", way_out);
+            return Vec::new();
+        };
+        self.count(rules);
+        let (mut targets, mut ids) = (HashMap::new(), HashMap::new());
+        let mut kept = Vec::new();
+        for (index, rule) in rules.iter().enumerate() {
+            let DeValue::Table(table) = rule.get_ref() else {
+                self.wrong_type("a rule in deny.file", rule, "a table", way_out);
+                continue;
+            };
+            self.only(table, "[[deny.file]]", &["path", "access", "id"]);
+            let id = self.id(table, &mut ids, index, rule.span().start);
+            let access = self.access(table);
+            if let Some((path, folder)) = self.target(table, &mut targets, rule.span().start) {
+                kept.push(FileRule {
+                    id,
+                    path,
+                    folder,
+                    access,
+                });
+            }
+        }
+        kept
+    }
+
+    /// One finding for all rules beyond the top.
+    fn count(&mut self, rules: &DeArray<'_>) {
+        if let Some(first) = rules.get(MAX_RULES) {
+            self.findings.reject(
+                first.span().start,
+                format!("{} rules", rules.len()),
+                &format!("a policy may have {MAX_RULES}, and this is the first beyond"),
+                "name whole folders, with a final slash, in place of many files",
+            );
+        }
+    }
+
+    fn id(
+        &mut self,
+        table: &DeTable<'_>,
+        seen: &mut HashMap<String, usize>,
+        index: usize,
+        rule: usize,
+    ) -> String {
+        let (id, offset) = match self.string(table, "id") {
+            None => (format!("file[{index}]"), rule),
+            Some((id, offset)) => (id.to_owned(), offset),
+        };
+        if id.is_empty() || id.chars().any(char::is_control) {
+            self.findings.reject(
+                offset,
+                format!("id {}", shown(&id)),
+                "events and reports name a rule by its id",
+                "give it printable characters, or leave it out",
+            );
+        }
+        self.once(seen, id.clone(), "id", &id, offset, "change one of the two");
+        id
+    }
+
+    fn access(&mut self, table: &DeTable<'_>) -> Access {
+        let Some((name, offset)) = self.string(table, "access") else {
+            return Access::default();
+        };
+        Access::from_name(name).unwrap_or_else(|| {
+            let names = Access::ALL.map(|access| format!("{:?}", access.name()));
+            self.findings.reject(
+                offset,
+                format!("access {}", shown(name)),
+                "it isn't an access that a rule can deny",
+                &format!(
+                    "write one of {}, or leave it out for both",
+                    names.join(", ")
+                ),
+            );
+            Access::default()
+        })
+    }
+
+    /// The rule's path, and whether it names a folder.
+    fn target(
+        &mut self,
+        table: &DeTable<'_>,
+        seen: &mut HashMap<paths::Spelling, usize>,
+        rule: usize,
+    ) -> Option<(String, bool)> {
+        if !table.contains_key("path") {
+            self.findings.missing(
+                rule,
+                "no path".to_owned(),
+                "a rule denies what its path names",
+                "write path = \"/…\" beneath, or remove the rule",
+            );
+        }
+        let (value, offset) = self.string(table, "path")?;
+        let spelling = paths::spelling(value);
+        let valid = self.path("path", value, offset);
+        if valid && spelling.path.is_empty() {
+            self.findings.reject(
+                offset,
+                format!("path {}", shown(value)),
+                "it is the root, so everything would be denied to everybody, to this agent too",
+                "name the folders to deny, each with a final slash",
+            );
+        } else if paths::ends_in_dot(value) {
+            self.findings.reject(
+                offset,
+                format!("path {}", shown(value)),
+                "it ends in a dot, which doesn't say whether all beneath the folder is meant",
+                "end it in a slash for the folder and everything beneath it, or in its name",
+            );
+        }
+        if valid {
+            let way_out = "make them one rule, with the access that both deny together";
+            self.once(seen, spelling.clone(), "path", value, offset, way_out);
+        }
+        Some((spelling.path, spelling.final_slash))
+    }
+
+    /// Notes what is wrong with any path.
+    fn path(&mut self, kind: &str, value: &str, offset: usize) -> bool {
+        let complaints = paths::complaints(value);
+        for complaint in &complaints {
+            let what = format!("{kind} {}", shown(value));
+            let (why, way_out) = (complaint.why, complaint.way_out);
+            self.findings.reject(offset, what, why, way_out);
+        }
+        complaints.is_empty()
+    }
+
+    /// Notes what stands in the policy a second time, in whatever spelling.
+    fn once<Key: Eq + Hash>(
+        &mut self,
+        seen: &mut HashMap<Key, usize>,
+        key: Key,
+        kind: &str,
+        value: &str,
+        offset: usize,
+        way_out: &str,
+    ) {
+        if let Some(first) = seen.get(&key) {
+            let line = self.findings.line(*first);
+            self.findings.reject(
+                offset,
+                format!("{kind} {} a second time", shown(value)),
+                &format!("line {line} has it already"),
+                way_out,
+            );
+        } else {
+            seen.insert(key, offset);
+        }
+    }
+
+    /// Notes every key that isn't known.
+    fn only(&mut self, table: &DeTable<'_>, place: &str, known: &[&str]) {
+        for key in table.keys() {
+            if !known.contains(&key.get_ref().as_ref()) {
+                self.findings.reject(
+                    key.span().start,
+                    format!("unknown key {}", shown(key.get_ref())),
+                    "ignoring it could leave undone what it asks for",
+                    &format!("remove it; {place} has {}", known.join(", ")),
+                );
+            }
+        }
+    }
+
+    /// The string that a key has, with its offset; one of another type is noted.
+    fn string<'t>(&mut self, table: &'t DeTable<'_>, key: &str) -> Option<(&'t str, usize)> {
+        let value = table.get(key)?;
+        let DeValue::String(string) = value.get_ref() else {
+            let way_out = format!("write {key} = \"…\"");
+            self.wrong_type(key, value, "a string", &way_out);
+            return None;
+        };
+        Some((string, value.span().start))
+    }
+
+    /// The strings of a list, with their offsets; anything else is noted.
+    fn strings<'t>(&mut self, tree: &'t DeTable<'_>, key: &str) -> Vec<(&'t str, usize)> {
+        let Some(value) = tree.get(key) else {
+            return Vec::new();
+        };
+        let way_out = format!("write {key} = [\"…\"]");
+        let DeValue::Array(list) = value.get_ref() else {
+            self.wrong_type(key, value, "a list of strings", &way_out);
+            return Vec::new();
+        };
+        let mut strings = Vec::new();
+        for element in list {
+            match element.get_ref() {
+                DeValue::String(string) => strings.push((string.as_ref(), element.span().start)),
+                _ => {
+                    let name = format!("an element of {key}");
+                    self.wrong_type(&name, element, "a string", &way_out);
+                }
+            }
+        }
+        strings
+    }
+
+    fn wrong_type(&mut self, name: &str, value: &Spanned<DeValue<'_>>, takes: &str, way_out: &str) {
+        let is = match value.get_ref() {
+            DeValue::String(_) => "a string",
+            DeValue::Integer(_) => "an integer",
+            DeValue::Float(_) => "a float",
+            DeValue::Boolean(_) => "a boolean",
+            DeValue::Datetime(_) => "a date or time",
+            DeValue::Array(_) => "a list",
+            DeValue::Table(_) => "a table",
+        };
+        self.findings.reject(
+            value.span().start,
+            format!("{name} is {is}"),
+            &format!("it takes {takes}"),
+            way_out,
+        );
+    }
+}

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: (MIT OR Apache-2.0) OR GPL-2.0-only */
+/*
+ * File class, the tiers that deny before the act: LSM programs, and programs that modify the
+ * return value of the security_* function which would call them. The wrappers differ only in
+ * how they are called; what they decide is the same code.
+ */
+#ifndef AEGISBPF_FILE_DENY_H
+#define AEGISBPF_FILE_DENY_H
+
+#include "event.bpf.h"
+#include "exempt.bpf.h"
+#include "file_rules.bpf.h"
+
+#ifdef SABOTAGE
+/* Only in the sabotaged build, which exists for the proofs to catch. Set before loading. */
+const volatile __u32 lsm_returns_zero = 0;
+#else
+enum { lsm_returns_zero = 0 };
+#endif
+
+#define EPERM 1
+#define MAX_ERRNO 4095
+
+/* Tells of a hit, and says what the hook is to return: 0 or -EPERM. */
+static __always_inline int judge(struct verdict *v, const struct hit *hit)
+{
+	if (in_exempt_cgroup())
+		return 0;
+	v->hit = *hit;
+	v->outcome = hit->action == ACTION_DENY ? OUTCOME_DENIED : OUTCOME_OBSERVED;
+	tell(v, NULL);
+	if (lsm_returns_zero)
+		return 0;
+	return v->outcome == OUTCOME_DENIED ? -EPERM : 0;
+}
+
+/* Whether the file may be opened. */
+static __always_inline int judge_open(struct file *file, enum hook hook)
+{
+	struct verdict v = { .hook = hook, .access = access_of(file) };
+	struct hit hit = {};
+
+	if (!match_open(file, v.access, &v.inode, &hit))
+		return 0;
+	return judge(&v, &hit);
+}
+
+/* Whether something new may get this name. */
+static __always_inline int judge_create(struct dentry *dentry, enum hook hook)
+{
+	struct verdict v = { .hook = hook, .access = ACCESS_WRITE };
+	struct hit hit = {};
+
+	if (!match_new_name(dentry, &hit))
+		return 0;
+	return judge(&v, &hit);
+}
+
+/* Whether a file may get a second name. */
+static __always_inline int judge_link(struct dentry *from, struct dentry *to, enum hook hook)
+{
+	struct verdict v = { .hook = hook, .access = ACCESS_WRITE };
+	struct hit hit = {};
+
+	if (!match_exact(from, ACCESS_READ | ACCESS_WRITE, &v.inode, &hit) &&
+	    !match_new_name(to, &hit) && !match_leaving(from, to, &hit))
+		return 0;
+	return judge(&v, &hit);
+}
+
+/* Whether a file may get another name, and the file that has it now may lose it. */
+static __always_inline int judge_rename(struct dentry *from, struct dentry *to, enum hook hook)
+{
+	struct verdict v = { .hook = hook, .access = ACCESS_WRITE };
+	struct hit hit = {};
+
+	if (!match_exact(to, ACCESS_WRITE, &v.inode, &hit) && !match_new_name(to, &hit) &&
+	    !match_leaving(from, to, &hit))
+		return 0;
+	return judge(&v, &hit);
+}
+
+/* An earlier hook's denial is kept; newer verifiers want its range proven. */
+#define KEEP_DENIAL(ret)                                   \
+	do {                                               \
+		if (ret)                                   \
+			return ret < -MAX_ERRNO || ret > 0 ? -EPERM : ret; \
+	} while (0)
+
+SEC("lsm/file_open")
+int BPF_PROG(lsm_file_open, struct file *file, int ret)
+{
+	KEEP_DENIAL(ret);
+	return judge_open(file, HOOK_LSM_FILE_OPEN);
+}
+
+SEC("lsm/inode_create")
+int BPF_PROG(lsm_inode_create, struct inode *dir, struct dentry *dentry, __u16 mode, int ret)
+{
+	KEEP_DENIAL(ret);
+	return judge_create(dentry, HOOK_LSM_INODE_CREATE);
+}
+
+SEC("lsm/inode_mknod")
+int BPF_PROG(lsm_inode_mknod, struct inode *dir, struct dentry *dentry, __u16 mode, __u32 dev,
+	     int ret)
+{
+	KEEP_DENIAL(ret);
+	return judge_create(dentry, HOOK_LSM_INODE_MKNOD);
+}
+
+SEC("lsm/inode_symlink")
+int BPF_PROG(lsm_inode_symlink, struct inode *dir, struct dentry *dentry, const char *target,
+	     int ret)
+{
+	KEEP_DENIAL(ret);
+	return judge_create(dentry, HOOK_LSM_INODE_SYMLINK);
+}
+
+SEC("lsm/inode_link")
+int BPF_PROG(lsm_inode_link, struct dentry *from, struct inode *dir, struct dentry *to, int ret)
+{
+	KEEP_DENIAL(ret);
+	return judge_link(from, to, HOOK_LSM_INODE_LINK);
+}
+
+SEC("lsm/inode_rename")
+int BPF_PROG(lsm_inode_rename, struct inode *from_dir, struct dentry *from,
+	     struct inode *to_dir, struct dentry *to, int ret)
+{
+	KEEP_DENIAL(ret);
+	return judge_rename(from, to, HOOK_LSM_INODE_RENAME);
+}
+
+/*
+ * Named as fentry programs, since libraries know no section for those that modify a return
+ * value; the agent loads them by itself. A return value of 0 lets the function run.
+ */
+SEC("fentry/security_file_open")
+int BPF_PROG(modret_file_open, struct file *file)
+{
+	return judge_open(file, HOOK_MODRET_FILE_OPEN);
+}
+
+SEC("fentry/security_inode_create")
+int BPF_PROG(modret_inode_create, struct inode *dir, struct dentry *dentry)
+{
+	return judge_create(dentry, HOOK_MODRET_INODE_CREATE);
+}
+
+SEC("fentry/security_inode_mknod")
+int BPF_PROG(modret_inode_mknod, struct inode *dir, struct dentry *dentry)
+{
+	return judge_create(dentry, HOOK_MODRET_INODE_MKNOD);
+}
+
+SEC("fentry/security_inode_symlink")
+int BPF_PROG(modret_inode_symlink, struct inode *dir, struct dentry *dentry)
+{
+	return judge_create(dentry, HOOK_MODRET_INODE_SYMLINK);
+}
+
+SEC("fentry/security_inode_link")
+int BPF_PROG(modret_inode_link, struct dentry *from, struct inode *dir, struct dentry *to)
+{
+	return judge_link(from, to, HOOK_MODRET_INODE_LINK);
+}
+
+#define RENAME_EXCHANGE 2
+
+SEC("fentry/security_inode_rename")
+int BPF_PROG(modret_inode_rename, struct inode *from_dir, struct dentry *from,
+	     struct inode *to_dir, struct dentry *to, unsigned int flags)
+{
+	int ret = judge_rename(from, to, HOOK_MODRET_INODE_RENAME);
+
+	/* The LSM hook is called once for each direction of an exchange. */
+	if (!ret && flags & RENAME_EXCHANGE)
+		ret = judge_rename(to, from, HOOK_MODRET_INODE_RENAME);
+	return ret;
+}
+
+#endif

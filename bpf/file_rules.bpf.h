@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: (MIT OR Apache-2.0) OR GPL-2.0-only */
+/*
+ * Which rule an act on a file meets: the one decision that every hook which sees a file
+ * shares. It reads the kernel's structures by probe reads only, since a kprobe's pointers
+ * can't be followed in any other way.
+ */
+#ifndef AEGISBPF_FILE_RULES_H
+#define AEGISBPF_FILE_RULES_H
+
+#include "maps.bpf.h"
+
+/*
+ * How many folders and mounts above a file are looked at. A bound for the verifier; what is
+ * deeper is treated as if a folder rule matched, or depth would be a way around every one.
+ */
+#define FOLDER_LEVELS 256
+
+/* Whether the policy has folder rules; set before loading, so that without any the walk
+ * isn't even part of the program. */
+const volatile __u32 has_folder_rules = 0;
+
+#define FMODE_READ 1
+#define FMODE_WRITE 2
+#define O_TRUNC 01000
+
+/* What a lookup found. */
+struct hit {
+	__u32 rule;
+	enum action action;
+	enum match match;
+};
+
+static __always_inline bool take(const struct rule *rule, __u32 access, enum match match,
+				 struct hit *hit)
+{
+	if (!(rule->access & access))
+		return false;
+	hit->rule = rule->id;
+	hit->action = rule->action;
+	hit->match = match;
+	return true;
+}
+
+static __always_inline void read_inode(struct inode *inode, struct inode_key *key)
+{
+	key->ino = BPF_CORE_READ(inode, i_ino);
+	key->dev = BPF_CORE_READ(inode, i_sb, s_dev);
+	key->zero = 0;
+}
+
+/* The rules on an inode; none where its number went to another file since. */
+static __always_inline struct inode_rules *rules_on(struct inode *inode, struct inode_key *key)
+{
+	struct inode_rules *rules;
+
+	read_inode(inode, key);
+	rules = bpf_map_lookup_elem(&rules_by_inode, key);
+	if (!rules || rules->generation != BPF_CORE_READ(inode, i_generation))
+		return NULL;
+	return rules;
+}
+
+/* Whether the name that the dentry has in its folder meets a rule. */
+static __always_inline bool match_name(struct dentry *dentry, __u32 access, struct hit *hit)
+{
+	struct inode *folder = BPF_CORE_READ(dentry, d_parent, d_inode);
+	struct name_key key = {};
+	struct inode_rules *rules;
+	struct rule *rule;
+
+	if (!folder)
+		return false;
+	rules = rules_on(folder, &key.folder);
+	if (!rules || !rules->has_names)
+		return false;
+	bpf_probe_read_kernel_str(key.name, sizeof(key.name), BPF_CORE_READ(dentry, d_name.name));
+	rule = bpf_map_lookup_elem(&rules_by_name, &key);
+	return rule && take(rule, access, MATCH_NAME, hit);
+}
+
+static __always_inline bool unplaced(enum match match, struct hit *hit)
+{
+	__u32 zero = 0;
+	struct settings *set = bpf_map_lookup_elem(&settings, &zero);
+
+	hit->rule = ~0U;
+	hit->action = set ? set->unplaced_action : ACTION_DENY;
+	hit->match = match;
+	return true;
+}
+
+/*
+ * Whether a folder from this one upwards has a folder rule: up to the root of its filesystem,
+ * and on from where that is mounted. Without a mount (hooks that see only inodes) the walk
+ * ends at the filesystem's root. A function of its own, since a copy of it in each program
+ * would be most of what there is to parse and to load.
+ */
+static __noinline bool match_folder(struct dentry *dentry, struct vfsmount *vfsmnt, __u32 access,
+				    struct hit *hit)
+{
+	struct mount *mount = NULL;
+
+	if (!has_folder_rules || !dentry)
+		return false;
+	if (vfsmnt)
+		mount = (void *)vfsmnt -
+			__builtin_preserve_field_info(((struct mount *)0)->mnt, 0);
+	for (int level = 0; level < FOLDER_LEVELS; level++) {
+		struct inode *inode = BPF_CORE_READ(dentry, d_inode);
+		struct dentry *parent = BPF_CORE_READ(dentry, d_parent);
+		struct inode_rules *rules;
+		struct inode_key key;
+
+		if (inode) {
+			rules = rules_on(inode, &key);
+			if (rules && take(&rules->folder, access, MATCH_FOLDER, hit))
+				return true;
+		}
+		if (parent == dentry) {
+			struct mount *above;
+
+			if (dentry != BPF_CORE_READ(dentry, d_sb, s_root))
+				return unplaced(MATCH_DETACHED, hit);
+			if (!mount)
+				return false;
+			above = BPF_CORE_READ(mount, mnt_parent);
+			if (!above || above == mount)
+				return false;
+			parent = BPF_CORE_READ(mount, mnt_mountpoint);
+			mount = above;
+		}
+		dentry = parent;
+	}
+	return unplaced(MATCH_TOO_DEEP, hit);
+}
+
+/* What opening the file is: reading, writing or both. To truncate is to write. */
+static __always_inline __u32 access_of(struct file *file)
+{
+	__u32 mode = BPF_CORE_READ(file, f_mode);
+	__u32 access = 0;
+
+	if (mode & FMODE_READ)
+		access |= ACCESS_READ;
+	if (mode & FMODE_WRITE || BPF_CORE_READ(file, f_flags) & O_TRUNC)
+		access |= ACCESS_WRITE;
+	/* The access mode 3 opens for ioctl alone; no rule is meant to let it through. */
+	return access ? access : ACCESS_READ | ACCESS_WRITE;
+}
+
+/* The rule that an open of the file meets, if any. */
+static __always_inline bool match_open(struct file *file, __u32 access, struct inode_key *key,
+				       struct hit *hit)
+{
+	struct inode_rules *rules = rules_on(BPF_CORE_READ(file, f_inode), key);
+	struct dentry *dentry = BPF_CORE_READ(file, f_path.dentry);
+
+	if (rules && take(&rules->exact, access, MATCH_INODE, hit))
+		return true;
+	/*
+	 * Many kernels have an overlay open the file beneath under the overlay's own path. By
+	 * that path the open was looked at when the overlay's own file came; doing it again
+	 * would tell of one act twice.
+	 */
+	if (BPF_CORE_READ(file, f_inode) != BPF_CORE_READ(dentry, d_inode))
+		return false;
+	if (match_name(dentry, access, hit))
+		return true;
+	return match_folder(dentry, BPF_CORE_READ(file, f_path.mnt), access, hit);
+}
+
+/* The rule that giving a file this new name meets, if any. To make a name is to write. */
+static __always_inline bool match_new_name(struct dentry *dentry, struct hit *hit)
+{
+	if (match_name(dentry, ACCESS_WRITE, hit))
+		return true;
+	return match_folder(BPF_CORE_READ(dentry, d_parent), NULL, ACCESS_WRITE, hit);
+}
+
+/*
+ * The rule that taking a file from one folder to another meets, if any: out of a folder with
+ * a rule it would be beyond that rule, so it may go to no other place than within it.
+ */
+static __always_inline bool match_leaving(struct dentry *from, struct dentry *to,
+					  struct hit *hit)
+{
+	struct hit arriving = {};
+
+	if (!match_folder(BPF_CORE_READ(from, d_parent), NULL, ACCESS_READ | ACCESS_WRITE, hit))
+		return false;
+	return !match_folder(BPF_CORE_READ(to, d_parent), NULL, ACCESS_READ | ACCESS_WRITE,
+			     &arriving) ||
+	       arriving.rule != hit->rule;
+}
+
+/* The rule on the file that this dentry stands for, if any. */
+static __always_inline bool match_exact(struct dentry *dentry, __u32 access,
+					struct inode_key *key, struct hit *hit)
+{
+	struct inode *inode = BPF_CORE_READ(dentry, d_inode);
+	struct inode_rules *rules;
+
+	if (!inode)
+		return false;
+	rules = rules_on(inode, key);
+	return rules && take(&rules->exact, access, MATCH_INODE, hit);
+}
+
+#endif
