@@ -15,7 +15,7 @@ use anyhow::{Context as _, Result};
 const INITIAL_PID_NS: &str = "pid:[4026531836]";
 
 /// One line of the mount table.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, Hash)]
 pub struct Mount {
     /// Its id, as in `/proc/self/fdinfo`.
     pub id: u64,

@@ -16,7 +16,6 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 
 use crate::abi::Identity;
-use crate::btf_program::Attached;
 
 /// Whoever can say what descriptors stand for.
 pub trait Identify {
@@ -35,11 +34,8 @@ pub fn open(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-/// Runs the iterator over this process's descriptors once, and picks these files.
-pub fn look(iterator: &Attached, files: &[File]) -> Result<Vec<Identity>> {
-    let records = iterator
-        .iterate()
-        .context("failed to read the iterator over descriptors")?;
+/// Picks these files out of what the iterator over this process's descriptors wrote.
+pub fn of(records: &[u8], files: &[File]) -> Result<Vec<Identity>> {
     let known: HashMap<u32, Identity> = records
         .chunks_exact(size_of::<Identity>())
         .map(Identity::read)

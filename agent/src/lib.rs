@@ -8,11 +8,11 @@
 //! [`canary`] goes through each hook ([`measure`]) → [`gate`] decides → the [`session`] puts
 //! the real rules ([`contents`]) into the [`maps`] → [`report`] → [`ready`] → [`run`] tells
 //! [`event`]s and verifies again. [`gate`], [`policy`] and [`contents`] are pure; [`abi`],
-//! [`loader`], [`btf_program`], [`identity`], [`maps`], [`ring`], [`canary`] and [`ready`]
-//! are the edges.
+//! [`loader`], [`bpf_call`], [`identity`], [`maps`], [`ring`], [`canary`] and [`ready`]
+//! are the edges. [`watch`] tells when to resolve again.
 
 pub mod abi;
-pub mod btf_program;
+pub mod bpf_call;
 pub mod canary;
 pub mod capabilities;
 pub mod cgroups;
@@ -47,3 +47,4 @@ pub mod sabotage;
 pub mod session;
 pub mod timings;
 pub mod trials;
+pub mod watch;

@@ -7,21 +7,21 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::process;
-use std::time::Instant;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow, bail};
+use aya::include_bytes_aligned;
 use aya::maps::{Map, MapData};
-use aya::programs::{KProbe, Program, ProgramError, TracePoint};
-use aya::{Ebpf, EbpfLoader, include_bytes_aligned};
+use aya_obj::Object;
+use aya_obj::generated::bpf_map_type;
 use rustix::process::{Resource, Rlimit, setrlimit};
 
 use crate::abi::Identity;
-use crate::btf_program::{self, Attached, Target};
+use crate::bpf_call::{self, Program, Target};
 use crate::hooks::{Attach, Hook};
 use crate::identity::{self, Identify};
-use crate::kernel_btf::{KernelBtf, lsm_function};
+use crate::kernel_btf::{ITERATOR, KernelBtf, lsm_function};
 use crate::timings::{self, Step};
 
 /// The programs and maps, compiled from `bpf/`.
@@ -55,105 +55,112 @@ pub struct Shape {
 
 /// The programs, with their maps created and none loaded yet.
 pub struct Programs {
-    ebpf: Ebpf,
+    object: Object,
     btf: KernelBtf,
-    /// Those that attach by BTF.
-    typed: btf_program::Programs,
+    /// The code names them by descriptor until the kernel has taken it.
+    _maps: HashMap<String, OwnedFd>,
     attached: HashMap<&'static str, Attached>,
     /// Made when first asked for.
     iterator: Option<Attached>,
 }
 
+/// A program and its link, which detaches when it is closed.
+struct Attached {
+    link: OwnedFd,
+    _program: OwnedFd,
+}
+
+/// The object's maps by name.
+pub type Maps = HashMap<String, Map>;
+
 impl Programs {
     /// Creates the maps and fits the programs to this kernel.
-    pub fn open(btf: KernelBtf, shape: &Shape) -> Result<Self> {
+    pub fn open(btf: KernelBtf, shape: &Shape) -> Result<(Self, Maps)> {
         // Kernels before 5.11 charge maps to this limit, whose default is far too low.
         let unlimited = Rlimit {
             current: None,
             maximum: None,
         };
         setrlimit(Resource::Memlock, unlimited).context("failed to raise RLIMIT_MEMLOCK")?;
-        let tgid = process::id();
-        let folder_rules = u32::from(shape.folder_rules);
-        let mut loader = EbpfLoader::new();
-        #[cfg(feature = "sabotage")]
-        let lsm_returns_zero = u32::from(crate::sabotage::lsm_returns_zero());
-        #[cfg(feature = "sabotage")]
-        loader.override_global("lsm_returns_zero", &lsm_returns_zero, true);
-        let ebpf = loader
-            .btf(Some(&btf.types))
-            .override_global("agent_tgid", &tgid, true)
-            .override_global("has_folder_rules", &folder_rules, true)
-            .override_global("enforce_signal", &shape.signal, true)
-            .map_max_entries("rules_by_inode", entries(shape.inodes))
-            .map_max_entries("rules_by_name", entries(shape.names))
-            .map_max_entries("rules_by_path", entries(shape.paths))
-            .map_max_entries("exempt_cgroups", entries(shape.exempt))
-            .map_max_entries("protected_exes", entries(shape.protected))
-            .load(OBJECT)?;
-        let maps = ebpf.maps().map(duplicate).collect::<Result<_>>()?;
-        let typed = btf_program::Programs::open(OBJECT, &btf, maps).map_err(anyhow::Error::msg)?;
-        Ok(Self {
-            ebpf,
+        let mut object = Object::parse(OBJECT)?;
+        let constants = shape.constants();
+        let constants = constants
+            .iter()
+            .map(|(name, value)| (*name, (&value[..], true)));
+        object.patch_map_data(constants.collect())?;
+        object.relocate_btf(&btf.types)?;
+        let mut declared = std::mem::take(&mut object.maps);
+        let (mut created, mut duplicates) = (HashMap::new(), HashMap::new());
+        for (name, map) in &mut declared {
+            if let Some(entries) = shape.entries(name) {
+                map.set_max_entries(entries);
+            }
+            let map = create(name, map.clone())?;
+            duplicates.insert(name.clone(), data(&map).fd().as_fd().try_clone_to_owned()?);
+            created.insert(name.clone(), map);
+        }
+        let fds = declared
+            .iter()
+            .map(|(name, map)| (name.as_str(), duplicates[name].as_raw_fd(), map));
+        let text_sections = object
+            .functions
+            .keys()
+            .map(|(section, _)| *section)
+            .collect();
+        object.relocate_maps(fds, &text_sections)?;
+        object.relocate_calls(&text_sections)?;
+        let programs = Self {
+            object,
             btf,
-            typed,
+            _maps: duplicates,
             attached: HashMap::new(),
             iterator: None,
-        })
-    }
-
-    /// The object's maps, for [`crate::maps`] to take.
-    pub fn maps(&mut self) -> &mut Ebpf {
-        &mut self.ebpf
+        };
+        Ok((programs, created))
     }
 
     /// Loads and attaches one hook's program. The error is the kernel's reason in words.
     pub fn attach(&mut self, hook: &Hook) -> Result<(), String> {
-        match hook.attach {
-            Attach::ModifyReturn(function) => self.typed(hook, Target::ModifyReturn(function)),
-            Attach::Lsm(name) => self.typed(hook, Target::Lsm(name)),
-            Attach::Kprobe(function) => {
-                let program = self.program::<KProbe>(hook)?;
-                load_and(program, KProbe::load, |program| program.attach(function, 0))
-            }
-            Attach::SyscallTracepoint(name) => {
-                let program = self.program::<TracePoint>(hook)?;
-                load_and(program, TracePoint::load, |program| {
-                    program.attach("syscalls", name)
-                })
-            }
-        }
-    }
-
-    /// Detaches and unloads one hook's program; nothing happens if it isn't loaded.
-    pub fn detach(&mut self, hook: &Hook) {
-        let started = Instant::now();
-        self.attached.remove(hook.program);
-        // The only errors are "not loaded" and a failing close, and neither leaves a link.
-        let _ = match self.ebpf.program_mut(hook.program) {
-            Some(Program::KProbe(program)) => program.unload(),
-            Some(Program::TracePoint(program)) => program.unload(),
-            _ => Ok(()),
+        let function = |name: &str| {
+            let number = self.btf.function(name);
+            number.ok_or_else(|| not_attached(&format!("its BTF has no function {name}")))
         };
-        timings::add(Step::Detach, started.elapsed());
-    }
-
-    fn typed(&mut self, hook: &Hook, target: Target) -> Result<(), String> {
-        let attached = self.typed.attach(hook.program, target, &self.btf);
-        let attached = attached.map_err(|error| typed_reason(&error))?;
+        let target = match hook.attach {
+            Attach::Lsm(name) => Target::Lsm(function(&lsm_function(name))?),
+            Attach::ModifyReturn(name) => Target::ModifyReturn(function(name)?),
+            Attach::Kprobe(name) => Target::Kprobe(name),
+            Attach::SyscallTracepoint(name) => Target::Tracepoint("syscalls", name),
+        };
+        let attached = self.load_and_link(hook.program, target)?;
         self.attached.insert(hook.program, attached);
         Ok(())
     }
 
-    fn program<'a, P>(&'a mut self, hook: &Hook) -> Result<&'a mut P, String>
-    where
-        &'a mut P: TryFrom<&'a mut Program, Error = ProgramError>,
-    {
-        let program = self
-            .ebpf
-            .program_mut(hook.program)
-            .ok_or_else(|| format!("the BPF object has no program {}", hook.program))?;
-        <&mut P>::try_from(program).map_err(|error| explain(&error))
+    /// Detaches and unloads one hook's program; nothing happens if it isn't loaded.
+    pub fn detach(&mut self, hook: &Hook) {
+        timings::measure(Step::Detach, || self.attached.remove(hook.program));
+    }
+
+    fn load_and_link(&self, name: &str, target: Target) -> Result<Attached, String> {
+        let program = self.object.programs.get(name);
+        let code = program.and_then(|program| self.object.functions.get(&program.function_key()));
+        let (Some(program), Some(code)) = (program, code) else {
+            return Err(format!("the BPF object has no program {name}"));
+        };
+        let program = Program {
+            name,
+            instructions: &code.instructions,
+            license: &program.license,
+            target,
+        };
+        let program = timings::measure(Step::Load, || program.load())
+            .map_err(|rejection| rejected(&rejection.error, &rejection.log))?;
+        let link = timings::measure(Step::Attach, || bpf_call::link(&program, target))
+            .map_err(|error| not_attached(&error.to_string()))?;
+        Ok(Attached {
+            link,
+            _program: program,
+        })
     }
 }
 
@@ -162,72 +169,87 @@ impl Identify for Programs {
         let iterator = match &self.iterator {
             Some(iterator) => iterator,
             None => {
-                let attached = self
-                    .typed
-                    .attach("identify", Target::Descriptors, &self.btf);
-                let attached = attached.map_err(|error| anyhow::anyhow!(typed_reason(&error)))?;
-                self.iterator.insert(attached)
+                let number = self.btf.function(ITERATOR);
+                let number = number.context("the kernel has no iterator over descriptors")?;
+                let attached = self.load_and_link("identify", Target::Iterator(number));
+                self.iterator
+                    .insert(attached.map_err(|error| anyhow!(error))?)
             }
         };
-        identity::look(iterator, files)
+        let records = bpf_call::iterate(&iterator.link);
+        let records = records.context("failed to read the iterator over descriptors")?;
+        identity::of(&records, files)
     }
 }
 
-fn typed_reason(error: &btf_program::Error) -> String {
-    match error {
-        btf_program::Error::Load { error, log } => rejected(error, log),
-        btf_program::Error::Other(why) => not_attached(why),
+impl Shape {
+    /// The constants of the programs.
+    fn constants(&self) -> Vec<(&'static str, [u8; 4])> {
+        let constants = [
+            ("agent_tgid", process::id()),
+            ("has_folder_rules", u32::from(self.folder_rules)),
+            ("enforce_signal", self.signal),
+            #[cfg(feature = "sabotage")]
+            (
+                "lsm_returns_zero",
+                u32::from(crate::sabotage::lsm_returns_zero()),
+            ),
+        ];
+        let bytes = |(name, value): (&'static str, u32)| (name, value.to_ne_bytes());
+        constants.map(bytes).to_vec()
+    }
+
+    /// How many entries a map must have; `None` for one that doesn't depend on the policy.
+    fn entries(&self, map: &str) -> Option<u32> {
+        let count = match map {
+            "rules_by_inode" => self.inodes,
+            "rules_by_name" => self.names,
+            "rules_by_path" => self.paths,
+            "exempt_cgroups" => self.exempt,
+            "protected_exes" => self.protected,
+            _ => return None,
+        };
+        // A map of size 0 is invalid, and the kernel refuses an absurd size by itself.
+        Some(u32::try_from(count.max(1)).unwrap_or(u32::MAX))
     }
 }
 
-fn load_and<P, L>(
-    program: &mut P,
-    load: impl FnOnce(&mut P) -> Result<(), ProgramError>,
-    attach: impl FnOnce(&mut P) -> Result<L, ProgramError>,
-) -> Result<(), String> {
-    timings::measure(Step::Load, || load(program))
-        .and_then(|()| timings::measure(Step::Attach, || attach(program)))
-        .map(drop)
-        .map_err(|error| explain(&error))
+fn create(name: &str, mut map: aya_obj::Map) -> Result<Map> {
+    if let aya_obj::Map::Btf(map) = &mut map {
+        // Only tools would read the types of keys and values, for which the kernel would have
+        // to be given the object's own BTF.
+        map.def.btf_key_type_id = 0;
+        map.def.btf_value_type_id = 0;
+    }
+    let kind = map.map_type();
+    let constants = (name == ".rodata").then(|| map.data().to_vec());
+    let data = MapData::create(map, name, None)?;
+    if let Some(constants) = constants {
+        let fd = data.fd().as_fd().try_clone_to_owned()?;
+        bpf_call::fill_and_freeze(&fd, &constants).context("failed to set the constants")?;
+    }
+    const ARRAY: u32 = bpf_map_type::BPF_MAP_TYPE_ARRAY as u32;
+    const HASH: u32 = bpf_map_type::BPF_MAP_TYPE_HASH as u32;
+    const RINGBUF: u32 = bpf_map_type::BPF_MAP_TYPE_RINGBUF as u32;
+    match kind {
+        ARRAY => Ok(Map::Array(data)),
+        HASH => Ok(Map::HashMap(data)),
+        RINGBUF => Ok(Map::RingBuf(data)),
+        _ => bail!("the BPF object's map {name} has the type {kind}, which nothing uses"),
+    }
 }
 
-fn duplicate((name, map): (&str, &Map)) -> Result<(String, OwnedFd)> {
-    let (Map::Array(data) | Map::HashMap(data) | Map::RingBuf(data)) = map else {
-        anyhow::bail!("the BPF object's map {name} is of a type that nothing uses");
-    };
-    let data: &MapData = data;
-    let fd = data.fd().as_fd().try_clone_to_owned();
-    Ok((name.to_owned(), fd.context("failed to duplicate a map")?))
+/// What [`create`] made the map of.
+fn data(map: &Map) -> &MapData {
+    match map {
+        Map::Array(data) | Map::HashMap(data) | Map::RingBuf(data) => data,
+        _ => unreachable!("create makes no other"),
+    }
 }
 
 /// Whether the kernel was built with the functions that LSM programs attach to.
 pub fn has_lsm_types(btf: &KernelBtf) -> bool {
     btf.function(&lsm_function("file_open")).is_some()
-}
-
-fn entries(count: usize) -> u32 {
-    // A map of size 0 is invalid, and the kernel refuses an absurd size by itself.
-    u32::try_from(count.max(1)).unwrap_or(u32::MAX)
-}
-
-fn explain(error: &ProgramError) -> String {
-    match error {
-        ProgramError::LoadError {
-            io_error,
-            verifier_log,
-        } => rejected(io_error, &verifier_log.to_string()),
-        other => {
-            let chain = anyhow::Chain::new(other).map(ToString::to_string);
-            let mut parts: Vec<String> = Vec::new();
-            for part in chain {
-                // A transparent error repeats its source's words.
-                if parts.last() != Some(&part) {
-                    parts.push(part);
-                }
-            }
-            not_attached(&parts.join(": "))
-        }
-    }
 }
 
 fn rejected(error: &io::Error, log: &str) -> String {

@@ -6,12 +6,13 @@ use std::collections::HashMap;
 use std::hash::Hash;
 
 use anyhow::{Context as _, Result};
+use aya::Pod;
 use aya::maps::{Array, HashMap as BpfHashMap, Map, MapData, MapError, RingBuf};
-use aya::{Ebpf, Pod};
 
 use crate::abi::{
     Action, CanaryKey, Identity, InodeKey, InodeRules, NameKey, PathKey, Rule, Settings,
 };
+use crate::loader;
 
 /// What the maps are to hold. All kinds of rules include the decoys.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,18 +66,18 @@ pub struct Maps {
 
 impl Maps {
     /// Takes the maps out of the object, the event ring apart from the others.
-    pub fn take(ebpf: &mut Ebpf) -> Result<(Self, RingBuf<MapData>)> {
-        let maps = Self {
-            settings: take(ebpf, "settings")?,
-            rules_by_inode: take(ebpf, "rules_by_inode")?,
-            rules_by_name: take(ebpf, "rules_by_name")?,
-            rules_by_path: take(ebpf, "rules_by_path")?,
-            exempt_cgroups: take(ebpf, "exempt_cgroups")?,
-            protected_exes: take(ebpf, "protected_exes")?,
-            canary_hits: take(ebpf, "canary_hits")?,
-            events_lost: take(ebpf, "events_lost")?,
+    pub fn take(mut maps: loader::Maps) -> Result<(Self, RingBuf<MapData>)> {
+        let taken = Self {
+            settings: take(&mut maps, "settings")?,
+            rules_by_inode: take(&mut maps, "rules_by_inode")?,
+            rules_by_name: take(&mut maps, "rules_by_name")?,
+            rules_by_path: take(&mut maps, "rules_by_path")?,
+            exempt_cgroups: take(&mut maps, "exempt_cgroups")?,
+            protected_exes: take(&mut maps, "protected_exes")?,
+            canary_hits: take(&mut maps, "canary_hits")?,
+            events_lost: take(&mut maps, "events_lost")?,
         };
-        Ok((maps, take(ebpf, "events")?))
+        Ok((taken, take(&mut maps, "events")?))
     }
 
     /// Makes the maps hold exactly `contents`.
@@ -114,12 +115,12 @@ impl Maps {
     }
 }
 
-fn take<T>(ebpf: &mut Ebpf, name: &str) -> Result<T>
+fn take<T>(maps: &mut loader::Maps, name: &str) -> Result<T>
 where
     T: TryFrom<Map, Error = MapError>,
 {
-    let map = ebpf
-        .take_map(name)
+    let map = maps
+        .remove(name)
         .with_context(|| format!("the BPF object has no map {name}"))?;
     T::try_from(map).with_context(|| format!("the BPF object's map {name} has another type"))
 }

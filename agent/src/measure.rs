@@ -144,9 +144,9 @@ impl Bench {
             paths: shape.paths + Decoys::RULES,
             ..shape
         };
-        let mut programs = timings::measure(Step::Object, || Programs::open(btf, &shape))
+        let (mut programs, maps) = timings::measure(Step::Object, || Programs::open(btf, &shape))
             .context("the kernel refused BPF")?;
-        let (maps, ring) = Maps::take(programs.maps())?;
+        let (maps, ring) = Maps::take(maps)?;
         timings::measure(Step::Resolve, || decoys.identify(&mut programs))
             .context("the kernel doesn't tell what files are to its hooks")?;
         let mut bench = Self {

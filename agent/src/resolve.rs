@@ -66,10 +66,13 @@ fn untold() -> Obstacle {
     }
 }
 
-/// Resolves every rule against the files as they are now. Without `kernel` no file is known.
-pub fn rules(policy: &Policy, kernel: Option<&mut dyn Identify>) -> Result<Vec<ResolvedRule>> {
+/// Resolves rules against the files as they are now. Without `kernel` no file is known.
+pub fn rules<'a>(
+    rules: impl Iterator<Item = &'a FileRule>,
+    kernel: Option<&mut dyn Identify>,
+) -> Result<Vec<ResolvedRule>> {
     let Some(kernel) = kernel else {
-        let rules = policy.files.iter().map(|rule| ResolvedRule {
+        let rules = rules.map(|rule| ResolvedRule {
             rule: rule.clone(),
             target: Err(untold()),
             names: Vec::new(),
@@ -77,10 +80,11 @@ pub fn rules(policy: &Policy, kernel: Option<&mut dyn Identify>) -> Result<Vec<R
         return Ok(rules.collect());
     };
     let mut folders = Folders::default();
-    let mut resolved = Vec::with_capacity(policy.files.len());
-    for batch in policy.files.chunks(BATCH) {
+    let rules: Vec<&FileRule> = rules.collect();
+    let mut resolved = Vec::with_capacity(rules.len());
+    for batch in rules.chunks(BATCH) {
         let (mut looked, mut files) = (Vec::new(), Vec::new());
-        for rule in batch {
+        for &rule in batch {
             let (spellings, file) = look(rule);
             // The place of its file among all that are there.
             let file = file.map(|file| {
@@ -274,16 +278,14 @@ mod tests {
     }
 
     fn resolve(path: &Path, folder: bool) -> ResolvedRule {
-        let policy = Policy {
-            files: vec![FileRule {
-                id: "rule".to_owned(),
-                path: path.display().to_string(),
-                folder,
-                access: Access::ReadWrite,
-            }],
-            ..Policy::default()
+        let rule = FileRule {
+            id: "rule".to_owned(),
+            path: path.display().to_string(),
+            folder,
+            access: Access::ReadWrite,
         };
-        rules(&policy, Some(&mut Stat)).unwrap().remove(0)
+        let resolved = rules([&rule].into_iter(), Some(&mut Stat));
+        resolved.unwrap().remove(0)
     }
 
     fn ino(path: &Path) -> u64 {
@@ -336,11 +338,8 @@ mod tests {
 
     #[test]
     fn without_the_kernel_s_word_no_rule_is_resolved() {
-        let policy = Policy {
-            files: vec![resolve(Path::new("/"), false).rule],
-            ..Policy::default()
-        };
-        let resolved = rules(&policy, None).unwrap().remove(0);
+        let rule = resolve(Path::new("/"), false).rule;
+        let resolved = rules([&rule].into_iter(), None).unwrap().remove(0);
         assert!(!resolved.target.unwrap_err().pending);
     }
 

@@ -4,6 +4,7 @@
 //! order at start is a promise: programs attached with decoys only, canaries, gate, real
 //! rules, report on disk, `ready`.
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -27,6 +28,7 @@ use crate::resolve;
 use crate::ring::EventRing;
 use crate::session::{Reporting, Session};
 use crate::timings;
+use crate::watch::{Changed, Unwatched, Watcher};
 
 /// Below this, a reader who takes his time would find every report expired.
 const SHORTEST_VALIDITY: SignedDuration = SignedDuration::from_secs(10);
@@ -78,6 +80,16 @@ pub fn run(request: Request) -> Result<Exit> {
         path: report_path.clone(),
         validity: validity.max(SHORTEST_VALIDITY),
     };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build()
+        .context("failed to start the runtime")?;
+    let sentry = {
+        let _within = runtime.enter();
+        // Before the rules' targets are looked at: a change after the look wakes it.
+        Sentry::post(&policy)
+    };
     let (mut session, ring) = Session::start(request.asked.clone(), policy, machine, report)?;
     let decision = session.decision().clone();
     if decision.audit_only && decision.tiers.is_empty() {
@@ -97,12 +109,7 @@ pub fn run(request: Request) -> Result<Exit> {
         ));
     }
     let ring = ring.context("a verified hook without an event ring")?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .enable_time()
-        .build()
-        .context("failed to start the runtime")?;
-    let outcome = runtime.block_on(serve(session, ring, request));
+    let outcome = runtime.block_on(serve(session, ring, sentry, request));
     // On every end: a report must not outlive what it speaks of.
     report::remove(&report_path);
     outcome
@@ -134,7 +141,12 @@ pub fn read_policy(path: &Path) -> Result<Vec<u8>> {
     })
 }
 
-async fn serve(mut session: Session, ring: RingBuf<MapData>, request: Request) -> Result<Exit> {
+async fn serve(
+    mut session: Session,
+    ring: RingBuf<MapData>,
+    mut sentry: Sentry,
+    request: Request,
+) -> Result<Exit> {
     let mut terminate = signal(SignalKind::terminate()).context("failed to handle SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("failed to handle SIGINT")?;
     let mut ring = EventRing::watch(ring)?;
@@ -168,6 +180,20 @@ async fn serve(mut session: Session, ring: RingBuf<MapData>, request: Request) -
                     report_or_expire(&session, &printer);
                 }
             }
+            changed = sentry.changed() => {
+                let changed = changed?;
+                // First watched, then looked at: so nothing in between is missed.
+                sentry.watch(session.policy());
+                match session.resolve_again(&changed) {
+                    Ok(notices) => {
+                        notices.iter().for_each(|notice| printer.notice(notice));
+                        if !notices.is_empty() {
+                            report_or_expire(&session, &printer);
+                        }
+                    }
+                    Err(error) => log::error(format_args!("failed to resolve again: {error:#}")),
+                }
+            }
             _ = renewal.tick() => match session.refresh() {
                 Ok(changed) => {
                     // The canaries' own events, so that a signal that missed one counts.
@@ -196,6 +222,58 @@ async fn serve(mut session: Session, ring: RingBuf<MapData>, request: Request) -
         anyhow::bail!("the evidence for enforcement is lost, and --on-degraded=exit was given");
     }
     Ok(Exit::Done)
+}
+
+/// The watcher, if there is one, and what it was said to be blind to.
+struct Sentry {
+    watcher: Option<Watcher>,
+    told: HashSet<Unwatched>,
+}
+
+impl Sentry {
+    /// Watches the ways to all that the policy names. Without a watcher, changes are noticed
+    /// at each verification only, and the log says so.
+    fn post(policy: &Policy) -> Self {
+        let watcher = Watcher::new().map_err(|error| {
+            log::warn(format_args!(
+                "changes on the way to a rule's path are noticed at each verification only: \
+                 {error:#}"
+            ));
+        });
+        let mut sentry = Self {
+            watcher: watcher.ok(),
+            told: HashSet::new(),
+        };
+        sentry.watch(policy);
+        sentry
+    }
+
+    fn watch(&mut self, policy: &Policy) {
+        let Some(watcher) = &mut self.watcher else {
+            return;
+        };
+        let files = policy.files.iter().map(|rule| &rule.path);
+        let paths = files.chain(&policy.protected_executables);
+        let unwatched = watcher.set(paths.map(Path::new));
+        for blind in &unwatched {
+            if !self.told.contains(blind) {
+                log::warn(format_args!(
+                    "{}: changes there are noticed at each verification only: {}; {}",
+                    blind.folder.display(),
+                    blind.why,
+                    blind.way_out
+                ));
+            }
+        }
+        self.told = unwatched.into_iter().collect();
+    }
+
+    async fn changed(&mut self) -> Result<Changed> {
+        match &mut self.watcher {
+            Some(watcher) => watcher.changed().await,
+            None => std::future::pending().await,
+        }
+    }
 }
 
 /// Renews the report. A failure, such as a full disk, must not end enforcement: the report

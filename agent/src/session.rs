@@ -4,8 +4,7 @@
 //! repeats, and the event ring. [`crate::run`] drives it.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::time::Instant;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use aya::maps::{MapData, RingBuf};
@@ -20,12 +19,13 @@ use crate::loader::Shape;
 use crate::log;
 use crate::machine::Machine;
 use crate::notice::Notice;
-use crate::policy::Policy;
+use crate::policy::{FileRule, Policy};
 use crate::posture::{Class, Limit, State, Tier};
 use crate::report::{self, Telling};
 use crate::resolve::{self, ResolvedRule};
 use crate::timings::{self, Step};
 use crate::trials::Trials;
+use crate::watch::{Affected, Changed};
 
 /// The agent at work.
 pub struct Session {
@@ -61,7 +61,9 @@ impl Session {
         let shape = shape(&asked, &policy);
         let (mut trials, ring) = Trials::set_up(machine, Some(&asked), shape)?;
         trials.run(&asked);
-        let rules = timings::measure(Step::Resolve, || resolve::rules(&policy, trials.kernel()))?;
+        let rules = timings::measure(Step::Resolve, || {
+            resolve::rules(policy.files.iter(), trials.kernel())
+        })?;
         let decision = gate::decide(&asked, &trials.measured(), &facts(&rules));
         let tiers: Vec<Tier> = decision.tiers.values().copied().collect();
         trials.keep_only(&tiers);
@@ -84,10 +86,9 @@ impl Session {
         &self.decision
     }
 
-    /// The paths whose meaning the rules and exemptions depend on.
-    pub fn paths(&self) -> impl Iterator<Item = &str> {
-        let files = self.policy.files.iter().map(|rule| rule.path.as_str());
-        files.chain(self.policy.protected_executables.iter().map(String::as_str))
+    /// The policy.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
     }
 
     /// Puts the real rules into the maps.
@@ -130,29 +131,43 @@ impl Session {
     /// again, and fills the maps anew. Says if that changed the state.
     pub fn refresh(&mut self) -> Result<Option<Notice>> {
         self.trials.repeat(&self.claimed.1);
-        self.rules = resolve::rules(&self.policy, self.trials.kernel())?;
+        self.rules = resolve::rules(self.policy.files.iter(), self.trials.kernel())?;
         let changed = self.decide_again();
         self.fill()?;
         Ok(changed)
     }
 
-    /// Looks at the rules' targets again, because something on the way to them changed, and
-    /// fills the maps anew. Says which rules lead elsewhere now.
-    pub fn resolve_again(&mut self, since: Instant) -> Result<Vec<Notice>> {
-        let rules = resolve::rules(&self.policy, self.trials.kernel())?;
-        let before = std::mem::replace(&mut self.rules, rules);
+    /// Looks again at the targets on the way to which something changed, and fills the maps
+    /// anew. Says which rules lead elsewhere now.
+    pub fn resolve_again(&mut self, changed: &Changed) -> Result<Vec<Notice>> {
+        let concerned = |rule: &FileRule| match &changed.paths {
+            Affected::All => true,
+            Affected::Paths(paths) => paths.contains(Path::new(&rule.path)),
+        };
+        let numbers: Vec<usize> = (0..self.rules.len())
+            .filter(|number| concerned(&self.rules[*number].rule))
+            .collect();
+        let rules = numbers.iter().map(|number| &self.policy.files[*number]);
+        let resolved = resolve::rules(rules, self.trials.kernel())?;
+        let mut moved = Vec::new();
+        for (number, now) in numbers.into_iter().zip(resolved) {
+            let before = std::mem::replace(&mut self.rules[number], now);
+            if before.identity() != self.rules[number].identity() {
+                moved.push(number);
+            }
+        }
         self.fill()?;
-        let delay_us = u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX);
-        let moved = before.iter().zip(&self.rules);
-        let moved = moved.filter(|(before, now)| before.identity() != now.identity());
-        let mut notices: Vec<Notice> = moved
-            .map(|(_, now)| Notice::Resolved {
+        let delay_us = u64::try_from(changed.since.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let resolved = moved.into_iter().map(|number| {
+            let now = &self.rules[number];
+            Notice::Resolved {
                 rule: now.rule.id.clone(),
                 path: now.rule.path.clone(),
                 present: now.target.is_ok(),
                 delay_us,
-            })
-            .collect();
+            }
+        });
+        let mut notices: Vec<Notice> = resolved.collect();
         notices.extend(self.decide_again());
         Ok(notices)
     }
