@@ -68,6 +68,11 @@ const ONLY: Arms = Arms {
     during: "during",
     after: "after",
 };
+const LATER: Arms = Arms {
+    before: "before-later",
+    during: "during-later",
+    after: "after-later",
+};
 const LOWER: Arms = Arms {
     before: "before-lower",
     during: "during-lower",
@@ -207,6 +212,16 @@ fn ground(filesystem: Filesystem) -> Result<Ground> {
             write(&twin)?;
             same_number(&twin, &ground.secrets[0].opened)?;
             ground.benign.push(("benign-twin", twin));
+            // Of a later transaction, and so of another generation.
+            ioctl::make_subvolume(&top, "later").context("making a subvolume")?;
+            let later = root.join("later/secret");
+            write(&later)?;
+            same_number(&later, &ground.secrets[0].opened)?;
+            ground.secrets.push(Secret {
+                opened: later.clone(),
+                ruled: later,
+                arms: &LATER,
+            });
             Ok(ground)
         }
         Filesystem::Tmpfs => {

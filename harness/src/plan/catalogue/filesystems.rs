@@ -38,11 +38,13 @@ fn fallback(state: &str) -> Vec<Clause> {
 /// An overlay has more than one file to fight over: one that is in the lower folder only, one
 /// in the upper, and one where the rule names the file in the lower folder itself and the act
 /// goes through the overlay. A btrfs has an innocent twin of its secret: a file of another
-/// subvolume with the same inode number, on the same device as the kernel sees it.
+/// subvolume with the same inode number, on the same device as the kernel sees it; and a second secret in
+/// a third subvolume, with that number too, made later.
 fn of_tier(tier: &str, claim: &[Clause], fate: Fate, outcome: &str) -> Vec<PlannedProof> {
     let of_one = |filesystem: Filesystem| {
         let files: &[&str] = match filesystem {
             Filesystem::Overlayfs => &["-lower", "-upper", "-beneath"],
+            Filesystem::Btrfs => &["", "-later"],
             _ => &[""],
         };
         let benign: &[&str] = match filesystem {
