@@ -68,9 +68,14 @@ enum match {
 	MATCH_DETACHED = 5,
 };
 
-/* A file as the kernel knows it: i_ino within the filesystem that has s_dev. */
+/*
+ * A file as the kernel knows it: i_ino within the filesystem that has s_dev. On btrfs every
+ * subvolume numbers its inodes anew under the same s_dev, so there the inode's address goes
+ * into the key; the agent keeps the inodes of its rules in memory, so that it stays the same.
+ */
 struct inode_key {
 	__u64 ino;
+	__u64 address;
 	__u32 dev;
 	__u32 zero;
 };
@@ -108,6 +113,11 @@ struct inode_rules {
 struct settings {
 	/* What becomes of a file whose folders can't be told, while there are folder rules. */
 	__u32 unplaced_action;
+	/*
+	 * Whether keys on some devices have an address. Such a device has an entry among the
+	 * rules by inode, with the inode number 0, which no file has.
+	 */
+	__u32 has_addressed_devices;
 };
 
 /* A process that user space sent through one hook to see what becomes of it. */
@@ -118,6 +128,7 @@ struct canary_key {
 
 /* One descriptor of the agent, and the file behind it as the hooks see it. */
 struct identity {
+	/* Always with the address. */
 	struct inode_key inode;
 	__u32 generation;
 	__u32 fd;

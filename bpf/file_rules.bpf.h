@@ -43,9 +43,16 @@ static __always_inline bool take(const struct rule *rule, __u32 access, enum mat
 
 static __always_inline void read_inode(struct inode *inode, struct inode_key *key)
 {
-	key->ino = BPF_CORE_READ(inode, i_ino);
+	__u32 zero = 0;
+	struct settings *set = bpf_map_lookup_elem(&settings, &zero);
+
+	key->ino = 0;
+	key->address = 0;
 	key->dev = BPF_CORE_READ(inode, i_sb, s_dev);
 	key->zero = 0;
+	if (set && set->has_addressed_devices && bpf_map_lookup_elem(&rules_by_inode, key))
+		key->address = (__u64)inode;
+	key->ino = BPF_CORE_READ(inode, i_ino);
 }
 
 /* The rules on an inode; none where its number went to another file since. */

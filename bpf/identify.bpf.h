@@ -23,6 +23,7 @@ int identify(struct bpf_iter__task_file *ctx)
 		return 0;
 	inode = BPF_CORE_READ(file, f_inode);
 	read_inode(inode, &found.inode);
+	found.inode.address = (__u64)inode;
 	found.generation = BPF_CORE_READ(inode, i_generation);
 	found.fd = ctx->fd;
 	bpf_seq_write(ctx->meta->seq, &found, sizeof(found));

@@ -6,7 +6,7 @@
 #ifndef AEGISBPF_SPARE_H
 #define AEGISBPF_SPARE_H
 
-#include "maps.bpf.h"
+#include "file_rules.bpf.h"
 
 /* The agent's own tgid, set before the programs load. */
 const volatile __u32 agent_tgid = 0;
@@ -25,8 +25,7 @@ static __always_inline enum spared spare(__u32 tgid)
 	inode = BPF_CORE_READ(task, mm, exe_file, f_inode);
 	if (!inode)
 		return SPARED_NO;
-	exe.ino = BPF_CORE_READ(inode, i_ino);
-	exe.dev = BPF_CORE_READ(inode, i_sb, s_dev);
+	read_inode(inode, &exe);
 	return bpf_map_lookup_elem(&protected_exes, &exe) ? SPARED_PROTECTED : SPARED_NO;
 }
 

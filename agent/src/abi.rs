@@ -17,6 +17,9 @@ pub const PATH_KEY_LEN: usize = 256;
 pub struct InodeKey {
     /// `i_ino`
     pub ino: u64,
+    /// Where the inode is in the kernel's memory, on filesystems where the number alone
+    /// doesn't name a file; else 0.
+    pub address: u64,
     /// `s_dev`: the major number from bit 20 up, the minor below.
     pub dev: u32,
     /// Padding, compared with the rest of the key.
@@ -28,6 +31,7 @@ impl InodeKey {
     pub fn new(major: u32, minor: u32, ino: u64) -> Self {
         Self {
             ino,
+            address: 0,
             dev: major << 20 | minor,
             zero: 0,
         }
@@ -129,6 +133,9 @@ pub struct InodeRules {
 pub struct Settings {
     /// The [`Action`] on a file whose folders can't be told, while there are folder rules.
     pub unplaced_action: u32,
+    /// 1 if keys on some devices have an address. Such a device has an entry among the rules
+    /// by inode, with the inode number 0.
+    pub has_addressed_devices: u32,
 }
 
 /// The rule number in events of such a file.
@@ -137,8 +144,8 @@ pub const UNPLACED_RULE: u32 = u32::MAX;
 /// One of the agent's descriptors, and the file behind it as the hooks see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(C)]
-pub struct Identity {
-    /// Device and inode.
+pub struct Descriptor {
+    /// Device and inode, always with the address.
     pub inode: InodeKey,
     /// `i_generation`
     pub generation: u32,
@@ -211,7 +218,7 @@ impl RawEvent {
     }
 }
 
-impl Identity {
+impl Descriptor {
     /// Reads what the iterator wrote.
     ///
     /// # Panics
@@ -244,13 +251,13 @@ mod tests {
 
     #[test]
     fn layouts_are_those_of_the_kernel_side() {
-        assert_eq!(size_of::<InodeKey>(), 16);
+        assert_eq!(size_of::<InodeKey>(), 24);
         assert_eq!(size_of::<PathKey>(), 256);
-        assert_eq!(size_of::<NameKey>(), 272);
+        assert_eq!(size_of::<NameKey>(), 280);
         assert_eq!(size_of::<Rule>(), 8);
         assert_eq!(size_of::<InodeRules>(), 24);
-        assert_eq!(size_of::<Settings>(), 4);
-        assert_eq!(size_of::<Identity>(), 24);
+        assert_eq!(size_of::<Settings>(), 8);
+        assert_eq!(size_of::<Descriptor>(), 32);
         assert_eq!(size_of::<CanaryKey>(), 8);
         assert_eq!(size_of::<RawEvent>(), 328);
         assert_eq!(std::mem::offset_of!(RawEvent, hook), 48);

@@ -22,6 +22,9 @@ use rustix::io::Errno;
 
 use crate::hooks::Act;
 
+/// The argument that makes this binary a canary.
+pub const WORD: &str = "canary";
+
 /// How long a canary may take for one answer. It does next to nothing; the rest is room for a
 /// loaded machine under emulation.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -124,7 +127,7 @@ impl Canary {
     pub fn start() -> Result<Self> {
         let mut child = Command::new("/proc/self/exe")
             .arg0("aegisbpf-canary")
-            .arg("canary")
+            .arg(WORD)
             .env_clear()
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

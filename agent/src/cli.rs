@@ -54,9 +54,6 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// What a canary runs
-    #[command(hide = true)]
-    Canary,
 }
 
 #[derive(Subcommand)]
@@ -169,8 +166,15 @@ fn parse_signal(name: &str) -> Result<i32, String> {
 
 /// Parses the command line, runs the command, and gives the exit code.
 pub fn main() -> ExitCode {
+    // Not for people, so no part of the command line: parsing that would take longer than all
+    // that a canary does.
+    if std::env::args_os()
+        .nth(1)
+        .is_some_and(|word| word == canary::WORD)
+    {
+        return canary::serve();
+    }
     let outcome = match Cli::parse().command {
-        Command::Canary => return canary::serve(),
         Command::Run(args) => start(args),
         Command::Policy {
             command: PolicyCommand::Check { file, json },

@@ -66,15 +66,16 @@ mod tests {
     use std::ffi::OsString;
 
     use super::*;
-    use crate::abi::{Identity, InodeKey};
+    use crate::abi::InodeKey;
     use crate::gate::Obstacle;
+    use crate::identity::Identity;
     use crate::policy::FileRule;
 
     fn identity(ino: u64) -> Identity {
         Identity {
             inode: InodeKey::new(8, 1, ino),
             generation: 7,
-            fd: 3,
+            address: 0x1000 + ino,
         }
     }
 

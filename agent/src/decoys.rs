@@ -12,11 +12,11 @@ use std::process;
 
 use anyhow::{Context as _, Result};
 
-use crate::abi::{ACCESS_READ, ACCESS_WRITE, Action, Identity, NameKey, PathKey, Rule};
+use crate::abi::{ACCESS_READ, ACCESS_WRITE, Action, NameKey, PathKey, Rule};
 use crate::canary::Errand;
 use crate::hooks::{Hook, Target};
 use crate::host;
-use crate::identity::{self, Identify};
+use crate::identity::{self, Identify, Identity};
 use crate::maps::Contents;
 
 /// Where the folder is made. Volatile, like what is in it.

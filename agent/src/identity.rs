@@ -9,13 +9,30 @@ use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::mem::size_of;
-use std::os::fd::AsRawFd as _;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
+use rustix::fs::inotify;
 
-use crate::abi::Identity;
+use crate::abi::{Descriptor, InodeKey};
+
+/// A file, as the hooks know it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identity {
+    /// The key under which the hooks look it up.
+    pub inode: InodeKey,
+    /// `i_generation`
+    pub generation: u32,
+    /// Where the inode is in the kernel's memory: two that differ are two files, whatever
+    /// their numbers say. Only to compare; nobody is told of it.
+    pub address: u64,
+}
+
+/// From linux/magic.h. Every subvolume of a btrfs numbers its inodes anew, and all have the
+/// same device number.
+const BTRFS_SUPER_MAGIC: u64 = 0x9123_683e;
 
 /// Whoever can say what descriptors stand for.
 pub trait Identify {
@@ -34,21 +51,58 @@ pub fn open(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
+/// Keeps inodes in memory, and with that their addresses, as long as it is kept.
+///
+/// A watch on a file does that, and unlike an open descriptor it doesn't keep the file's
+/// filesystem from being unmounted.
+pub struct Pins {
+    inotify: OwnedFd,
+}
+
+impl Pins {
+    /// Pins nothing yet.
+    ///
+    /// # Errors
+    /// There are too many inotify instances.
+    pub fn new() -> Result<Self> {
+        let inotify = inotify::init(inotify::CreateFlags::CLOEXEC)
+            .context("failed to make an inotify instance; raise fs.inotify.max_user_instances")?;
+        Ok(Self { inotify })
+    }
+
+    fn pin(&self, file: &File) -> Result<()> {
+        let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+        // Some event must be asked for; nobody reads them.
+        inotify::add_watch(&self.inotify, path, inotify::WatchFlags::DELETE_SELF).context(
+            "failed to keep a file's inode in memory; raise fs.inotify.max_user_watches",
+        )?;
+        Ok(())
+    }
+}
+
 /// Picks these files out of what the iterator over this process's descriptors wrote.
-pub fn of(records: &[u8], files: &[File]) -> Result<Vec<Identity>> {
-    let known: HashMap<u32, Identity> = records
-        .chunks_exact(size_of::<Identity>())
-        .map(Identity::read)
-        .map(|identity| (identity.fd, identity))
+pub fn of(records: &[u8], files: &[File], pins: &Pins) -> Result<Vec<Identity>> {
+    let known: HashMap<u32, Descriptor> = records
+        .chunks_exact(size_of::<Descriptor>())
+        .map(Descriptor::read)
+        .map(|descriptor| (descriptor.fd, descriptor))
         .collect();
-    files
-        .iter()
-        .map(|file| {
-            let fd = file.as_raw_fd();
-            let identity = u32::try_from(fd).ok().and_then(|fd| known.get(&fd));
-            identity
-                .copied()
-                .with_context(|| format!("the kernel told nothing of descriptor {fd}"))
+    let identity = |file: &File| {
+        let fd = file.as_raw_fd();
+        let found = u32::try_from(fd).ok().and_then(|fd| known.get(&fd));
+        let found = found.with_context(|| format!("the kernel told nothing of descriptor {fd}"))?;
+        let mut inode = found.inode;
+        let filesystem = rustix::fs::fstatfs(file).context("fstatfs")?.f_type;
+        if filesystem.cast_unsigned() == BTRFS_SUPER_MAGIC {
+            pins.pin(file)?;
+        } else {
+            inode.address = 0;
+        }
+        Ok(Identity {
+            inode,
+            generation: found.generation,
+            address: found.inode.address,
         })
-        .collect()
+    };
+    files.iter().map(identity).collect()
 }

@@ -68,6 +68,15 @@ mod tests {
     }
 
     #[test]
+    fn every_limit_stands_in_the_guarantees_under_its_name() {
+        let guarantees = include_str!("../../GUARANTEES.md");
+        for limit in Limit::ALL {
+            let row = format!("\n| `{}` | ", limit.name());
+            assert!(guarantees.contains(&row), "no row {row:?}");
+        }
+    }
+
+    #[test]
     fn a_signal_that_can_be_caught_and_a_folder_rule_are_limits() {
         let circumstances = Circumstances {
             catchable_signal: true,

@@ -17,10 +17,9 @@ use aya_obj::Object;
 use aya_obj::generated::bpf_map_type;
 use rustix::process::{Resource, Rlimit, setrlimit};
 
-use crate::abi::Identity;
 use crate::bpf_call::{self, Program, Target};
 use crate::hooks::{Attach, Hook};
-use crate::identity::{self, Identify};
+use crate::identity::{self, Identify, Identity, Pins};
 use crate::kernel_btf::{ITERATOR, KernelBtf, lsm_function};
 use crate::timings::{self, Step};
 
@@ -62,6 +61,7 @@ pub struct Programs {
     attached: HashMap<&'static str, Attached>,
     /// Made when first asked for.
     iterator: Option<Attached>,
+    pins: Pins,
 }
 
 /// A program and its link, which detaches when it is closed.
@@ -115,6 +115,7 @@ impl Programs {
             _maps: duplicates,
             attached: HashMap::new(),
             iterator: None,
+            pins: Pins::new()?,
         };
         Ok((programs, created))
     }
@@ -178,7 +179,7 @@ impl Identify for Programs {
         };
         let records = bpf_call::iterate(&iterator.link);
         let records = records.context("failed to read the iterator over descriptors")?;
-        identity::of(&records, files)
+        identity::of(&records, files, &self.pins)
     }
 }
 

@@ -9,9 +9,8 @@ use anyhow::{Context as _, Result};
 use aya::Pod;
 use aya::maps::{Array, HashMap as BpfHashMap, Map, MapData, MapError, RingBuf};
 
-use crate::abi::{
-    Action, CanaryKey, Identity, InodeKey, InodeRules, NameKey, PathKey, Rule, Settings,
-};
+use crate::abi::{Action, CanaryKey, InodeKey, InodeRules, NameKey, PathKey, Rule, Settings};
+use crate::identity::Identity;
 use crate::loader;
 
 /// What the maps are to hold. All kinds of rules include the decoys.
@@ -46,9 +45,22 @@ impl Contents {
 
     /// What is known of a file, to add to.
     pub fn inode(&mut self, identity: &Identity) -> &mut InodeRules {
+        if identity.inode.address != 0 {
+            self.inodes.entry(device(identity.inode.dev)).or_default();
+        }
         let rules = self.inodes.entry(identity.inode).or_default();
         rules.generation = identity.generation;
         rules
+    }
+}
+
+/// The key that says that a device's files are known by their inodes' addresses too.
+fn device(dev: u32) -> InodeKey {
+    InodeKey {
+        ino: 0,
+        address: 0,
+        dev,
+        zero: 0,
     }
 }
 
@@ -87,8 +99,10 @@ impl Maps {
         sync(&mut self.exempt_cgroups, &exempt).context("exempt_cgroups")?;
         let protected = contents.protected.iter().map(|key| (*key, 1)).collect();
         sync(&mut self.protected_exes, &protected).context("protected_exes")?;
+        let addressed = contents.inodes.keys().any(|key| key.address != 0);
         let settings = Settings {
             unplaced_action: contents.unplaced as u32,
+            has_addressed_devices: u32::from(addressed),
         };
         self.settings.set(0, settings, 0).context("settings")?;
         // Names before the folders that refer to them.

@@ -105,6 +105,21 @@ pub enum Limit {
 }
 
 impl Limit {
+    /// Every limit.
+    pub const ALL: [Self; 11] = [
+        Self::TruncatesBeforeKill,
+        Self::CreatesBeforeKill,
+        Self::SharedFdTableLeak,
+        Self::CatchableSignal,
+        Self::SparedProcesses,
+        Self::AlreadyOpenFiles,
+        Self::ActsOtherThanOpen,
+        Self::HardlinkOutOfFolder,
+        Self::CreatesDeniedName,
+        Self::LinksDeniedFile,
+        Self::ReplacesDeniedName,
+    ];
+
     /// The limit's name, as in the report.
     pub fn name(self) -> &'static str {
         match self {

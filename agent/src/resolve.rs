@@ -13,10 +13,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use crate::abi::{Identity, InodeKey};
+use crate::abi::InodeKey;
 use crate::cgroups::Hierarchy;
 use crate::gate::{Obstacle, RuleFacts};
-use crate::identity::{self, Identify};
+use crate::identity::{self, Identify, Identity};
 use crate::policy::{ExemptCgroup, FileRule, Policy, PolicyError};
 use crate::posture::{Class, Tier};
 
@@ -105,6 +105,29 @@ pub fn rules<'a>(
         }
     }
     Ok(resolved)
+}
+
+/// Makes two rules whose targets are different files under the same key an obstacle for all
+/// but the first: the hooks can't tell such files apart, so only one can be looked up. That
+/// happens on an overlay of two filesystems.
+pub fn mark_twins(rules: &mut [ResolvedRule]) {
+    let mut first: HashMap<InodeKey, (u64, String)> = HashMap::new();
+    for resolved in rules {
+        let Ok(target) = &resolved.target else {
+            continue;
+        };
+        let (address, id) = first
+            .entry(target.inode)
+            .or_insert_with(|| (target.address, resolved.rule.id.clone()));
+        if *address != target.address {
+            resolved.target = Err(Obstacle {
+                reason: format!(
+                    "its filesystem gives it the same number as the file of the rule {id}"
+                ),
+                pending: false,
+            });
+        }
+    }
 }
 
 /// A rule's target, open, and its path as written and, if that differs, canonical.
@@ -270,7 +293,7 @@ mod tests {
                 Ok(Identity {
                     inode: InodeKey::new(0, 0, metadata.ino()),
                     generation: 0,
-                    fd: 0,
+                    address: metadata.dev() << 32 | metadata.ino(),
                 })
             };
             files.iter().map(identity).collect()
@@ -334,6 +357,22 @@ mod tests {
         fs::write(&file, "").unwrap();
         assert!(resolve(&file, true).target.unwrap_err().pending);
         assert!(resolve(folder.path(), true).target.is_ok());
+    }
+
+    #[test]
+    fn different_files_under_one_key_aren_t_both_enforced() {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, other) = (folder.path().join("one"), folder.path().join("other"));
+        fs::write(&one, "").unwrap();
+        fs::hard_link(&one, &other).unwrap();
+        let mut rules = vec![resolve(&one, false), resolve(&other, false)];
+        mark_twins(&mut rules);
+        assert!(rules.iter().all(|rule| rule.target.is_ok()), "one file");
+
+        rules[1].target.as_mut().unwrap().address += 1;
+        mark_twins(&mut rules);
+        assert!(rules[0].target.is_ok());
+        assert!(!rules[1].target.as_ref().unwrap_err().pending);
     }
 
     #[test]

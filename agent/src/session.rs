@@ -61,9 +61,10 @@ impl Session {
         let shape = shape(&asked, &policy);
         let (mut trials, ring) = Trials::set_up(machine, Some(&asked), shape)?;
         trials.run(&asked);
-        let rules = timings::measure(Step::Resolve, || {
+        let mut rules = timings::measure(Step::Resolve, || {
             resolve::rules(policy.files.iter(), trials.kernel())
         })?;
+        resolve::mark_twins(&mut rules);
         let decision = gate::decide(&asked, &trials.measured(), &facts(&rules));
         let tiers: Vec<Tier> = decision.tiers.values().copied().collect();
         trials.keep_only(&tiers);
@@ -132,6 +133,7 @@ impl Session {
     pub fn refresh(&mut self) -> Result<Option<Notice>> {
         self.trials.repeat(&self.claimed.1);
         self.rules = resolve::rules(self.policy.files.iter(), self.trials.kernel())?;
+        resolve::mark_twins(&mut self.rules);
         let changed = self.decide_again();
         self.fill()?;
         Ok(changed)
@@ -156,6 +158,7 @@ impl Session {
                 moved.push(number);
             }
         }
+        resolve::mark_twins(&mut self.rules);
         self.fill()?;
         let delay_us = u64::try_from(changed.since.elapsed().as_micros()).unwrap_or(u64::MAX);
         let resolved = moved.into_iter().map(|number| {

@@ -59,7 +59,7 @@ fn every_limit_that_a_proof_shows_is_put_into_words() {
     for id in ways() {
         if let Some(limit) = id.strip_prefix("limit-") {
             let (_, name) = limit.split_once('-').expect("limit-TIER-NAME");
-            let words = format!("- `{name}`");
+            let words = format!("| `{name}` | ");
             assert!(
                 text.lines().any(|line| line.starts_with(&words)),
                 "GUARANTEES.md says nothing of {name}"

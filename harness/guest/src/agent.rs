@@ -372,7 +372,7 @@ mod tests {
             outcome: "denied".to_owned(),
             signal_result: None,
         };
-        assert_eq!(of(&[7]), [killed.clone()]);
+        assert_eq!(of(&[7]), std::slice::from_ref(&killed));
         assert_eq!(of(&[9, 7]), [killed, denied.clone()]);
         assert_eq!(of(&[9, 8]), [denied]);
         assert_eq!(of(&[8]), []);

@@ -8,11 +8,11 @@
 use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::fs::{self, File};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use protocol::plan::Filesystem;
 use rustix::mount::{MountFlags, mount};
 
@@ -39,8 +39,8 @@ pub enum Made {
 pub struct Ground {
     /// Those that the policy forbids; never empty.
     pub secrets: Vec<Secret>,
-    /// One that it doesn't.
-    pub benign: PathBuf,
+    /// Those that it doesn't, with the arms that open them; never empty.
+    pub benign: Vec<(&'static str, PathBuf)>,
 }
 
 /// A file that the policy forbids.
@@ -67,6 +67,11 @@ const ONLY: Arms = Arms {
     before: "before",
     during: "during",
     after: "after",
+};
+const LATER: Arms = Arms {
+    before: "before-later",
+    during: "during-later",
+    after: "after-later",
 };
 const LOWER: Arms = Arms {
     before: "before-lower",
@@ -198,8 +203,26 @@ fn ground(filesystem: Filesystem) -> Result<Ground> {
         Filesystem::Btrfs => {
             mount_on(&disk(filesystem)?, kind(filesystem), &root, "")?;
             let top = File::open(&root).context("opening its top folder")?;
-            ioctl::make_subvolume(&top, "subvolume").context("making a subvolume")?;
-            plain(&root.join("subvolume"))
+            // Both before any file, so that the files are of one transaction.
+            for name in ["subvolume", "twin"] {
+                ioctl::make_subvolume(&top, name).context("making a subvolume")?;
+            }
+            let mut ground = plain(&root.join("subvolume"))?;
+            let twin = root.join("twin/benign");
+            write(&twin)?;
+            same_number(&twin, &ground.secrets[0].opened)?;
+            ground.benign.push(("benign-twin", twin));
+            // Of a later transaction, and so of another generation.
+            ioctl::make_subvolume(&top, "later").context("making a subvolume")?;
+            let later = root.join("later/secret");
+            write(&later)?;
+            same_number(&later, &ground.secrets[0].opened)?;
+            ground.secrets.push(Secret {
+                opened: later.clone(),
+                ruled: later,
+                arms: &LATER,
+            });
+            Ok(ground)
         }
         Filesystem::Tmpfs => {
             mount_on(Path::new("tmpfs"), "tmpfs", &root, "")?;
@@ -221,19 +244,32 @@ fn plain(folder: &Path) -> Result<Ground> {
             ruled: secret,
             arms: &ONLY,
         }],
-        benign,
+        benign: vec![("benign", benign)],
     })
 }
 
-/// A folder laid over another; both on one file system, as with containers.
+/// Makes sure that two files can't be told apart by their inode numbers.
+fn same_number(one: &Path, other: &Path) -> Result<()> {
+    let number = |path: &Path| fs::metadata(path).map(|metadata| metadata.ino());
+    let numbers = (number(one)?, number(other)?);
+    if numbers.0 != numbers.1 {
+        bail!("{} and {}: {numbers:?}", one.display(), other.display());
+    }
+    Ok(())
+}
+
+/// A folder laid over another, each on a file system of its own.
 fn overlay(root: &Path) -> Result<Ground> {
-    mount_on(Path::new("tmpfs"), "tmpfs", root, "")?;
-    let [image, upper, work, merged] =
-        ["image", "upper", "work", "merged"].map(|name| root.join(name));
-    for folder in [&image, &upper, &work] {
+    let [image, changes, merged] = ["image", "changes", "merged"].map(|name| root.join(name));
+    mount_on(Path::new("tmpfs"), "tmpfs", &image, "")?;
+    mount_on(Path::new("tmpfs"), "tmpfs", &changes, "")?;
+    let [upper, work] = ["upper", "work"].map(|name| changes.join(name));
+    for folder in [&upper, &work] {
         fs::create_dir(folder).with_context(|| format!("making {}", folder.display()))?;
     }
-    for file in ["lower", "beneath", "benign"] {
+    // As many files before the benign one as give it a number that no file of the other file
+    // system has: such two can't be told apart, which is a declared limit.
+    for file in ["lower", "beneath", "filler", "benign"] {
         write(&image.join(file))?;
     }
     write(&upper.join("upper"))?;
@@ -258,7 +294,7 @@ fn overlay(root: &Path) -> Result<Ground> {
                 ..through("beneath", &BENEATH)
             },
         ],
-        benign: merged.join("benign"),
+        benign: vec![("benign", merged.join("benign"))],
     })
 }
 
@@ -352,7 +388,7 @@ mod tests {
         };
         let ground = Ground {
             secrets: vec![secret("/merged/a"), secret("/image/a")],
-            benign: "/merged/b".into(),
+            benign: Vec::new(),
         };
         assert_eq!(
             ground.rules(),

@@ -54,7 +54,7 @@ const NO_MODULES: &str = "[[kernel.skip]]\nproof = \"*-holds-on-{xfs,btrfs}\"\n\
 #[ignore = "boots machines; `cargo xtask test` runs it"]
 fn a_file_system_that_the_kernel_lacks_is_no_pass_and_the_guest_says_what_is_missing() {
     let machine = Machine::declaring("");
-    let words = "kernel mine has no module xfs, which images/ asks for";
+    let words = "kernel mine has no module loop, xfs, which images/ asks for";
     let ran = machine.boot(ON_XFS, &[]);
     ran.expect(1, &[words, "skipped, which nobody declared"]);
     let proof = machine.checkout.proof();

@@ -73,8 +73,9 @@ impl Proof for HoldsOn {
     fn during(&self, lab: &Lab, agent: &During, seen: &mut Seen) -> Result<()> {
         seen.other("report", super::live_report(agent)?);
         self.open_all(lab, seen, |arms| arms.during)?;
-        let benign = &lab.filesystems.ground(self.filesystem)?.benign;
-        seen.act("benign", lab.ground.open(Place::Plain, benign)?);
+        for (arm, path) in &lab.filesystems.ground(self.filesystem)?.benign {
+            seen.act(arm, lab.ground.open(Place::Plain, path)?);
+        }
         Ok(())
     }
 

@@ -30,10 +30,11 @@ pub(super) fn jobs(
     for kernel in &at_hand.kernels {
         let (guest_plan, boots) = plan::kernel(kernel, wanted, accelerator, nonce);
         let packed = at_hand.pack(kernel, &guest_plan)?;
-        for module in &packed.missing_modules {
+        if !packed.missing_modules.is_empty() {
             eprintln!(
-                "kernel {} has no module {module}, which images/ asks for",
-                kernel.name
+                "kernel {} has no module {}, which images/ asks for",
+                kernel.name,
+                packed.missing_modules.join(", ")
             );
         }
         for boot in boots {

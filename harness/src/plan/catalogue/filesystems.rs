@@ -37,12 +37,19 @@ fn fallback(state: &str) -> Vec<Clause> {
 ///
 /// An overlay has more than one file to fight over: one that is in the lower folder only, one
 /// in the upper, and one where the rule names the file in the lower folder itself and the act
-/// goes through the overlay.
+/// goes through the overlay. A btrfs has an innocent twin of its secret: a file of another
+/// subvolume with the same inode number, on the same device as the kernel sees it; and a second secret in
+/// a third subvolume, with that number too, made later.
 fn of_tier(tier: &str, claim: &[Clause], fate: Fate, outcome: &str) -> Vec<PlannedProof> {
     let of_one = |filesystem: Filesystem| {
         let files: &[&str] = match filesystem {
             Filesystem::Overlayfs => &["-lower", "-upper", "-beneath"],
+            Filesystem::Btrfs => &["", "-later"],
             _ => &[""],
+        };
+        let benign: &[&str] = match filesystem {
+            Filesystem::Btrfs => &["benign", "benign-twin"],
+            _ => &["benign"],
         };
         let on_each = |arm: &str, fate: Fate, event: Option<&str>| -> Vec<PlannedArm> {
             let name = |file: &&str| act(&format!("{arm}{file}"), fate, event);
@@ -52,7 +59,10 @@ fn of_tier(tier: &str, claim: &[Clause], fate: Fate, outcome: &str) -> Vec<Plann
             on_each("before", Fate::Allowed, None),
             vec![document("report", claim)],
             on_each("during", fate, Some(outcome)),
-            vec![act("benign", Fate::Allowed, None)],
+            benign
+                .iter()
+                .map(|arm| act(arm, Fate::Allowed, None))
+                .collect(),
             on_each("after", Fate::Allowed, None),
         ];
         let id = format!("{tier}-holds-on-{}", filesystem.name());
