@@ -221,6 +221,7 @@ mod tests {
             record[52] = 9;
         }));
         assert_eq!((event.outcome, event.signal_result), ("observed", Some(-1)));
+        assert!(event.missed());
     }
 
     #[test]
@@ -231,6 +232,7 @@ mod tests {
                 record[50] = number;
             }));
             assert_eq!((event.spared, event.signal), (Some(name), None));
+            assert!(!event.missed());
         }
     }
 

