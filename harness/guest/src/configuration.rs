@@ -82,6 +82,38 @@ const CONFIGURATIONS: &[Configuration] = &[
         becomes_ready: true,
     },
     Configuration {
+        name: "enforce-identity",
+        arguments: &["--enforce"],
+        seam: false,
+        sabotage: None,
+        becomes_ready: true,
+    },
+    Configuration {
+        name: "modret-identity",
+        arguments: &["--enforce", "--enforce-fallback=modret"],
+        seam: false,
+        sabotage: None,
+        becomes_ready: true,
+    },
+    Configuration {
+        name: "signal-identity",
+        arguments: &["--enforce", "--enforce-fallback=signal"],
+        seam: false,
+        sabotage: None,
+        becomes_ready: true,
+    },
+    Configuration {
+        name: "signal-term",
+        arguments: &[
+            "--enforce",
+            "--enforce-fallback=signal",
+            "--enforce-signal=TERM",
+        ],
+        seam: false,
+        sabotage: None,
+        becomes_ready: true,
+    },
+    Configuration {
         name: "lsm-returns-zero",
         arguments: &["--enforce"],
         seam: false,

@@ -9,6 +9,7 @@
 mod act;
 mod agent;
 mod arms;
+mod attempt;
 mod bpf_objects;
 mod cgroup;
 mod channel;
@@ -17,8 +18,11 @@ mod filesystems;
 mod ioctl;
 mod lab;
 mod machine;
+mod paused;
 mod proofs;
 mod runner;
+mod tier;
+mod told;
 mod wait;
 
 use std::process::ExitCode;
@@ -33,6 +37,11 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
     if arguments.get(1).map(String::as_str) == Some("act") {
         return act::commit(&arguments[2..]);
+    }
+    match arguments.get(1).map(String::as_str) {
+        Some("attempt") => return attempt::commit(&arguments[2..]),
+        Some("exclaim") => return attempt::exclaim(),
+        _ => {}
     }
     if std::process::id() != 1 {
         eprintln!("guest: this is the init of a proof VM; it does nothing elsewhere");

@@ -14,6 +14,7 @@ use protocol::record::{Level, Observation, Outcome};
 
 use crate::agent::{Agent, Ended, Start};
 use crate::arms::Ground;
+use crate::attempt;
 use crate::bpf_objects;
 use crate::channel::Channel;
 use crate::configuration::{self, Configuration};
@@ -121,6 +122,7 @@ fn run_configuration<'a>(
     let mut policy = ground.policy();
     let mut proofs = Vec::new();
     for &planned in planned {
+        policy.push_str(&proofs::rules_of(&planned.id));
         proofs.push(InProgress {
             planned,
             proof: proofs::by_id(&planned.id)?,
@@ -192,7 +194,11 @@ fn make_filesystem(
     }
     Ok(match filesystems.get(filesystem)? {
         Made::Here(ground) => {
-            policy.push_str(&ground.rules());
+            let rules = ground.rules();
+            // Another proof may take place on it too.
+            if !policy.contains(&rules) {
+                policy.push_str(&rules);
+            }
             None
         }
         Made::Missing(why) => Some(Unseen {
@@ -251,5 +257,7 @@ fn join_events(ended: &Ended, seen: &mut Seen) -> Result<()> {
             act.event = ended.event_of(act.pid)?;
         }
     }
+    let observations = seen.arms.iter_mut().map(|(_, observation)| observation);
+    attempt::join(&ended.events, observations);
     Ok(())
 }

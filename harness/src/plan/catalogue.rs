@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::Boot;
 
 mod filesystems;
+mod identity;
 
 const EPERM: Fate = Fate::Denied { errno: 1 };
 const SIGKILL: Fate = Fate::Killed { signal: 9 };
@@ -55,6 +56,7 @@ fn bpf_lsm(sabotaged_agent: bool) -> Vec<PlannedProof> {
         no_pretend("seam-signal"),
     ];
     proofs.extend(filesystems::enforce(&enforces));
+    proofs.extend(identity::enforce());
     if sabotaged_agent {
         proofs.push(proof(
             "refuses-hook-that-returns-zero",
@@ -91,6 +93,8 @@ fn no_bpf_lsm() -> Vec<PlannedProof> {
     ];
     proofs.extend(filesystems::modret());
     proofs.extend(filesystems::signal());
+    proofs.extend(identity::modret());
+    proofs.extend(identity::signal());
     proofs
 }
 
