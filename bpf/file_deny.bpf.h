@@ -56,14 +56,25 @@ static __always_inline int judge_create(struct dentry *dentry, enum hook hook)
 	return judge(&v, &hit);
 }
 
+/*
+ * The rule on a file that is to get another name, if any. Under that one it would be beyond
+ * the rule as soon as the rule's own path leads elsewhere, whatever the rule denies.
+ */
+static __always_inline bool match_renamed(struct dentry *from, struct inode_key *key,
+					  struct hit *hit)
+{
+	return match_exact(from, ACCESS_READ | ACCESS_WRITE, key, hit) ||
+	       match_name(from, ACCESS_READ | ACCESS_WRITE, hit);
+}
+
 /* Whether a file may get a second name. */
 static __always_inline int judge_link(struct dentry *from, struct dentry *to, enum hook hook)
 {
 	struct verdict v = { .hook = hook, .access = ACCESS_WRITE };
 	struct hit hit = {};
 
-	if (!match_exact(from, ACCESS_READ | ACCESS_WRITE, &v.inode, &hit) &&
-	    !match_new_name(to, &hit) && !match_leaving(from, to, &hit))
+	if (!match_renamed(from, &v.inode, &hit) && !match_new_name(to, &hit) &&
+	    !match_leaving(from, to, &hit))
 		return 0;
 	return judge(&v, &hit);
 }
@@ -74,7 +85,8 @@ static __always_inline int judge_rename(struct dentry *from, struct dentry *to, 
 	struct verdict v = { .hook = hook, .access = ACCESS_WRITE };
 	struct hit hit = {};
 
-	if (!match_exact(to, ACCESS_WRITE, &v.inode, &hit) && !match_new_name(to, &hit) &&
+	if (!match_renamed(from, &v.inode, &hit) &&
+	    !match_exact(to, ACCESS_WRITE, &v.inode, &hit) && !match_new_name(to, &hit) &&
 	    !match_leaving(from, to, &hit))
 		return 0;
 	return judge(&v, &hit);

@@ -100,7 +100,7 @@ pub enum Limit {
     CreatesDeniedName,
     /// A denied file may be given a second name.
     LinksDeniedFile,
-    /// A denied name may be given to another file.
+    /// A denied name may be given to another file, and a denied file may lose its own.
     ReplacesDeniedName,
 }
 

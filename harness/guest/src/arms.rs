@@ -45,6 +45,11 @@ impl Ground {
         )
     }
 
+    /// How long anything may take.
+    pub fn limit(&self) -> Duration {
+        self.limit
+    }
+
     /// Opens the secret from a place.
     pub fn open_secret(&self, place: Place) -> Result<Act> {
         self.open(place, &self.secret)

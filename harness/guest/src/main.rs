@@ -9,6 +9,7 @@
 mod act;
 mod agent;
 mod arms;
+mod attempt;
 mod bpf_objects;
 mod bypass;
 mod cgroup;
@@ -18,8 +19,11 @@ mod filesystems;
 mod ioctl;
 mod lab;
 mod machine;
+mod paused;
 mod proofs;
 mod runner;
+mod tier;
+mod told;
 mod wait;
 
 use std::process::ExitCode;
@@ -35,6 +39,11 @@ fn main() -> ExitCode {
     match arguments.get(1).map(String::as_str) {
         Some("act") => return act::commit(&arguments[2..]),
         Some("actors") => return bypass::actors::serve(&arguments[2..]),
+        _ => {}
+    }
+    match arguments.get(1).map(String::as_str) {
+        Some("attempt") => return attempt::commit(&arguments[2..]),
+        Some("exclaim") => return attempt::exclaim(),
         _ => {}
     }
     if std::process::id() != 1 {

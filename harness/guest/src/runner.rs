@@ -15,6 +15,7 @@ use protocol::record::{Level, Observation, Outcome};
 
 use crate::agent::{Agent, Ended, Start};
 use crate::arms::Ground;
+use crate::attempt;
 use crate::bpf_objects;
 use crate::bypass::actors::Actors;
 use crate::bypass::trees;
@@ -129,6 +130,7 @@ fn run_configuration<'a>(
     }
     let mut proofs = Vec::new();
     for &planned in planned {
+        policy.push_str(&proofs::rules_of(&planned.id));
         proofs.push(InProgress {
             planned,
             proof: proofs::of(planned)?,
@@ -208,7 +210,11 @@ fn make_filesystem(
     }
     Ok(match filesystems.get(filesystem)? {
         Made::Here(ground) => {
-            policy.push_str(&ground.rules());
+            let rules = ground.rules();
+            // Another proof may take place on it too.
+            if !policy.contains(&rules) {
+                policy.push_str(&rules);
+            }
             None
         }
         Made::Missing(why) => Some(Unseen {
@@ -269,5 +275,7 @@ fn join_events(ended: &Ended, seen: &mut Seen) -> Result<()> {
             act.events = ended.events_of(&pids)?;
         }
     }
+    let observations = seen.arms.iter_mut().map(|(_, observation)| observation);
+    attempt::join(&ended.events, observations);
     Ok(())
 }

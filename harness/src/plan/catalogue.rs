@@ -9,6 +9,7 @@ use super::Boot;
 
 pub mod bypass;
 mod filesystems;
+mod identity;
 
 const EPERM: Fate = Fate::Denied { errno: 1 };
 const SIGKILL: Fate = Fate::Killed { signal: 9 };
@@ -64,6 +65,7 @@ fn bpf_lsm(sabotaged_agent: bool) -> Vec<PlannedProof> {
         no_pretend("no-pretend", "seam-signal", "ENFORCE_SIGNAL"),
     ]);
     proofs.extend(filesystems::enforce(&enforces));
+    proofs.extend(identity::enforce());
     if sabotaged_agent {
         proofs.push(proof(
             "refuses-hook-that-returns-zero",
@@ -121,6 +123,8 @@ fn no_bpf_lsm() -> Vec<PlannedProof> {
     ]);
     proofs.extend(filesystems::modret());
     proofs.extend(filesystems::signal());
+    proofs.extend(identity::modret());
+    proofs.extend(identity::signal());
     proofs
 }
 

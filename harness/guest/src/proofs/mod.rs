@@ -2,23 +2,37 @@
 
 mod attach_is_not_enforcement;
 mod audit_fallback_when_asked;
+mod denies_handle;
 mod denies_open;
+mod follows_identity;
 mod goes_every_way;
+mod guards_names;
+mod holds_folder;
 mod holds_on;
+mod knows_reused_inode;
 mod no_pretend;
 mod promotes;
 mod refuses;
+mod splits_access;
+mod term_can_be_ignored;
 
 use anyhow::{Result, bail};
 use protocol::plan::PlannedProof;
 use protocol::record::Observation;
 
+use crate::agent::Running;
 use crate::lab::{During, Lab, Seen};
+use crate::tier::Tier;
 
 /// One guarantee, put to the test in three phases.
 pub trait Proof: Sync {
     /// The ids under which plans know it.
     fn ids(&self) -> &'static [&'static str];
+
+    /// Rules that its configuration's policy is to have beside the others.
+    fn rules(&self) -> String {
+        String::new()
+    }
 
     /// While the agent is absent.
     ///
@@ -52,15 +66,40 @@ const PROOFS: &[&dyn Proof] = &[
     &attach_is_not_enforcement::AttachIsNotEnforcement,
     &audit_fallback_when_asked::AuditFallbackWhenAsked,
     &denies_open::DeniesOpen,
+    &denies_handle::DeniesHandle(Tier::Lsm),
+    &denies_handle::DeniesHandle(Tier::Modret),
+    &denies_handle::DeniesHandle(Tier::Signal),
+    &follows_identity::FollowsIdentity(Tier::Lsm),
+    &follows_identity::FollowsIdentity(Tier::Modret),
+    &follows_identity::FollowsIdentity(Tier::Signal),
+    &guards_names::GuardsNames(Tier::Lsm),
+    &guards_names::GuardsNames(Tier::Modret),
+    &guards_names::GuardsNames(Tier::Signal),
+    &holds_folder::HoldsFolder(Tier::Lsm),
+    &holds_folder::HoldsFolder(Tier::Modret),
+    &holds_folder::HoldsFolder(Tier::Signal),
     &holds_on::BTRFS,
     &holds_on::EXT4,
     &holds_on::OVERLAYFS,
     &holds_on::TMPFS,
     &holds_on::XFS,
+    &knows_reused_inode::KnowsReusedInode(Tier::Lsm),
+    &knows_reused_inode::KnowsReusedInode(Tier::Modret),
+    &knows_reused_inode::KnowsReusedInode(Tier::Signal),
     &no_pretend::NoPretend,
     &promotes::Promotes,
     &refuses::Refuses,
+    &splits_access::SplitsAccess(Tier::Lsm),
+    &splits_access::SplitsAccess(Tier::Modret),
+    &splits_access::SplitsAccess(Tier::Signal),
+    &term_can_be_ignored::TermCanBeIgnored,
 ];
+
+/// The rules that a proof needs; none for one that isn't in the table.
+pub fn rules_of(id: &str) -> String {
+    let known = PROOFS.iter().find(|proof| proof.ids().contains(&id));
+    known.map_or_else(String::new, |proof| (**proof).rules())
+}
 
 /// What a planned proof does: goes the way that the plan names, or what its id stands for.
 ///
@@ -96,6 +135,21 @@ impl<P: Proof + ?Sized> Proof for &P {
 
     fn watches_bpf_objects(&self) -> bool {
         (**self).watches_bpf_objects()
+    }
+
+    fn rules(&self) -> String {
+        (**self).rules()
+    }
+}
+
+/// The agent, which must be up.
+///
+/// # Errors
+/// It isn't.
+fn running<'a>(agent: &During<'a>) -> Result<&'a Running> {
+    match agent {
+        During::Running(running) => Ok(running),
+        During::Ended(_) => bail!("the agent has ended"),
     }
 }
 

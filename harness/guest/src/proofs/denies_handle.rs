@@ -1,0 +1,71 @@
+//! A file in a denied folder is denied to whoever opens it by a handle, even where the kernel
+//! itself no longer knows what folder it is in.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde_json::json;
+
+use super::Proof;
+use crate::attempt::{self, Attempt, Verb, account};
+use crate::lab::{During, Lab, Seen};
+use crate::tier::{Tier, rule};
+
+/// See the module.
+pub struct DeniesHandle(pub Tier);
+
+const ROOT: &str = "/srv/ext4";
+
+impl Proof for DeniesHandle {
+    fn ids(&self) -> &'static [&'static str] {
+        self.0.of(&[
+            "enforce-denies-handle-on-ext4",
+            "modret-denies-handle-on-ext4",
+            "signal-denies-handle-on-ext4",
+        ])
+    }
+
+    fn rules(&self) -> String {
+        let folder = self.path("").display().to_string();
+        rule("vault", &folder, "read-write")
+    }
+
+    fn before(&self, lab: &Lab, seen: &mut Seen) -> Result<()> {
+        fs::create_dir(self.path("")).context("making the ground")?;
+        fs::write(self.path("file"), "file").context("writing a file")?;
+        self.open(lab, seen, "before", true)
+    }
+
+    fn during(&self, lab: &Lab, _agent: &During, seen: &mut Seen) -> Result<()> {
+        self.open(lab, seen, "known", false)?;
+        self.open(lab, seen, "forgotten", true)?;
+        let read = Attempt::on(Verb::Read, Path::new("/srv/ext4/benign"));
+        let read = read.make(lab.ground.limit())?;
+        seen.other("benign", account(read, json!({})));
+        Ok(())
+    }
+
+    fn after(&self, lab: &Lab, seen: &mut Seen) -> Result<()> {
+        self.open(lab, seen, "after", true)
+    }
+}
+
+impl DeniesHandle {
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.ground(ROOT, "vault").join(name)
+    }
+
+    /// Opens the file by its handle; with `forget`, once the kernel has forgotten the way to it.
+    fn open(&self, lab: &Lab, seen: &mut Seen, arm: &'static str, forget: bool) -> Result<()> {
+        let handle = attempt::handle(&self.path("file"))?;
+        if forget {
+            rustix::fs::sync();
+            fs::write("/proc/sys/vm/drop_caches", "2").context("dropping caches")?;
+        }
+        let open = Attempt::between(Verb::ReadByHandle, Path::new(ROOT), Path::new(&handle));
+        let opened = open.make(lab.ground.limit())?;
+        seen.other(arm, account(opened, json!({})));
+        Ok(())
+    }
+}
