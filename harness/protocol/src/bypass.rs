@@ -85,11 +85,15 @@ pub enum Bypass {
     ReopenedPipe,
     /// No way to a denied file: a file in memory (`memfd_create(2)`), as [`Self::ReopenedPipe`].
     ReopenedMemfd,
+    /// No way to a denied file: a namespace's file, as [`Self::ReopenedPipe`].
+    NamespaceFile,
+    /// No way to a denied file: `pidfd_open(2)`, which newer kernels take for an open.
+    Pidfd,
 }
 
 impl Bypass {
     /// All of them, in the order in which they are reported.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 40] = [
         Self::RelativePath,
         Self::Dirfd,
         Self::DoubleSlash,
@@ -128,6 +132,8 @@ impl Bypass {
         Self::HardlinkOutOfFolder,
         Self::ReopenedPipe,
         Self::ReopenedMemfd,
+        Self::NamespaceFile,
+        Self::Pidfd,
     ];
 
     /// As it stands in proofs' ids.
@@ -172,6 +178,8 @@ impl Bypass {
             Self::HardlinkOutOfFolder => "hardlink-out-of-folder",
             Self::ReopenedPipe => "reopened-pipe",
             Self::ReopenedMemfd => "reopened-memfd",
+            Self::NamespaceFile => "namespace-file",
+            Self::Pidfd => "pidfd",
         }
     }
 }

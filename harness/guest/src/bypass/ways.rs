@@ -13,6 +13,7 @@ use rustix::fs::{CWD, MemfdFlags, Mode, OFlags, ResolveFlags, memfd_create, open
 use rustix::io::Errno;
 use rustix::mount::mount_bind;
 use rustix::pipe::pipe;
+use rustix::process::{PidfdFlags, pidfd_open};
 
 use super::trees::{self, Tree};
 use super::{raw, ring};
@@ -56,10 +57,11 @@ pub struct Setting<'a> {
 pub fn passed(way: Bypass, tree: Tree) -> Option<String> {
     let root = tree.root();
     let path = match way {
-        Bypass::FileHandle | Bypass::AlreadyOpen => return None,
+        Bypass::FileHandle | Bypass::AlreadyOpen | Bypass::Pidfd => return None,
         Bypass::ProcSelfFd | Bypass::ReopenedPipe | Bypass::ReopenedMemfd => {
             format!("/proc/self/fd/{REOPENED}")
         }
+        Bypass::NamespaceFile => "/proc/self/ns/mnt".to_owned(),
         Bypass::RelativePath
         | Bypass::Dirfd
         | Bypass::Openat2NoSymlinks
@@ -157,6 +159,12 @@ pub fn go(way: Bypass, setting: &Setting) -> Result<Option<OwnedFd>, Failure> {
             number(&file)?;
             rustix::io::write(&file, CONTENT).context("filling the file")?;
             plainly()
+        }
+        // There is nothing in either to read.
+        Bypass::NamespaceFile => return done(plainly().map(drop)),
+        Bypass::Pidfd => {
+            let own = rustix::process::getpid();
+            return done(pidfd_open(own, PidfdFlags::empty()).map(drop));
         }
         Bypass::Link => {
             let again = tree.path(trees::LINKED_AGAIN);

@@ -62,6 +62,7 @@ fn free(way: Bypass) -> Met {
         }
         Bypass::Create | Bypass::Link => (false, vec![Effect::Created]),
         Bypass::Replace => (false, vec![Effect::Replaced]),
+        Bypass::NamespaceFile | Bypass::Pidfd => (false, Vec::new()),
         _ => (true, Vec::new()),
     };
     Met {
@@ -136,7 +137,10 @@ fn met(way: Bypass, tier: Tier) -> Met {
 
 /// Whether it is no way to a denied file, and so nothing that a rule may stop.
 fn is_neighbour(way: Bypass) -> bool {
-    matches!(way, Bypass::ReopenedPipe | Bypass::ReopenedMemfd)
+    matches!(
+        way,
+        Bypass::ReopenedPipe | Bypass::ReopenedMemfd | Bypass::NamespaceFile | Bypass::Pidfd
+    )
 }
 
 /// What no tier stops, by the name that it has in the agent's report.
@@ -295,6 +299,8 @@ fn described(way: Bypass) -> &'static str {
         Bypass::PidOne => "the machine's pid 1",
         Bypass::ReopenedPipe => "no way: a pipe, opened again through `/proc/self/fd`",
         Bypass::ReopenedMemfd => "no way: a `memfd_create(2)` file, opened again in the same way",
+        Bypass::NamespaceFile => "no way: a namespace's file, `/proc/self/ns/mnt`",
+        Bypass::Pidfd => "no way: `pidfd_open(2)`, which newer kernels take for an open",
         Bypass::AlreadyOpen => "a descriptor opened before the agent started, and inherited",
         Bypass::TruncateByPath => "`truncate(2)`, which opens nothing",
         Bypass::HardlinkOutOfFolder => {
