@@ -22,6 +22,7 @@ const volatile __u32 has_folder_rules = 0;
 #define FMODE_READ 1
 #define FMODE_WRITE 2
 #define O_TRUNC 01000
+#define SB_NOUSER (1UL << 31)
 
 /* What a lookup found. */
 struct hit {
@@ -126,7 +127,12 @@ static __noinline bool match_folder(struct dentry *dentry, struct vfsmount *vfsm
 		if (parent == dentry) {
 			struct mount *above;
 
-			if (dentry != BPF_CORE_READ(dentry, d_sb, s_root))
+			/*
+			 * What the kernel makes for itself (pipes, pidfds, namespaces,
+			 * memory files) is in no folder but that it is mounted on.
+			 */
+			if (dentry != BPF_CORE_READ(dentry, d_sb, s_root) &&
+			    !(BPF_CORE_READ(dentry, d_sb, s_flags) & SB_NOUSER))
 				return unplaced(MATCH_DETACHED, hit);
 			if (!mount)
 				return false;

@@ -47,6 +47,7 @@ struct dentry {
 
 struct super_block {
 	__u32 s_dev;
+	unsigned long s_flags;
 	struct dentry *s_root;
 };
 

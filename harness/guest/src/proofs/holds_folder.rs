@@ -46,9 +46,10 @@ const MOVES: [Act; 5] = [
 ];
 
 /// What it doesn't forbid.
-const OTHERS: [Act; 4] = [
+const OTHERS: [Act; 5] = [
     ("benign", Verb::Read, "folder-sibling/file", ""),
     ("benign-deep", Verb::Read, "deep", ""),
+    ("benign-pipe", Verb::Write, "/proc/self/fd/1", ""),
     ("too-deep", Verb::Read, "too-deep", ""),
     ("linked-out-before", Verb::Read, "linked", ""),
 ];

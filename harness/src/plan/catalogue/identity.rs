@@ -335,7 +335,13 @@ fn holds_folder(tier: Tier) -> Vec<PlannedArm> {
         "list",
         "list-subfolder",
     ];
-    let others = ["benign", "benign-deep", "too-deep", "linked-out-before"];
+    let others = [
+        "benign",
+        "benign-deep",
+        "benign-pipe",
+        "too-deep",
+        "linked-out-before",
+    ];
     let moves = [
         ("create", "create", "folder"),
         ("rename-out", "rename", "folder"),
@@ -356,6 +362,7 @@ fn holds_folder(tier: Tier) -> Vec<PlannedArm> {
     arms.extend([
         read("benign"),
         read("benign-deep"),
+        done("benign-pipe", &[]),
         tier.unread("too-deep", "folder rules", "too_deep"),
         // A limit, declared in the report.
         read("linked-out-before"),
