@@ -129,8 +129,9 @@ pub fn go(way: Bypass, setting: &Setting) -> Result<Option<OwnedFd>, Failure> {
         }
         Bypass::Dirfd => openat(folder()?, &path, OFlags::RDONLY, Mode::empty()),
         Bypass::Renamed => {
+            // A part of the act: a tier may stop it there already.
             rustix::fs::rename(tree.path(trees::MOVING), tree.path(trees::MOVED))
-                .context("renaming the file")?;
+                .map_err(Failure::Refused)?;
             plainly()
         }
         Bypass::MountNamespace => {
