@@ -19,6 +19,7 @@ use crate::exit::{Ending, Exit};
 use crate::gate::{Asked, Decision, Refusal};
 use crate::log;
 use crate::machine::Machine;
+use crate::notice::Notice;
 use crate::policy::{self, Policy, PolicyError};
 use crate::posture::{State, Tier};
 use crate::printer::Printer;
@@ -169,15 +170,11 @@ async fn serve(
             _ = interrupt.recv() => break,
             waited = ring.readable(|ring| printer.some(ring, &session)) => {
                 waited?;
-                let mut news = printer.tell_lost(&session)?;
-                if let Some(why) = printer.take_missed()
-                    && let Some(notice) = session.missed(&why)
-                {
-                    printer.notice(&notice);
-                    news = true;
-                }
-                if news {
-                    report_or_expire(&session, &printer);
+                let lost = printer.tell_lost(&session)?;
+                let missed = printer.take_missed();
+                let missed = missed.and_then(|why| session.missed(&why));
+                if lost || missed.is_some() {
+                    publish(&session, &mut printer, &missed);
                 }
             }
             changed = sentry.changed() => {
@@ -185,12 +182,8 @@ async fn serve(
                 // First watched, then looked at: so nothing in between is missed.
                 sentry.watch(session.policy());
                 match session.resolve_again(&changed) {
-                    Ok(notices) => {
-                        notices.iter().for_each(|notice| printer.notice(notice));
-                        if !notices.is_empty() {
-                            report_or_expire(&session, &printer);
-                        }
-                    }
+                    Ok(notices) if notices.is_empty() => {}
+                    Ok(notices) => publish(&session, &mut printer, &notices),
                     Err(error) => log::error(format_args!("failed to resolve again: {error:#}")),
                 }
             }
@@ -200,10 +193,7 @@ async fn serve(
                     printer.all(ring.now(), &session);
                     let missed = printer.take_missed();
                     let missed = missed.and_then(|why| session.missed(&why));
-                    for notice in changed.iter().chain(&missed) {
-                        printer.notice(notice);
-                    }
-                    report_or_expire(&session, &printer);
+                    publish(&session, &mut printer, changed.iter().chain(&missed));
                 }
                 // Not renewed, the report expires, and readers know that they don't know.
                 Err(error) => log::error(format_args!("failed to verify again: {error:#}")),
@@ -273,6 +263,18 @@ impl Sentry {
             Some(watcher) => watcher.changed().await,
             None => std::future::pending().await,
         }
+    }
+}
+
+/// Renews the report, then tells of what is new in it: whoever hears of it and looks, finds it.
+fn publish<'a>(
+    session: &Session,
+    printer: &mut Printer,
+    notices: impl IntoIterator<Item = &'a Notice>,
+) {
+    report_or_expire(session, printer);
+    for notice in notices {
+        printer.notice(notice);
     }
 }
 

@@ -6,6 +6,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -16,6 +17,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::configuration::Configuration;
+use crate::reports::Reports;
+use crate::told::{Listener, Told};
 use crate::wait;
 
 /// Kept of standard error when the agent ends badly.
@@ -33,6 +36,7 @@ pub struct Agent<'a> {
 /// An agent that said `ready`.
 pub struct Running {
     child: Child,
+    told: Arc<Told>,
     events: JoinHandle<Result<Vec<Value>>>,
     stderr: JoinHandle<String>,
     limit: Duration,
@@ -111,9 +115,11 @@ impl<'a> Agent<'a> {
         drop(give);
         let stdout = child.stdout.take().context("its stdout is piped")?;
         let stderr = child.stderr.take().context("its stderr is piped")?;
+        let told = Arc::new(Told::default());
         let running = Running {
             child,
-            events: std::thread::spawn(move || read_events(stdout)),
+            told: Arc::clone(&told),
+            events: std::thread::spawn(move || read_events(stdout, &told)),
             stderr: std::thread::spawn(move || read_text(stderr)),
             limit: self.limit,
             report: self.report.clone(),
@@ -195,6 +201,43 @@ impl<'a> Agent<'a> {
 }
 
 impl Running {
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Hears what it tells on standard output from now on.
+    pub fn listen(&self) -> Listener<'_> {
+        self.told.listen(self.limit)
+    }
+
+    /// Sees each report that it writes from now on.
+    ///
+    /// # Errors
+    /// The report's folder can't be watched.
+    pub fn watch_reports(&self) -> Result<Reports<'_>> {
+        Reports::watch(self, &self.report, self.limit)
+    }
+
+    /// Whether there is a report, whatever it says.
+    pub fn has_report(&self) -> bool {
+        self.report.exists()
+    }
+
+    /// Waits for its end, which it comes to by itself.
+    ///
+    /// # Errors
+    /// It doesn't end within the limit.
+    pub fn ends(&self) -> Result<Observation> {
+        let status = wait::left_to_reap(&self.child, self.limit, "the agent's own end")?;
+        Ok(Observation::Exit {
+            code: status.exit_status(),
+            signal: status.terminating_signal(),
+            // It stands in the log of the configuration.
+            stderr: String::new(),
+        })
+    }
+
     /// Its report, checked to be its own and of this boot.
     ///
     /// # Errors
@@ -298,12 +341,22 @@ fn read_report(path: &Path) -> Result<Value> {
     serde_json::from_slice(&text).with_context(|| format!("parsing {}", path.display()))
 }
 
-fn read_events(stdout: impl Read) -> Result<Vec<Value>> {
+/// Reads all that it tells, and passes each line on as it comes.
+fn read_events(stdout: impl Read, told: &Told) -> Result<Vec<Value>> {
+    let events = read_lines(stdout, told);
+    told.end();
+    events
+}
+
+fn read_lines(stdout: impl Read, told: &Told) -> Result<Vec<Value>> {
     BufReader::new(stdout)
         .lines()
         .map(|line| {
             let line = line.context("reading the agent's events")?;
-            serde_json::from_str(&line).with_context(|| format!("an event that isn't JSON: {line}"))
+            let event: Value = serde_json::from_str(&line)
+                .with_context(|| format!("an event that isn't JSON: {line}"))?;
+            told.add(event.clone());
+            Ok(event)
         })
         .collect()
 }
@@ -368,8 +421,8 @@ mod tests {
 
     #[test]
     fn a_line_that_is_no_json_is_an_error() {
-        assert!(read_events(&b"{}\n{}\n"[..]).is_ok());
-        assert!(read_events(&b"{}\nready\n"[..]).is_err());
+        assert!(read_events(&b"{}\n{}\n"[..], &Told::default()).is_ok());
+        assert!(read_events(&b"{}\nready\n"[..], &Told::default()).is_err());
     }
 
     #[test]

@@ -17,8 +17,12 @@ mod filesystems;
 mod ioctl;
 mod lab;
 mod machine;
+mod outsider;
 mod proofs;
+mod reports;
 mod runner;
+mod told;
+mod tracer;
 mod wait;
 
 use std::process::ExitCode;

@@ -121,9 +121,11 @@ fn run_configuration<'a>(
     let mut policy = ground.policy();
     let mut proofs = Vec::new();
     for &planned in planned {
+        let proof = proofs::by_id(&planned.id)?;
+        policy.push_str(&proof.rules()?);
         proofs.push(InProgress {
             planned,
-            proof: proofs::by_id(&planned.id)?,
+            proof,
             seen: Seen::default(),
             unseen: make_filesystem(planned, filesystems, &mut policy, channel)?,
         });
@@ -220,7 +222,8 @@ fn live(
             if !configuration.becomes_ready {
                 return Err(anyhow!("it became ready, where it was to refuse").into());
             }
-            if !ended.status.success() {
+            let ends_itself = proofs.iter().any(|proof| proof.proof.ends_agent());
+            if !ended.status.success() && !ends_itself {
                 return Err(ended.error("asked to stop, it").into());
             }
             Ok(ended)

@@ -6,7 +6,9 @@ use serde_json::{Value, json};
 
 use super::Boot;
 
+mod evidence;
 mod filesystems;
+mod many_rules;
 
 const EPERM: Fate = Fate::Denied { errno: 1 };
 const SIGKILL: Fate = Fate::Killed { signal: 9 };
@@ -55,6 +57,8 @@ fn bpf_lsm(sabotaged_agent: bool) -> Vec<PlannedProof> {
         no_pretend("seam-signal"),
     ];
     proofs.extend(filesystems::enforce(&enforces));
+    proofs.extend(evidence::enforce());
+    proofs.push(many_rules::enforce());
     if sabotaged_agent {
         proofs.push(proof(
             "refuses-hook-that-returns-zero",
@@ -91,6 +95,9 @@ fn no_bpf_lsm() -> Vec<PlannedProof> {
     ];
     proofs.extend(filesystems::modret());
     proofs.extend(filesystems::signal());
+    proofs.extend(evidence::modret());
+    proofs.extend(evidence::signal());
+    proofs.extend([many_rules::modret(), many_rules::signal()]);
     proofs
 }
 
