@@ -28,11 +28,14 @@ use crate::report;
 use crate::resolve;
 use crate::ring::EventRing;
 use crate::session::{Reporting, Session};
-use crate::timings;
+use crate::timings::{self, Step};
 use crate::watch::{Changed, Unwatched, Watcher};
 
 /// Below this, a reader who takes his time would find every report expired.
 const SHORTEST_VALIDITY: SignedDuration = SignedDuration::from_secs(10);
+
+/// How many rules that aren't enforced the log names at the start, one a line.
+const UNENFORCED_TOLD: usize = 20;
 
 /// What `run` is asked to do.
 #[derive(Debug)]
@@ -62,7 +65,7 @@ pub enum OnDegraded {
 
 /// Runs the agent until it is told to stop.
 pub fn run(request: Request) -> Result<Exit> {
-    let policy = load_policy(&request.policy)?;
+    let policy = timings::measure(Step::Policy, || load_policy(&request.policy))?;
     if policy.rules() == 0 {
         log::warn("the policy has no rules: nothing is enforced");
     }
@@ -89,7 +92,7 @@ pub fn run(request: Request) -> Result<Exit> {
     let sentry = {
         let _within = runtime.enter();
         // Before the rules' targets are looked at: a change after the look wakes it.
-        Sentry::post(&policy)
+        timings::measure(Step::Watch, || Sentry::post(&policy))
     };
     let (mut session, ring) = Session::start(request.asked.clone(), policy, machine, report)?;
     let decision = session.decision().clone();
@@ -294,10 +297,19 @@ fn announce(decision: &Decision) {
         decision.unenforced.len(),
         blockers(decision)
     ));
-    for unenforced in &decision.unenforced {
+    let (told, rest) = decision
+        .unenforced
+        .split_at(decision.unenforced.len().min(UNENFORCED_TOLD));
+    for unenforced in told {
         log::warn(format_args!(
             "rule {}: {}",
             unenforced.rule, unenforced.reason
+        ));
+    }
+    if !rest.is_empty() {
+        log::warn(format_args!(
+            "{} more rules are not enforced; the report lists them all",
+            rest.len()
         ));
     }
 }

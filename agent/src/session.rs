@@ -133,6 +133,8 @@ impl Session {
         self.trials.repeat(&self.claimed.1);
         self.rules = resolve::rules(self.policy.files.iter(), self.trials.kernel())?;
         let changed = self.decide_again();
+        // Part of the evidence: what the hooks go by is what was written.
+        self.trials.doubt_maps();
         self.fill()?;
         Ok(changed)
     }

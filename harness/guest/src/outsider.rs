@@ -7,6 +7,7 @@
 //! it would then close in the belief that it is still its own.
 
 use std::fs;
+use std::io;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
@@ -34,8 +35,12 @@ pub fn holder(pid: u32, program: &str) -> Result<Holder> {
         let name = entry?.file_name();
         let fd = name.to_str().and_then(|name| name.parse().ok());
         let fd: u32 = fd.with_context(|| format!("no descriptor: {name:?}"))?;
-        let Some((link, program_id)) = held_by(pid, fd)? else {
-            continue;
+        let (link, program_id) = match held_by(pid, fd) {
+            Ok(Some(held)) => held,
+            Ok(None) => continue,
+            // It opens and closes others all the time.
+            Err(error) if is_gone(&error) => continue,
+            Err(error) => return Err(error),
         };
         let name = bpf_objects::program_name(program_id)?;
         if name == program {
@@ -56,6 +61,11 @@ fn held_by(pid: u32, fd: u32) -> Result<Option<(Option<u32>, u32)>> {
     let info = fs::read_to_string(format!("/proc/{pid}/fdinfo/{fd}"))
         .context("reading about a descriptor")?;
     Ok(link(&info).map(|(link, program)| (Some(link), program)))
+}
+
+fn is_gone(error: &anyhow::Error) -> bool {
+    let error = error.downcast_ref::<io::Error>();
+    error.is_some_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
 /// The ids of link and program, if that is what `/proc/PID/fdinfo/FD` tells of.
