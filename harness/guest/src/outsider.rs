@@ -8,7 +8,7 @@
 
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::Path;
 
 use anyhow::{Context, Result};
 
@@ -54,7 +54,7 @@ pub fn holder(pid: u32, program: &str) -> Result<Holder> {
 /// The link's id, if it is one, and the id of the program that a descriptor holds in place.
 fn held_by(pid: u32, fd: u32) -> Result<Option<(Option<u32>, u32)>> {
     let target = fs::read_link(format!("/proc/{pid}/fd/{fd}")).context("reading a descriptor")?;
-    if target == PathBuf::from("anon_inode:[perf_event]") {
+    if target == Path::new("anon_inode:[perf_event]") {
         let program = bpf_objects::program_of_event(pid, fd)?;
         return Ok(Some((None, program)));
     }
