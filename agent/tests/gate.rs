@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use aegisbpf::gate::{Asked, Decision, Measured, Obstacle, Refusal, RuleFacts, Verdict};
-use aegisbpf::gate::{decide, recheck};
+use aegisbpf::gate::{decide, degraded, recheck};
 use aegisbpf::lsm_list::LsmList;
 use aegisbpf::posture::{Blocker, Class, GateMode, Mode, State, Tier};
 
@@ -279,6 +279,24 @@ fn a_lost_lsm_is_named_as_the_blocker() {
     assert_eq!(lost.state, State::Degraded);
     assert!(!lost.enforce_capable);
     assert_eq!(lost.blockers, [Blocker::LsmCanaryFailed]);
+}
+
+#[test]
+fn a_rule_that_was_not_kept_takes_the_claim_until_new_evidence_is_in() {
+    let asked = enforce(&[Tier::Signal], GateMode::FailClosed);
+    let good = measured(UNLISTED, Verdict::NotTried, Verdict::Verified);
+    let rules = two_rules();
+    let claimed = decide(&asked, &good, &rules);
+    assert_eq!(claimed.state, State::EnforceSignal);
+
+    let missed = degraded(claimed.clone(), &rules);
+    assert_eq!(missed.state, State::Degraded);
+    assert_eq!((missed.enforced, missed.unenforced.len()), (0, rules.len()));
+    assert!(missed.tiers.is_empty());
+    assert_eq!(missed.blockers, claimed.blockers);
+    check_invariants(&missed, &rules);
+
+    assert_eq!(recheck(&asked, claimed.state, &good, &rules), claimed);
 }
 
 #[test]
