@@ -225,6 +225,22 @@ mod tests {
     }
 
     #[test]
+    fn only_a_signal_that_failed_is_a_miss() {
+        let sent = |result: i64, signal: u8| {
+            read(&record(|record| {
+                record[24..32].copy_from_slice(&result.to_ne_bytes());
+                record[48] = 14;
+                record[52] = signal;
+            }))
+        };
+        // As `bpf_send_signal` refuses a kernel thread, such as io_uring's of Linux 5.10.
+        assert!(sent(-1, 9).missed());
+        assert!(!sent(0, 9).missed());
+        // Nobody was to be signalled, so nothing failed.
+        assert!(!sent(-1, 0).missed());
+    }
+
+    #[test]
     fn whoever_is_spared_was_sent_no_signal() {
         for (number, name) in [(1, "protected_executable"), (2, "pid_1"), (3, "agent")] {
             let event = read(&record(|record| {

@@ -74,6 +74,8 @@ pub struct Maps {
     protected_exes: BpfHashMap<MapData, InodeKey, u32>,
     canary_hits: BpfHashMap<MapData, CanaryKey, u64>,
     events_lost: Array<MapData, u64>,
+    /// What was written last; `None` where that isn't known, or isn't to be believed.
+    held: Option<Contents>,
 }
 
 impl Maps {
@@ -88,17 +90,32 @@ impl Maps {
             protected_exes: take(&mut maps, "protected_exes")?,
             canary_hits: take(&mut maps, "canary_hits")?,
             events_lost: take(&mut maps, "events_lost")?,
+            held: None,
         };
         Ok((taken, take(&mut maps, "events")?))
     }
 
-    /// Makes the maps hold exactly `contents`.
-    pub fn set(&mut self, contents: &Contents) -> Result<()> {
+    /// Makes the maps hold exactly `contents`, given that nobody else writes to them.
+    pub fn set(&mut self, contents: Contents) -> Result<()> {
+        // If it fails in between, the maps hold what isn't known.
+        let held = self.held.take();
+        let held = held.as_ref();
         // Exemptions and protections first: a new rule must not meet whom they spare.
-        let exempt = contents.exempt.iter().map(|id| (*id, 1)).collect();
-        sync(&mut self.exempt_cgroups, &exempt).context("exempt_cgroups")?;
-        let protected = contents.protected.iter().map(|key| (*key, 1)).collect();
-        sync(&mut self.protected_exes, &protected).context("protected_exes")?;
+        let exempt = |contents: &Contents| contents.exempt.iter().map(|id| (*id, 1)).collect();
+        let protected =
+            |contents: &Contents| contents.protected.iter().map(|key| (*key, 1)).collect();
+        sync(
+            &mut self.exempt_cgroups,
+            held.map(exempt).as_ref(),
+            &exempt(&contents),
+        )
+        .context("exempt_cgroups")?;
+        sync(
+            &mut self.protected_exes,
+            held.map(protected).as_ref(),
+            &protected(&contents),
+        )
+        .context("protected_exes")?;
         let addressed = contents.inodes.keys().any(|key| key.address != 0);
         let settings = Settings {
             unplaced_action: contents.unplaced as u32,
@@ -106,9 +123,20 @@ impl Maps {
         };
         self.settings.set(0, settings, 0).context("settings")?;
         // Names before the folders that refer to them.
-        sync(&mut self.rules_by_name, &contents.names).context("rules_by_name")?;
-        sync(&mut self.rules_by_inode, &contents.inodes).context("rules_by_inode")?;
-        sync(&mut self.rules_by_path, &contents.paths).context("rules_by_path")
+        let names = held.map(|held| &held.names);
+        sync(&mut self.rules_by_name, names, &contents.names).context("rules_by_name")?;
+        let inodes = held.map(|held| &held.inodes);
+        sync(&mut self.rules_by_inode, inodes, &contents.inodes).context("rules_by_inode")?;
+        let paths = held.map(|held| &held.paths);
+        sync(&mut self.rules_by_path, paths, &contents.paths).context("rules_by_path")?;
+        self.held = Some(contents);
+        Ok(())
+    }
+
+    /// Believes no more that the maps hold what was written: the next [`Maps::set`] reads them
+    /// first, and so undoes what somebody else did to them.
+    pub fn doubt(&mut self) {
+        self.held = None;
     }
 
     /// Makes a process known as the canary of a hook.
@@ -140,18 +168,29 @@ where
 }
 
 /// Removes what isn't wanted, then writes what is missing or differs. Removing first lets a
-/// full map take a swap.
-fn sync<K, V>(map: &mut BpfHashMap<MapData, K, V>, wanted: &HashMap<K, V>) -> Result<()>
+/// full map take a swap. Without `held`, what the map holds is read.
+fn sync<K, V>(
+    map: &mut BpfHashMap<MapData, K, V>,
+    held: Option<&HashMap<K, V>>,
+    wanted: &HashMap<K, V>,
+) -> Result<()>
 where
     K: Pod + Eq + Hash,
     V: Pod + PartialEq,
 {
-    let present: HashMap<K, V> = map.iter().collect::<Result<_, _>>()?;
-    for key in present.keys().filter(|key| !wanted.contains_key(key)) {
+    let read: HashMap<K, V>;
+    let held = match held {
+        Some(held) => held,
+        None => {
+            read = map.iter().collect::<Result<_, _>>()?;
+            &read
+        }
+    };
+    for key in held.keys().filter(|key| !wanted.contains_key(key)) {
         map.remove(key)?;
     }
     for (key, value) in wanted {
-        if present.get(key) != Some(value) {
+        if held.get(key) != Some(value) {
             map.insert(key, value, 0)?;
         }
     }

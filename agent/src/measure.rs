@@ -163,7 +163,12 @@ impl Bench {
     /// Makes the maps hold the decoys' rules and `contents`.
     pub fn fill(&mut self, mut contents: Contents) -> Result<()> {
         self.decoys.add_rules(&mut contents);
-        timings::measure(Step::Fill, || self.maps.set(&contents))
+        timings::measure(Step::Fill, || self.maps.set(contents))
+    }
+
+    /// Believes no more that the maps hold what was filled in; the next time they are read first.
+    pub fn doubt_maps(&mut self) {
+        self.maps.doubt();
     }
 
     /// Whoever can say what files are to the hooks.

@@ -19,6 +19,7 @@ use crate::exit::{Ending, Exit};
 use crate::gate::{Asked, Decision, Refusal};
 use crate::log;
 use crate::machine::Machine;
+use crate::notice::Notice;
 use crate::policy::{self, Policy, PolicyError};
 use crate::posture::{State, Tier};
 use crate::printer::Printer;
@@ -27,11 +28,14 @@ use crate::report;
 use crate::resolve;
 use crate::ring::EventRing;
 use crate::session::{Reporting, Session};
-use crate::timings;
+use crate::timings::{self, Step};
 use crate::watch::{Changed, Unwatched, Watcher};
 
 /// Below this, a reader who takes his time would find every report expired.
 const SHORTEST_VALIDITY: SignedDuration = SignedDuration::from_secs(10);
+
+/// How many rules that aren't enforced the log names at the start, one a line.
+const UNENFORCED_TOLD: usize = 20;
 
 /// What `run` is asked to do.
 #[derive(Debug)]
@@ -61,7 +65,7 @@ pub enum OnDegraded {
 
 /// Runs the agent until it is told to stop.
 pub fn run(request: Request) -> Result<Exit> {
-    let policy = load_policy(&request.policy)?;
+    let policy = timings::measure(Step::Policy, || load_policy(&request.policy))?;
     if policy.rules() == 0 {
         log::warn("the policy has no rules: nothing is enforced");
     }
@@ -88,7 +92,7 @@ pub fn run(request: Request) -> Result<Exit> {
     let sentry = {
         let _within = runtime.enter();
         // Before the rules' targets are looked at: a change after the look wakes it.
-        Sentry::post(&policy)
+        timings::measure(Step::Watch, || Sentry::post(&policy))
     };
     let (mut session, ring) = Session::start(request.asked.clone(), policy, machine, report)?;
     let decision = session.decision().clone();
@@ -169,15 +173,11 @@ async fn serve(
             _ = interrupt.recv() => break,
             waited = ring.readable(|ring| printer.some(ring, &session)) => {
                 waited?;
-                let mut news = printer.tell_lost(&session)?;
-                if let Some(why) = printer.take_missed()
-                    && let Some(notice) = session.missed(&why)
-                {
-                    printer.notice(&notice);
-                    news = true;
-                }
-                if news {
-                    report_or_expire(&session, &printer);
+                let lost = printer.tell_lost(&session)?;
+                let missed = printer.take_missed();
+                let missed = missed.and_then(|why| session.missed(&why));
+                if lost || missed.is_some() {
+                    publish(&session, &mut printer, &missed);
                 }
             }
             changed = sentry.changed() => {
@@ -185,12 +185,8 @@ async fn serve(
                 // First watched, then looked at: so nothing in between is missed.
                 sentry.watch(session.policy());
                 match session.resolve_again(&changed) {
-                    Ok(notices) => {
-                        notices.iter().for_each(|notice| printer.notice(notice));
-                        if !notices.is_empty() {
-                            report_or_expire(&session, &printer);
-                        }
-                    }
+                    Ok(notices) if notices.is_empty() => {}
+                    Ok(notices) => publish(&session, &mut printer, &notices),
                     Err(error) => log::error(format_args!("failed to resolve again: {error:#}")),
                 }
             }
@@ -200,10 +196,7 @@ async fn serve(
                     printer.all(ring.now(), &session);
                     let missed = printer.take_missed();
                     let missed = missed.and_then(|why| session.missed(&why));
-                    for notice in changed.iter().chain(&missed) {
-                        printer.notice(notice);
-                    }
-                    report_or_expire(&session, &printer);
+                    publish(&session, &mut printer, changed.iter().chain(&missed));
                 }
                 // Not renewed, the report expires, and readers know that they don't know.
                 Err(error) => log::error(format_args!("failed to verify again: {error:#}")),
@@ -276,6 +269,18 @@ impl Sentry {
     }
 }
 
+/// Renews the report, then tells of what is new in it: whoever hears of it and looks, finds it.
+fn publish<'a>(
+    session: &Session,
+    printer: &mut Printer,
+    notices: impl IntoIterator<Item = &'a Notice>,
+) {
+    report_or_expire(session, printer);
+    for notice in notices {
+        printer.notice(notice);
+    }
+}
+
 /// Renews the report. A failure, such as a full disk, must not end enforcement: the report
 /// that is there expires.
 fn report_or_expire(session: &Session, printer: &Printer) {
@@ -292,10 +297,19 @@ fn announce(decision: &Decision) {
         decision.unenforced.len(),
         blockers(decision)
     ));
-    for unenforced in &decision.unenforced {
+    let (told, rest) = decision
+        .unenforced
+        .split_at(decision.unenforced.len().min(UNENFORCED_TOLD));
+    for unenforced in told {
         log::warn(format_args!(
             "rule {}: {}",
             unenforced.rule, unenforced.reason
+        ));
+    }
+    if !rest.is_empty() {
+        log::warn(format_args!(
+            "{} more rules are not enforced; the report lists them all",
+            rest.len()
         ));
     }
 }

@@ -135,6 +135,8 @@ impl Session {
         self.rules = resolve::rules(self.policy.files.iter(), self.trials.kernel())?;
         resolve::mark_twins(&mut self.rules);
         let changed = self.decide_again();
+        // Part of the evidence: what the hooks go by is what was written.
+        self.trials.doubt_maps();
         self.fill()?;
         Ok(changed)
     }

@@ -14,8 +14,12 @@ use serde_json::json;
 pub enum Step {
     /// Until the agent's own code runs, to the kernel's clock tick of 10 ms.
     Process,
+    /// Reading and checking the policy.
+    Policy,
     /// Reading and parsing the kernel's BTF.
     Btf,
+    /// Watching the ways to all that the rules name.
+    Watch,
     /// Parsing the BPF object, fitting it to the kernel, creating the maps.
     Object,
     /// `BPF_PROG_LOAD`, as far as it can be told from what a library does around it.
@@ -38,6 +42,8 @@ impl Step {
     fn name(self) -> &'static str {
         match self {
             Self::Process => "process_us",
+            Self::Policy => "policy_us",
+            Self::Watch => "watch_us",
             Self::Btf => "btf_us",
             Self::Object => "object_us",
             Self::Load => "load_us",

@@ -181,6 +181,13 @@ impl Trials {
         }
     }
 
+    /// Believes no more that the maps hold what was filled in; the next time they are read first.
+    pub fn doubt_maps(&mut self) {
+        if let Some(bench) = &mut self.bench {
+            bench.doubt_maps();
+        }
+    }
+
     /// How many events found the ring full.
     pub fn events_lost(&self) -> Result<u64> {
         self.bench.as_ref().map_or(Ok(0), Bench::events_lost)

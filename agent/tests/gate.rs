@@ -332,6 +332,24 @@ fn a_lost_lsm_is_named_as_the_blocker() {
 }
 
 #[test]
+fn a_rule_that_was_not_kept_takes_the_claim_until_new_evidence_is_in() {
+    let asked = enforce(&[Tier::Signal], GateMode::FailClosed);
+    let good = measured(UNLISTED, Verdict::NotTried, Verdict::Verified);
+    let rules = two_rules();
+    let claimed = decide(&asked, &good, &rules);
+    assert_eq!(claimed.state, State::EnforceSignal);
+
+    let missed = degraded(claimed.clone(), &rules);
+    assert_eq!(missed.state, State::Degraded);
+    assert_eq!((missed.enforced, missed.unenforced.len()), (0, rules.len()));
+    assert!(missed.tiers.is_empty());
+    assert_eq!(missed.blockers, claimed.blockers);
+    check_invariants(&missed, &rules);
+
+    assert_eq!(recheck(&asked, claimed.state, &good, &rules), claimed);
+}
+
+#[test]
 fn a_watching_agent_never_becomes_degraded_or_enforcing() {
     let asked = enforce(&[Tier::Signal], GateMode::AuditFallback);
     for signal in [Verdict::Verified, Verdict::CanaryFailed] {

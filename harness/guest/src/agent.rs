@@ -17,6 +17,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::configuration::Configuration;
+use crate::reports::Reports;
 use crate::told::{Listener, Told};
 use crate::wait;
 
@@ -208,6 +209,33 @@ impl Running {
     /// Hears what it tells on standard output from now on.
     pub fn listen(&self) -> Listener<'_> {
         self.told.listen(self.limit)
+    }
+
+    /// Sees each report that it writes from now on.
+    ///
+    /// # Errors
+    /// The report's folder can't be watched.
+    pub fn watch_reports(&self) -> Result<Reports<'_>> {
+        Reports::watch(self, &self.report, self.limit)
+    }
+
+    /// Whether there is a report, whatever it says.
+    pub fn has_report(&self) -> bool {
+        self.report.exists()
+    }
+
+    /// Waits for its end, which it comes to by itself.
+    ///
+    /// # Errors
+    /// It doesn't end within the limit.
+    pub fn ends(&self) -> Result<Observation> {
+        let status = wait::left_to_reap(&self.child, self.limit, "the agent's own end")?;
+        Ok(Observation::Exit {
+            code: status.exit_status(),
+            signal: status.terminating_signal(),
+            // It stands in the log of the configuration.
+            stderr: String::new(),
+        })
     }
 
     /// Its report, checked to be its own and of this boot.

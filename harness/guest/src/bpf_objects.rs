@@ -1,4 +1,5 @@
-//! Which BPF programs and links the kernel holds. The only module here with raw `bpf(2)`.
+//! Which BPF programs and links the kernel holds, and what becomes of one that somebody asks to
+//! detach. The only module here with raw `bpf(2)`.
 
 use std::collections::BTreeSet;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -9,7 +10,10 @@ use anyhow::{Context, Result};
 const BPF_PROG_GET_NEXT_ID: libc::c_long = 11;
 const BPF_PROG_GET_FD_BY_ID: libc::c_long = 13;
 const BPF_OBJ_GET_INFO_BY_FD: libc::c_long = 15;
+const BPF_TASK_FD_QUERY: libc::c_long = 20;
+const BPF_LINK_GET_FD_BY_ID: libc::c_long = 30;
 const BPF_LINK_GET_NEXT_ID: libc::c_long = 31;
+const BPF_LINK_DETACH: libc::c_long = 34;
 
 /// `bpf_attr` as used by the `*_GET_NEXT_ID` and `*_GET_FD_BY_ID` commands.
 #[repr(C)]
@@ -26,6 +30,27 @@ struct InfoAttr {
     bpf_fd: u32,
     info_len: u32,
     info: u64,
+}
+
+/// `bpf_attr` as used by `BPF_LINK_DETACH`.
+#[repr(C)]
+struct LinkAttr {
+    link_fd: u32,
+}
+
+/// `bpf_attr` as used by `BPF_TASK_FD_QUERY`.
+#[repr(C)]
+#[derive(Default)]
+struct QueryAttr {
+    pid: u32,
+    fd: u32,
+    flags: u32,
+    buf_len: u32,
+    buf: u64,
+    prog_id: u32,
+    fd_type: u32,
+    probe_offset: u64,
+    probe_addr: u64,
 }
 
 /// The kernel's `struct bpf_prog_info`, up to its `name`: enough to say what was left.
@@ -88,15 +113,53 @@ fn ids(command: libc::c_long) -> Result<Vec<u32>> {
     }
 }
 
-fn program_name(id: u32) -> Result<String> {
+/// The id of the program that a perf event of a process runs.
+///
+/// # Errors
+/// It runs none.
+pub fn program_of_event(pid: u32, fd: u32) -> Result<u32> {
+    let mut attr = QueryAttr {
+        pid,
+        fd,
+        ..QueryAttr::default()
+    };
+    bpf(BPF_TASK_FD_QUERY, &mut attr).context("asking what an event runs")?;
+    Ok(attr.prog_id)
+}
+
+/// Asks the kernel to detach a link, and gives the errno; 0 if it did.
+///
+/// # Errors
+/// There is no such link.
+pub fn detach_link(id: u32) -> Result<i32> {
+    let fd = open(BPF_LINK_GET_FD_BY_ID, id).with_context(|| format!("opening link {id}"))?;
+    let mut attr = LinkAttr {
+        link_fd: u32::try_from(fd.as_raw_fd()).context("a negative descriptor")?,
+    };
+    let detached = bpf(BPF_LINK_DETACH, &mut attr);
+    Ok(detached
+        .err()
+        .and_then(|error| error.raw_os_error())
+        .unwrap_or(0))
+}
+
+fn open(command: libc::c_long, id: u32) -> Result<OwnedFd> {
     let mut attr = IdAttr {
         start_id: id,
         ..IdAttr::default()
     };
-    let raw = bpf(BPF_PROG_GET_FD_BY_ID, &mut attr)?;
+    let raw = bpf(command, &mut attr)?;
     let raw = i32::try_from(raw).context("a descriptor out of range")?;
     // SAFETY: the kernel just made this descriptor for us; nobody else owns it.
-    let fd = unsafe { OwnedFd::from_raw_fd(raw) };
+    Ok(unsafe { OwnedFd::from_raw_fd(raw) })
+}
+
+/// The name of a program, of which the kernel keeps 15 bytes.
+///
+/// # Errors
+/// It is gone.
+pub fn program_name(id: u32) -> Result<String> {
+    let fd = open(BPF_PROG_GET_FD_BY_ID, id)?;
     let mut info = ProgInfo::default();
     let mut attr = InfoAttr {
         bpf_fd: u32::try_from(fd.as_raw_fd()).context("a negative descriptor")?,

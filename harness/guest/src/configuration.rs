@@ -2,6 +2,8 @@
 
 use anyhow::{Result, bail};
 
+mod evidence;
+
 /// How the agent is started for a group of proofs.
 #[derive(Debug)]
 pub struct Configuration {
@@ -157,7 +159,8 @@ const CONFIGURATIONS: &[Configuration] = &[
 /// # Errors
 /// The plan names one that this guest doesn't know.
 pub fn by_name(name: &str) -> Result<&'static Configuration> {
-    match CONFIGURATIONS.iter().find(|known| known.name == name) {
+    let mut all = CONFIGURATIONS.iter().chain(evidence::CONFIGURATIONS);
+    match all.find(|known| known.name == name) {
         Some(configuration) => Ok(configuration),
         None => bail!("this guest knows no configuration {name:?}"),
     }

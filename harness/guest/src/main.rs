@@ -19,11 +19,14 @@ mod filesystems;
 mod ioctl;
 mod lab;
 mod machine;
+mod outsider;
 mod paused;
 mod proofs;
+mod reports;
 mod runner;
 mod tier;
 mod told;
+mod tracer;
 mod wait;
 
 use std::process::ExitCode;

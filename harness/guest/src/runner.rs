@@ -130,10 +130,11 @@ fn run_configuration<'a>(
     }
     let mut proofs = Vec::new();
     for &planned in planned {
-        policy.push_str(&proofs::rules_of(&planned.id));
+        let proof = proofs::of(planned)?;
+        policy.push_str(&proof.rules()?);
         proofs.push(InProgress {
             planned,
-            proof: proofs::of(planned)?,
+            proof,
             seen: Seen::default(),
             unseen: make_filesystem(planned, filesystems, &mut policy, channel)?,
         });
@@ -242,7 +243,8 @@ fn live(
             if !configuration.becomes_ready {
                 return Err(anyhow!("it became ready, where it was to refuse").into());
             }
-            if !ended.status.success() {
+            let ends_itself = proofs.iter().any(|proof| proof.proof.ends_agent());
+            if !ended.status.success() && !ends_itself {
                 return Err(ended.error("asked to stop, it").into());
             }
             Ok(ended)

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitIdStatus, pidfd_open, waitid,
+};
 
 /// Waits until the descriptor can be read or is closed at the other end.
 ///
@@ -38,4 +40,17 @@ pub fn ended(child: &mut Child, limit: Duration, what: &str) -> Result<ExitStatu
         return Err(error);
     }
     child.wait().with_context(|| format!("reaping {what}"))
+}
+
+/// Waits for a child's end and leaves it to be reaped, for a look at how it ended.
+///
+/// # Errors
+/// The limit passed.
+pub fn left_to_reap(child: &Child, limit: Duration, what: &str) -> Result<WaitIdStatus> {
+    let pid = Pid::from_child(child);
+    let pidfd = pidfd_open(pid, PidfdFlags::empty()).with_context(|| format!("watching {what}"))?;
+    readable(&pidfd, limit, what)?;
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+    let status = waitid(WaitId::Pid(pid), options).with_context(|| format!("asking for {what}"))?;
+    status.with_context(|| format!("{what}: no status"))
 }

@@ -8,8 +8,10 @@ use self::bypass::Tier;
 use super::Boot;
 
 pub mod bypass;
+mod evidence;
 mod filesystems;
 mod identity;
+mod many_rules;
 
 const EPERM: Fate = Fate::Denied { errno: 1 };
 const SIGKILL: Fate = Fate::Killed { signal: 9 };
@@ -66,6 +68,8 @@ fn bpf_lsm(sabotaged_agent: bool) -> Vec<PlannedProof> {
     ]);
     proofs.extend(filesystems::enforce(&enforces));
     proofs.extend(identity::enforce());
+    proofs.extend(evidence::enforce());
+    proofs.push(many_rules::enforce());
     if sabotaged_agent {
         proofs.push(proof(
             "refuses-hook-that-returns-zero",
@@ -125,6 +129,9 @@ fn no_bpf_lsm() -> Vec<PlannedProof> {
     proofs.extend(filesystems::signal());
     proofs.extend(identity::modret());
     proofs.extend(identity::signal());
+    proofs.extend(evidence::modret());
+    proofs.extend(evidence::signal());
+    proofs.extend([many_rules::modret(), many_rules::signal()]);
     proofs
 }
 

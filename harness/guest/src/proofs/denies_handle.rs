@@ -26,9 +26,9 @@ impl Proof for DeniesHandle {
         ])
     }
 
-    fn rules(&self) -> String {
+    fn rules(&self) -> Result<String> {
         let folder = self.path("").display().to_string();
-        rule("vault", &folder, "read-write")
+        Ok(rule("vault", &folder, "read-write"))
     }
 
     fn before(&self, lab: &Lab, seen: &mut Seen) -> Result<()> {

@@ -40,11 +40,11 @@ impl Proof for FollowsIdentity {
         ])
     }
 
-    fn rules(&self) -> String {
+    fn rules(&self) -> Result<String> {
         let path = |name| self.path(name).display().to_string();
-        RULES
+        Ok(RULES
             .map(|(id, name)| rule(id, &path(name), "read"))
-            .concat()
+            .concat())
     }
 
     fn before(&self, lab: &Lab, seen: &mut Seen) -> Result<()> {

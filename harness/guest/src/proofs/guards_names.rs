@@ -42,10 +42,10 @@ impl Proof for GuardsNames {
         ])
     }
 
-    fn rules(&self) -> String {
-        ["unborn", "present"]
+    fn rules(&self) -> Result<String> {
+        Ok(["unborn", "present"]
             .map(|id| rule(id, &self.path(id).display().to_string(), "write"))
-            .concat()
+            .concat())
     }
 
     fn before(&self, lab: &Lab, seen: &mut Seen) -> Result<()> {

@@ -63,9 +63,9 @@ impl Proof for HoldsFolder {
         ])
     }
 
-    fn rules(&self) -> String {
+    fn rules(&self) -> Result<String> {
         let folder = self.path("folder").display().to_string();
-        rule("folder", &format!("{folder}/"), "read-write")
+        Ok(rule("folder", &format!("{folder}/"), "read-write"))
     }
 
     fn before(&self, lab: &Lab, seen: &mut Seen) -> Result<()> {

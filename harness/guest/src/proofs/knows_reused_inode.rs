@@ -29,8 +29,12 @@ impl Proof for KnowsReusedInode {
         ])
     }
 
-    fn rules(&self) -> String {
-        rule("gone", &self.path("gone").display().to_string(), "read")
+    fn rules(&self) -> Result<String> {
+        Ok(rule(
+            "gone",
+            &self.path("gone").display().to_string(),
+            "read",
+        ))
     }
 
     fn before(&self, lab: &Lab, seen: &mut Seen) -> Result<()> {

@@ -4,15 +4,19 @@ mod attach_is_not_enforcement;
 mod audit_fallback_when_asked;
 mod denies_handle;
 mod denies_open;
+mod exits_when_degraded;
 mod follows_identity;
 mod goes_every_way;
 mod guards_names;
 mod holds_folder;
+mod holds_many_rules;
 mod holds_on;
 mod knows_reused_inode;
 mod no_pretend;
+mod notices_lost_program;
 mod promotes;
 mod refuses;
+mod renews_evidence;
 mod splits_access;
 mod term_can_be_ignored;
 
@@ -29,9 +33,12 @@ pub trait Proof: Sync {
     /// The ids under which plans know it.
     fn ids(&self) -> &'static [&'static str];
 
-    /// Rules that its configuration's policy is to have beside the others.
-    fn rules(&self) -> String {
-        String::new()
+    /// Makes what it needs, and gives the rules that the policy is to have for it.
+    ///
+    /// # Errors
+    /// Something can't be made.
+    fn rules(&self) -> Result<String> {
+        Ok(String::new())
     }
 
     /// While the agent is absent.
@@ -56,6 +63,11 @@ pub trait Proof: Sync {
         Ok(())
     }
 
+    /// Whether the agent ends by itself during it; how, is for its arms to tell.
+    fn ends_agent(&self) -> bool {
+        false
+    }
+
     /// Whether the arm `left-behind` is to be observed: BPF objects that outlive the agent.
     fn watches_bpf_objects(&self) -> bool {
         false
@@ -78,6 +90,10 @@ const PROOFS: &[&dyn Proof] = &[
     &holds_folder::HoldsFolder(Tier::Lsm),
     &holds_folder::HoldsFolder(Tier::Modret),
     &holds_folder::HoldsFolder(Tier::Signal),
+    &exits_when_degraded::LSM,
+    &exits_when_degraded::MODRET,
+    &exits_when_degraded::SIGNAL,
+    &holds_many_rules::HoldsManyRules,
     &holds_on::BTRFS,
     &holds_on::EXT4,
     &holds_on::OVERLAYFS,
@@ -87,19 +103,17 @@ const PROOFS: &[&dyn Proof] = &[
     &knows_reused_inode::KnowsReusedInode(Tier::Modret),
     &knows_reused_inode::KnowsReusedInode(Tier::Signal),
     &no_pretend::NoPretend,
+    &notices_lost_program::LSM,
+    &notices_lost_program::MODRET,
+    &notices_lost_program::SIGNAL,
     &promotes::Promotes,
     &refuses::Refuses,
     &splits_access::SplitsAccess(Tier::Lsm),
     &splits_access::SplitsAccess(Tier::Modret),
     &splits_access::SplitsAccess(Tier::Signal),
     &term_can_be_ignored::TermCanBeIgnored,
+    &renews_evidence::RenewsEvidence,
 ];
-
-/// The rules that a proof needs; none for one that isn't in the table.
-pub fn rules_of(id: &str) -> String {
-    let known = PROOFS.iter().find(|proof| proof.ids().contains(&id));
-    known.map_or_else(String::new, |proof| (**proof).rules())
-}
 
 /// What a planned proof does: goes the way that the plan names, or what its id stands for.
 ///
@@ -133,11 +147,15 @@ impl<P: Proof + ?Sized> Proof for &P {
         (**self).after(lab, seen)
     }
 
+    fn ends_agent(&self) -> bool {
+        (**self).ends_agent()
+    }
+
     fn watches_bpf_objects(&self) -> bool {
         (**self).watches_bpf_objects()
     }
 
-    fn rules(&self) -> String {
+    fn rules(&self) -> Result<String> {
         (**self).rules()
     }
 }

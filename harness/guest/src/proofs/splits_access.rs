@@ -44,9 +44,9 @@ impl Proof for SplitsAccess {
         ])
     }
 
-    fn rules(&self) -> String {
+    fn rules(&self) -> Result<String> {
         let rule = |id: &str, access| rule(id, &self.path(id).display().to_string(), access);
-        rule("unread", "read") + &rule("unwritten", "write")
+        Ok(rule("unread", "read") + &rule("unwritten", "write"))
     }
 
     fn before(&self, lab: &Lab, seen: &mut Seen) -> Result<()> {

@@ -24,8 +24,8 @@ impl Proof for TermCanBeIgnored {
         &["signal-term-can-be-ignored"]
     }
 
-    fn rules(&self) -> String {
-        rule("term", SECRET, "read-write")
+    fn rules(&self) -> Result<String> {
+        Ok(rule("term", SECRET, "read-write"))
     }
 
     fn before(&self, lab: &Lab, seen: &mut Seen) -> Result<()> {

@@ -1,0 +1,61 @@
+//! The configurations of the proofs on evidence while the agent runs, and on many rules: one
+//! for each tier and proof. Those on evidence verify as often as an agent can be told to.
+
+use super::Configuration;
+
+pub(super) const CONFIGURATIONS: &[Configuration] = &[
+    shipped("enforce-verifying", &["--enforce", "--verify-interval=1"]),
+    shipped(
+        "modret-verifying",
+        &[
+            "--enforce",
+            "--enforce-fallback=modret",
+            "--verify-interval=1",
+        ],
+    ),
+    shipped(
+        "signal-verifying",
+        &[
+            "--enforce",
+            "--enforce-fallback=signal",
+            "--verify-interval=1",
+        ],
+    ),
+    shipped(
+        "enforce-exiting",
+        &["--enforce", "--verify-interval=1", "--on-degraded=exit"],
+    ),
+    shipped(
+        "modret-exiting",
+        &[
+            "--enforce",
+            "--enforce-fallback=modret",
+            "--verify-interval=1",
+            "--on-degraded=exit",
+        ],
+    ),
+    shipped(
+        "signal-exiting",
+        &[
+            "--enforce",
+            "--enforce-fallback=signal",
+            "--verify-interval=1",
+            "--on-degraded=exit",
+        ],
+    ),
+    shipped("enforce-many", &["--enforce"]),
+    shipped("modret-many", &["--enforce", "--enforce-fallback=modret"]),
+    shipped("signal-many", &["--enforce", "--enforce-fallback=signal"]),
+];
+
+/// The agent as shipped, on the machine as it is, which becomes ready.
+const fn shipped(name: &'static str, arguments: &'static [&'static str]) -> Configuration {
+    Configuration {
+        name,
+        arguments,
+        seam: false,
+        sabotage: None,
+        becomes_ready: true,
+        denies_trees: false,
+    }
+}

@@ -1,0 +1,85 @@
+//! A claim is renewed from one verification to the next: `verified_at` of the hook that it
+//! rests on, and `valid_until` of the report.
+
+use anyhow::{Context, Result};
+use protocol::record::Observation;
+use serde_json::{Value, json};
+
+use super::Proof;
+use crate::lab::{During, Lab, Seen};
+
+/// See the module.
+pub struct RenewsEvidence;
+
+impl Proof for RenewsEvidence {
+    fn ids(&self) -> &'static [&'static str] {
+        &[
+            "enforce-renews-evidence",
+            "modret-renews-evidence",
+            "signal-renews-evidence",
+        ]
+    }
+
+    fn during(&self, _lab: &Lab, agent: &During, seen: &mut Seen) -> Result<()> {
+        let running = super::running(agent)?;
+        let mut reports = running.watch_reports()?;
+        let first = running.report()?;
+        let newer = |report: &Value| report["generated_at"] != first["generated_at"];
+        let second = reports.next("a newer report", newer)?;
+        let document = json!({
+            "hooks": verified_later(&first, &second)?,
+            "valid_until": later(&first["valid_until"], &second["valid_until"])?,
+            "state": second["runtime_state"],
+        });
+        seen.other("renewed", Observation::Document { document });
+        Ok(())
+    }
+}
+
+/// For each hook that fired in the first report, whether the second verified it later.
+fn verified_later(first: &Value, second: &Value) -> Result<Value> {
+    let hooks = |report: &Value| report["hooks"].as_array().cloned();
+    let (before, after) = hooks(first).zip(hooks(second)).context("no hooks")?;
+    let fired = before
+        .iter()
+        .zip(&after)
+        .filter(|(hook, _)| hook["fired"] == true);
+    fired
+        .map(|(before, after)| {
+            let mut hook = later(&before["verified_at"], &after["verified_at"])?;
+            hook["hook"] = after["hook"].clone();
+            Ok(hook)
+        })
+        .collect()
+}
+
+/// Whether the second time is later, as `later`; both for whoever reads the record.
+fn later(first: &Value, second: &Value) -> Result<Value> {
+    let times = first.as_str().zip(second.as_str());
+    let (before, after) = times.with_context(|| format!("no times: {first}, {second}"))?;
+    // Written alike, times sort as text does.
+    anyhow::ensure!(
+        before.len() == after.len(),
+        "{before} and {after} differ in form"
+    );
+    Ok(json!({"first": before, "second": after, "later": after > before}))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_later_or_not_and_one_of_another_form_is_an_error() {
+        let is_later = |first: &str, second: &str| {
+            let times = later(&json!(first), &json!(second));
+            times.map(|times| times["later"] == true).ok()
+        };
+        let (one, two) = ("2026-01-02T03:04:05.999Z", "2026-01-02T03:04:06.000Z");
+        assert_eq!(is_later(one, two), Some(true));
+        assert_eq!(is_later(two, one), Some(false));
+        assert_eq!(is_later(one, one), Some(false));
+        assert_eq!(is_later(one, "2026-01-02T03:04:06Z"), None);
+        assert!(later(&Value::Null, &json!(two)).is_err());
+    }
+}

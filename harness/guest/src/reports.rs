@@ -1,0 +1,55 @@
+//! The agent's report, each time that it is written anew.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use rustix::fs::inotify::{CreateFlags, WatchFlags, add_watch, init};
+use serde_json::Value;
+
+use crate::agent::Running;
+use crate::wait;
+
+/// Sees every report from when it began to watch, as long as it looks in time.
+pub struct Reports<'a> {
+    agent: &'a Running,
+    inotify: File,
+    limit: Duration,
+}
+
+impl<'a> Reports<'a> {
+    /// Watches from now on.
+    ///
+    /// # Errors
+    /// The report's folder can't be watched.
+    pub fn watch(agent: &'a Running, report: &Path, limit: Duration) -> Result<Self> {
+        let inotify = init(CreateFlags::CLOEXEC).context("watching the report")?;
+        let folder = report.parent().context("a report without a folder")?;
+        // Whole and by a rename is how it comes.
+        add_watch(&inotify, folder, WatchFlags::MOVED_TO).context("watching its folder")?;
+        Ok(Self {
+            agent,
+            inotify: File::from(inotify),
+            limit,
+        })
+    }
+
+    /// The report as it is now or comes to be, once it is a wanted one.
+    ///
+    /// # Errors
+    /// Nothing new was written within the limit, or what was isn't the agent's.
+    pub fn next(&mut self, what: &str, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
+        loop {
+            let report = self.agent.report()?;
+            if wanted(&report) {
+                return Ok(report);
+            }
+            wait::readable(&self.inotify, self.limit, what)?;
+            // What the events say is known; they are only to be gone.
+            let read = self.inotify.read(&mut [0; 4096]);
+            read.context("reading that the report is new")?;
+        }
+    }
+}

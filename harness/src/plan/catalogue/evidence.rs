@@ -1,0 +1,156 @@
+//! What an agent does about its evidence while it runs: it is renewed, its loss is noticed and
+//! told, and ends the agent if that was asked for. Each in every tier.
+
+use protocol::plan::{Clause, Expectation, PlannedProof};
+use protocol::record::Fate;
+use serde_json::{Value, json};
+
+use super::{EPERM, SIGKILL, act, arm, contains, differs, document, equals, lacks, proof};
+
+/// A tier as these proofs see it.
+struct Tier {
+    /// As ids of proofs and names of configurations begin.
+    name: &'static str,
+    state: &'static str,
+    /// The hook that sees every open.
+    hook: &'static str,
+    /// What whoever opens meets, and what the agent tells of it.
+    fate: Fate,
+    outcome: &'static str,
+    /// What comes of asking the kernel to detach the hook's program.
+    asked_to_detach: Value,
+}
+
+/// A link that can't be detached.
+const EOPNOTSUPP: i32 = 95;
+
+/// Under the BPF LSM.
+pub(super) fn enforce() -> Vec<PlannedProof> {
+    of_tier(&Tier {
+        name: "enforce",
+        state: "ENFORCE",
+        hook: "lsm/file_open",
+        fate: EPERM,
+        outcome: "denied",
+        asked_to_detach: json!(EOPNOTSUPP),
+    })
+}
+
+/// By modified return values.
+pub(super) fn modret() -> Vec<PlannedProof> {
+    of_tier(&Tier {
+        name: "modret",
+        state: "ENFORCE_MODRET",
+        hook: "fmod_ret/security_file_open",
+        fate: EPERM,
+        outcome: "denied",
+        asked_to_detach: json!(EOPNOTSUPP),
+    })
+}
+
+/// By a signal.
+pub(super) fn signal() -> Vec<PlannedProof> {
+    of_tier(&Tier {
+        name: "signal",
+        state: "ENFORCE_SIGNAL",
+        hook: "kprobe/security_file_open",
+        fate: SIGKILL,
+        outcome: "killed",
+        // A perf event, and so no link that anybody could ask for.
+        asked_to_detach: Value::Null,
+    })
+}
+
+fn of_tier(tier: &Tier) -> Vec<PlannedProof> {
+    vec![renews(tier), notices(tier), exits(tier)]
+}
+
+fn renews(tier: &Tier) -> PlannedProof {
+    let renewed = [
+        equals("/valid_until/later", true),
+        // Every hook that fired is listed.
+        contains("/hooks", json!({"hook": tier.hook, "later": true})),
+        lacks("/hooks", json!({"later": false})),
+        equals("/state", tier.state),
+    ];
+    proof(
+        &format!("{}-renews-evidence", tier.name),
+        &format!("{}-verifying", tier.name),
+        vec![document("renewed", &renewed)],
+    )
+}
+
+fn notices(tier: &Tier) -> PlannedProof {
+    let claim = claim(tier);
+    let lost = [
+        equals("/runtime_state", "DEGRADED"),
+        equals("/audit_only", false),
+        equals("/rules/enforced", 0),
+        contains("/hooks", json!({"hook": tier.hook, "fired": false})),
+        lacks("/hooks", json!({"hook": tier.hook, "reason": null})),
+    ];
+    let returned = [
+        equals("/event", "state"),
+        equals("/from", "DEGRADED"),
+        equals("/to", tier.state),
+    ];
+    let (fate, event) = (tier.fate, Some(tier.outcome));
+    proof(
+        &format!("{}-notices-lost-program", tier.name),
+        &format!("{}-verifying", tier.name),
+        vec![
+            act("before", Fate::Allowed, None),
+            document("report", &claim),
+            act("during", fate, event),
+            document(
+                "asked-to-detach",
+                &[equals("/errno", tier.asked_to_detach.clone())],
+            ),
+            document("told-of-loss", &told_of_loss(tier)),
+            document("report-of-loss", &lost),
+            document("told-of-return", &returned),
+            document("report-of-return", &claim),
+            act("again", fate, event),
+            act("benign", Fate::Allowed, None),
+            act("exempt", Fate::Allowed, None),
+            act("after", Fate::Allowed, None),
+        ],
+    )
+}
+
+fn exits(tier: &Tier) -> PlannedProof {
+    proof(
+        &format!("{}-exits-when-degraded", tier.name),
+        &format!("{}-exiting", tier.name),
+        vec![
+            act("during", tier.fate, Some(tier.outcome)),
+            document("told-of-loss", &told_of_loss(tier)),
+            arm("exit", Expectation::Exit { code: 1 }),
+            document("report", &[equals("/there", false)]),
+            act("after", Fate::Allowed, None),
+            arm("left-behind", Expectation::NoBpfLeft),
+        ],
+    )
+}
+
+fn claim(tier: &Tier) -> Vec<Clause> {
+    vec![
+        equals("/runtime_state", tier.state),
+        equals("/rules/unenforced", json!([])),
+        contains(
+            "/hooks",
+            json!({"hook": tier.hook, "fired": true, "reason": null}),
+        ),
+    ]
+}
+
+/// The reason is the agent's own, and names hook, what was expected and what was seen.
+fn told_of_loss(tier: &Tier) -> Vec<Clause> {
+    vec![
+        equals("/event", "state"),
+        equals("/from", tier.state),
+        equals("/to", "DEGRADED"),
+        differs("/reason", ""),
+        differs("/reason", Value::Null),
+    ]
+}
