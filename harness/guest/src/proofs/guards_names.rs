@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 use super::Proof;
 use crate::attempt::{Attempt, Verb, account};
 use crate::lab::{During, Lab, Seen};
+use crate::paused::Paused;
 use crate::tier::{Tier, rule};
 
 /// See the module.
@@ -55,6 +56,8 @@ impl Proof for GuardsNames {
 
     fn during(&self, lab: &Lab, agent: &During, seen: &mut Seen) -> Result<()> {
         seen.other("report", super::live_report(agent)?);
+        // So that it doesn't look at what is made while it is being made.
+        let paused = Paused::stop(super::running(agent)?.pid())?;
         for act in ACTS {
             let name = act.0;
             let document = self.attempt(act)?.make(lab)?;
@@ -64,6 +67,7 @@ impl Proof for GuardsNames {
                 self.lay()?;
             }
         }
+        drop(paused);
         let benign = self.attempt(("", Verb::Rename, "spare", "other"))?;
         seen.other("benign", account(benign.make(lab)?, self.names()?));
         let exempt = self.attempt(("", Verb::Create, "unborn", ""))?;
