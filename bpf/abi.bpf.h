@@ -101,12 +101,21 @@ struct rule {
 struct inode_rules {
 	/* On the file itself. */
 	struct rule exact;
-	/* On the folder and everything beneath it. */
-	struct rule folder;
 	/* i_generation: another file that was given the same number isn't meant. */
 	__u32 generation;
 	/* Whether a name in this folder has a rule. */
 	__u32 has_names;
+};
+
+/*
+ * A rule on a folder and everything beneath it. The walk up from a file looks for the address of
+ * each folder's inode, which costs least; whose it is is checked only once one is found.
+ */
+struct folder_rule {
+	struct rule rule;
+	__u64 ino;
+	__u32 dev;
+	__u32 generation;
 };
 
 /* What doesn't belong to a single rule. */

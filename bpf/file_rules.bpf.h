@@ -15,6 +15,9 @@
  */
 #define FOLDER_LEVELS 256
 
+/* The same for the folders above the place where the file's filesystem is mounted. */
+#define MOUNT_LEVELS 64
+
 /* Whether the policy has folder rules; set before loading, so that without any the walk
  * isn't even part of the program. */
 const volatile __u32 has_folder_rules = 0;
@@ -23,6 +26,8 @@ const volatile __u32 has_folder_rules = 0;
 #define FMODE_WRITE 2
 #define O_TRUNC 01000
 #define SB_NOUSER (1UL << 31)
+/* Of one that the kernel mounted for itself, as that of the namespaces. */
+#define SB_KERNMOUNT (1UL << 22)
 
 /* What a lookup found. */
 struct hit {
@@ -97,6 +102,50 @@ static __always_inline bool unplaced(enum match match, struct hit *hit)
 	return true;
 }
 
+/* Whether the rule is on this inode, and not on one that had its address before. */
+static __always_inline bool is_meant(const struct folder_rule *rule, struct inode *inode)
+{
+	return rule->ino == BPF_CORE_READ(inode, i_ino) &&
+	       rule->dev == BPF_CORE_READ(inode, i_sb, s_dev) &&
+	       rule->generation == BPF_CORE_READ(inode, i_generation);
+}
+
+/* What a step of the walk up the folders comes to. */
+enum step {
+	STEP_UP,
+	STEP_ROOT,
+	STEP_MATCH,
+	STEP_DETACHED,
+};
+
+/*
+ * Looks at one folder, and goes on to the one above it. The verifier follows each branch of
+ * each round, and holds each state against those of all earlier rounds, so there are as few
+ * branches and reads as can be.
+ */
+static __always_inline enum step step_up(struct dentry **dentry, __u32 access, struct hit *hit)
+{
+	struct inode *inode = BPF_CORE_READ(*dentry, d_inode);
+	struct dentry *parent = BPF_CORE_READ(*dentry, d_parent);
+	__u64 address = (__u64)inode;
+	struct folder_rule *rule = bpf_map_lookup_elem(&rules_by_folder, &address);
+
+	if (rule && is_meant(rule, inode) && take(&rule->rule, access, MATCH_FOLDER, hit))
+		return STEP_MATCH;
+	if (parent != *dentry) {
+		*dentry = parent;
+		return STEP_UP;
+	}
+	/*
+	 * What the kernel makes for itself (pipes, pidfds, namespaces, memory files) is in no
+	 * folder but that it is mounted on.
+	 */
+	if (*dentry != BPF_CORE_READ(*dentry, d_sb, s_root) &&
+	    !(BPF_CORE_READ(*dentry, d_sb, s_flags) & (SB_NOUSER | SB_KERNMOUNT)))
+		return STEP_DETACHED;
+	return STEP_ROOT;
+}
+
 /*
  * Whether a folder from this one upwards has a folder rule: up to the root of its filesystem,
  * and on from where that is mounted. Without a mount (hooks that see only inodes) the walk
@@ -106,48 +155,36 @@ static __always_inline bool unplaced(enum match match, struct hit *hit)
 static __noinline bool match_folder(struct dentry *dentry, struct vfsmount *vfsmnt, __u32 access,
 				    struct hit *hit)
 {
-	struct mount *mount = NULL;
+	enum step step = STEP_UP;
+	struct mount *mount;
 
 	if (!has_folder_rules || !dentry)
 		return false;
-	if (vfsmnt)
-		mount = (void *)vfsmnt -
-			__builtin_preserve_field_info(((struct mount *)0)->mnt, 0);
-	/*
-	 * The verifier holds each state at an instruction against all earlier ones there, so the
-	 * fewer rounds reach the same instruction, the less it has to do.
-	 */
-#pragma clang loop unroll_count(16)
-	for (int level = 0; level < FOLDER_LEVELS; level++) {
-		struct inode *inode = BPF_CORE_READ(dentry, d_inode);
-		struct dentry *parent = BPF_CORE_READ(dentry, d_parent);
-		struct inode_rules *rules;
-		struct inode_key key;
+	for (int level = 0; level < FOLDER_LEVELS && step == STEP_UP; level++)
+		step = step_up(&dentry, access, hit);
+	if (step == STEP_MATCH)
+		return true;
+	if (step == STEP_DETACHED)
+		return unplaced(MATCH_DETACHED, hit);
+	if (step == STEP_UP)
+		return unplaced(MATCH_TOO_DEEP, hit);
+	if (!vfsmnt)
+		return false;
+	mount = (void *)vfsmnt - __builtin_preserve_field_info(((struct mount *)0)->mnt, 0);
+	for (int level = 0; level < MOUNT_LEVELS; level++) {
+		if (step == STEP_ROOT) {
+			struct mount *above = BPF_CORE_READ(mount, mnt_parent);
 
-		if (inode) {
-			rules = rules_on(inode, &key);
-			if (rules && take(&rules->folder, access, MATCH_FOLDER, hit))
-				return true;
-		}
-		if (parent == dentry) {
-			struct mount *above;
-
-			/*
-			 * What the kernel makes for itself (pipes, pidfds, namespaces,
-			 * memory files) is in no folder but that it is mounted on.
-			 */
-			if (dentry != BPF_CORE_READ(dentry, d_sb, s_root) &&
-			    !(BPF_CORE_READ(dentry, d_sb, s_flags) & SB_NOUSER))
-				return unplaced(MATCH_DETACHED, hit);
-			if (!mount)
-				return false;
-			above = BPF_CORE_READ(mount, mnt_parent);
 			if (!above || above == mount)
 				return false;
-			parent = BPF_CORE_READ(mount, mnt_mountpoint);
+			dentry = BPF_CORE_READ(mount, mnt_mountpoint);
 			mount = above;
 		}
-		dentry = parent;
+		step = step_up(&dentry, access, hit);
+		if (step == STEP_MATCH)
+			return true;
+		if (step == STEP_DETACHED)
+			return unplaced(MATCH_DETACHED, hit);
 	}
 	return unplaced(MATCH_TOO_DEEP, hit);
 }

@@ -16,6 +16,14 @@ struct {
 	__uint(max_entries, 16);
 } rules_by_inode SEC(".maps");
 
+/* key: the address of a folder's inode, which the agent keeps in memory; value: its rule. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__type(key, __u64);
+	__type(value, struct folder_rule);
+	__uint(max_entries, 16);
+} rules_by_folder SEC(".maps");
+
 /* key: a name in a folder; value: the rule on it, whatever file has that name. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

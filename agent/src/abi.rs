@@ -119,12 +119,24 @@ pub const ACCESS_WRITE: u16 = 2;
 pub struct InodeRules {
     /// On the file itself.
     pub exact: Rule,
-    /// On the folder and everything beneath it.
-    pub folder: Rule,
     /// `i_generation`
     pub generation: u32,
     /// 1 if a name in this folder has a rule.
     pub has_names: u32,
+}
+
+/// A rule on a folder and everything beneath it.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub struct FolderRule {
+    /// The rule.
+    pub rule: Rule,
+    /// `i_ino`
+    pub ino: u64,
+    /// `s_dev`
+    pub dev: u32,
+    /// `i_generation`
+    pub generation: u32,
 }
 
 /// What doesn't belong to a single rule.
@@ -236,7 +248,9 @@ unsafe impl aya::Pod for InodeKey {}
 unsafe impl aya::Pod for NameKey {}
 // SAFETY: integers only, no padding.
 unsafe impl aya::Pod for InodeRules {}
-// SAFETY: one integer.
+// SAFETY: integers only, no padding.
+unsafe impl aya::Pod for FolderRule {}
+// SAFETY: integers only, no padding.
 unsafe impl aya::Pod for Settings {}
 // SAFETY: bytes only.
 unsafe impl aya::Pod for PathKey {}
@@ -255,7 +269,8 @@ mod tests {
         assert_eq!(size_of::<PathKey>(), 256);
         assert_eq!(size_of::<NameKey>(), 280);
         assert_eq!(size_of::<Rule>(), 8);
-        assert_eq!(size_of::<InodeRules>(), 24);
+        assert_eq!(size_of::<InodeRules>(), 16);
+        assert_eq!(size_of::<FolderRule>(), 24);
         assert_eq!(size_of::<Settings>(), 8);
         assert_eq!(size_of::<Descriptor>(), 32);
         assert_eq!(size_of::<CanaryKey>(), 8);

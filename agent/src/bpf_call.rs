@@ -21,7 +21,7 @@ use std::io::{self, Read as _};
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 
 use aya_obj::generated::{
-    bpf_attach_type, bpf_attr, bpf_cmd, bpf_insn, bpf_prog_type, perf_event_attr,
+    bpf_attach_type, bpf_attr, bpf_cmd, bpf_insn, bpf_prog_info, bpf_prog_type, perf_event_attr,
 };
 
 /// Bytes of the verifier's log. It is far more than a rejected program of ours writes.
@@ -156,6 +156,22 @@ pub fn link(program: &OwnedFd, target: Target) -> io::Result<OwnedFd> {
             run_on(&mut event, program)
         }
     }
+}
+
+/// How often the kernel passed over a program because it was running on the same processor
+/// already. Kernels before 5.12 don't count that, and say 0.
+///
+/// # Errors
+/// The kernel's.
+pub fn passed_over(program: &OwnedFd) -> io::Result<u64> {
+    // SAFETY: all zeros is a valid bpf_prog_info, in which no array has room for anything.
+    let mut info: bpf_prog_info = unsafe { std::mem::zeroed() };
+    let mut attr = no_attributes();
+    attr.info.bpf_fd = program.as_raw_fd().cast_unsigned();
+    attr.info.info_len = size_of::<bpf_prog_info>() as u32;
+    attr.info.info = &raw mut info as u64;
+    bpf(bpf_cmd::BPF_OBJ_GET_INFO_BY_FD, &mut attr)?;
+    Ok(info.recursion_misses)
 }
 
 /// Runs an iterator once and gives what it writes.

@@ -20,10 +20,9 @@ pub fn of(rules: &[ResolvedRule], action: Action) -> Contents {
             access: access_bits(resolved.rule.access),
         };
         if let Ok(identity) = &resolved.target {
-            let known = contents.inode(identity);
-            merge(&mut known.exact, rule);
+            merge(&mut contents.inode(identity).exact, rule);
             if resolved.rule.folder {
-                merge(&mut known.folder, rule);
+                merge(&mut contents.folder(identity).rule, rule);
             }
         }
         for (folder, name) in &resolved.names {
@@ -108,7 +107,7 @@ mod tests {
         );
         let file = contents.inodes[&identity(2).inode];
         assert_eq!((file.exact.access, file.generation), (ACCESS_READ, 7));
-        assert_eq!((file.folder.access, file.has_names), (0, 0));
+        assert_eq!((contents.folders.len(), file.has_names), (0, 0));
         assert_eq!(contents.inodes[&identity(1).inode].has_names, 1);
         let key = NameKey::new(identity(1).inode, "b".as_ref()).unwrap();
         assert_eq!(contents.names[&key], file.exact);
@@ -142,8 +141,10 @@ mod tests {
     fn a_folder_rule_stands_on_the_folder_and_on_all_beneath_it() {
         let mut folder = rule("/a/b", Access::ReadWrite, Some(2), Some(1));
         folder.rule.folder = true;
-        let known = of(&[folder], Action::Deny).inodes[&identity(2).inode];
-        assert_eq!(known.exact, known.folder);
-        assert_eq!(known.folder.access, ACCESS_READ | ACCESS_WRITE);
+        let contents = of(&[folder], Action::Deny);
+        let beneath = contents.folders[&identity(2).address];
+        assert_eq!(contents.inodes[&identity(2).inode].exact, beneath.rule);
+        assert_eq!(beneath.rule.access, ACCESS_READ | ACCESS_WRITE);
+        assert_eq!((beneath.ino, beneath.generation), (2, 7));
     }
 }

@@ -41,6 +41,12 @@ pub trait Identify {
     /// # Errors
     /// The kernel didn't tell of every one.
     fn identify(&mut self, files: &[File]) -> Result<Vec<Identity>>;
+
+    /// Keeps a file's inode in memory, and with that its address.
+    ///
+    /// # Errors
+    /// There are too many watches.
+    fn keep(&mut self, file: &File) -> Result<()>;
 }
 
 /// Opens what a path leads to, in a way that no open hook sees: a rule on it stays untouched.
@@ -70,7 +76,8 @@ impl Pins {
         Ok(Self { inotify })
     }
 
-    fn pin(&self, file: &File) -> Result<()> {
+    /// Pins a file's inode.
+    pub fn pin(&self, file: &File) -> Result<()> {
         let path = format!("/proc/self/fd/{}", file.as_raw_fd());
         // Some event must be asked for; nobody reads them.
         inotify::add_watch(&self.inotify, path, inotify::WatchFlags::DELETE_SELF).context(

@@ -23,6 +23,9 @@ pub fn of(tier: Tier, circumstances: &Circumstances) -> Vec<Limit> {
     if circumstances.folder_rules {
         limits.push(Limit::HardlinkOutOfFolder);
     }
+    if tier == Tier::Modret {
+        limits.push(Limit::PassedOverWhenPreempted);
+    }
     if tier == Tier::Signal {
         limits.extend([
             Limit::TruncatesBeforeKill,
@@ -50,11 +53,14 @@ mod tests {
     fn a_tier_that_denies_has_the_limits_of_every_tier_and_those_of_its_missing_hooks() {
         for tier in [Tier::Lsm, Tier::Modret] {
             let mut circumstances = Circumstances::default();
-            let common = [Limit::AlreadyOpenFiles, Limit::ActsOtherThanOpen];
+            let mut common = vec![Limit::AlreadyOpenFiles, Limit::ActsOtherThanOpen];
+            if tier == Tier::Modret {
+                common.push(Limit::PassedOverWhenPreempted);
+            }
             assert_eq!(of(tier, &circumstances), common);
             circumstances.missing_guards = vec![Limit::CreatesDeniedName; 3];
             let limits = of(tier, &circumstances);
-            assert_eq!(limits[2..], [Limit::CreatesDeniedName]);
+            assert_eq!(limits[common.len()..], [Limit::CreatesDeniedName]);
         }
     }
 

@@ -38,6 +38,8 @@ const LOG_TAIL: usize = 3;
 pub struct Shape {
     /// Entries of `rules_by_inode`.
     pub inodes: usize,
+    /// Entries of `rules_by_folder`.
+    pub folders: usize,
     /// Entries of `rules_by_name`.
     pub names: usize,
     /// Entries of `rules_by_path`.
@@ -67,7 +69,7 @@ pub struct Programs {
 /// A program and its link, which detaches when it is closed.
 struct Attached {
     link: OwnedFd,
-    _program: OwnedFd,
+    program: OwnedFd,
 }
 
 /// The object's maps by name.
@@ -142,6 +144,18 @@ impl Programs {
         timings::measure(Step::Detach, || self.attached.remove(hook.program));
     }
 
+    /// How often the kernel passed over the attached programs.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn passed_over(&self) -> Result<u64> {
+        let counts = self.attached.values().map(|attached| &attached.program);
+        let counts = counts.map(bpf_call::passed_over);
+        counts
+            .sum::<io::Result<u64>>()
+            .context("failed to ask for a program's misses")
+    }
+
     fn load_and_link(&self, name: &str, target: Target) -> Result<Attached, String> {
         let program = self.object.programs.get(name);
         let code = program.and_then(|program| self.object.functions.get(&program.function_key()));
@@ -158,10 +172,7 @@ impl Programs {
             .map_err(|rejection| rejected(&rejection.error, &rejection.log))?;
         let link = timings::measure(Step::Attach, || bpf_call::link(&program, target))
             .map_err(|error| not_attached(&error.to_string()))?;
-        Ok(Attached {
-            link,
-            _program: program,
-        })
+        Ok(Attached { link, program })
     }
 }
 
@@ -180,6 +191,10 @@ impl Identify for Programs {
         let records = bpf_call::iterate(&iterator.link);
         let records = records.context("failed to read the iterator over descriptors")?;
         identity::of(&records, files, &self.pins)
+    }
+
+    fn keep(&mut self, file: &File) -> Result<()> {
+        self.pins.pin(file)
     }
 }
 
@@ -204,6 +219,7 @@ impl Shape {
     fn entries(&self, map: &str) -> Option<u32> {
         let count = match map {
             "rules_by_inode" => self.inodes,
+            "rules_by_folder" => self.folders,
             "rules_by_name" => self.names,
             "rules_by_path" => self.paths,
             "exempt_cgroups" => self.exempt,

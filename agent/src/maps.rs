@@ -9,7 +9,9 @@ use anyhow::{Context as _, Result};
 use aya::Pod;
 use aya::maps::{Array, HashMap as BpfHashMap, Map, MapData, MapError, RingBuf};
 
-use crate::abi::{Action, CanaryKey, InodeKey, InodeRules, NameKey, PathKey, Rule, Settings};
+use crate::abi::{
+    Action, CanaryKey, FolderRule, InodeKey, InodeRules, NameKey, PathKey, Rule, Settings,
+};
 use crate::identity::Identity;
 use crate::loader;
 
@@ -20,6 +22,8 @@ pub struct Contents {
     pub unplaced: Action,
     /// Rules by inode, on files and on folders.
     pub inodes: HashMap<InodeKey, InodeRules>,
+    /// Rules on folders and all beneath them, by the address of the folder's inode.
+    pub folders: HashMap<u64, FolderRule>,
     /// Rules by name in a folder, which must be among the inodes and say so.
     pub names: HashMap<NameKey, Rule>,
     /// Rules by path.
@@ -36,6 +40,7 @@ impl Contents {
         Self {
             unplaced,
             inodes: HashMap::new(),
+            folders: HashMap::new(),
             names: HashMap::new(),
             paths: HashMap::new(),
             exempt: Vec::new(),
@@ -54,6 +59,17 @@ impl Contents {
     }
 }
 
+impl Contents {
+    /// The rule on a folder and all beneath it, to add to.
+    pub fn folder(&mut self, identity: &Identity) -> &mut FolderRule {
+        let rule = self.folders.entry(identity.address).or_default();
+        rule.ino = identity.inode.ino;
+        rule.dev = identity.inode.dev;
+        rule.generation = identity.generation;
+        rule
+    }
+}
+
 /// The key that says that a device's files are known by their inodes' addresses too.
 fn device(dev: u32) -> InodeKey {
     InodeKey {
@@ -68,6 +84,7 @@ fn device(dev: u32) -> InodeKey {
 pub struct Maps {
     settings: Array<MapData, Settings>,
     rules_by_inode: BpfHashMap<MapData, InodeKey, InodeRules>,
+    rules_by_folder: BpfHashMap<MapData, u64, FolderRule>,
     rules_by_name: BpfHashMap<MapData, NameKey, Rule>,
     rules_by_path: BpfHashMap<MapData, PathKey, Rule>,
     exempt_cgroups: BpfHashMap<MapData, u64, u32>,
@@ -84,6 +101,7 @@ impl Maps {
         let taken = Self {
             settings: take(&mut maps, "settings")?,
             rules_by_inode: take(&mut maps, "rules_by_inode")?,
+            rules_by_folder: take(&mut maps, "rules_by_folder")?,
             rules_by_name: take(&mut maps, "rules_by_name")?,
             rules_by_path: take(&mut maps, "rules_by_path")?,
             exempt_cgroups: take(&mut maps, "exempt_cgroups")?,
@@ -122,6 +140,8 @@ impl Maps {
             has_addressed_devices: u32::from(addressed),
         };
         self.settings.set(0, settings, 0).context("settings")?;
+        let folders = held.map(|held| &held.folders);
+        sync(&mut self.rules_by_folder, folders, &contents.folders).context("rules_by_folder")?;
         // Names before the folders that refer to them.
         let names = held.map(|held| &held.names);
         sync(&mut self.rules_by_name, names, &contents.names).context("rules_by_name")?;

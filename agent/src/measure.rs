@@ -171,6 +171,14 @@ impl Bench {
         self.maps.doubt();
     }
 
+    /// How often the kernel passed over the attached programs.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn passed_over(&self) -> Result<u64> {
+        self.programs.passed_over()
+    }
+
     /// Whoever can say what files are to the hooks.
     pub fn kernel(&mut self) -> &mut dyn Identify {
         &mut self.programs

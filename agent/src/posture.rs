@@ -96,6 +96,9 @@ pub enum Limit {
     ActsOtherThanOpen,
     /// A hard link that led out of a denied folder before the rule held.
     HardlinkOutOfFolder,
+    /// The kernel passes over a program that was interrupted on the same processor, and lets
+    /// the act by. The agent counts that, and is [`State::Degraded`] then.
+    PassedOverWhenPreempted,
     /// A denied name may be created.
     CreatesDeniedName,
     /// A denied file may be given a second name.
@@ -106,7 +109,8 @@ pub enum Limit {
 
 impl Limit {
     /// Every limit.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
+        Self::PassedOverWhenPreempted,
         Self::TruncatesBeforeKill,
         Self::CreatesBeforeKill,
         Self::SharedFdTableLeak,
@@ -131,6 +135,7 @@ impl Limit {
             Self::AlreadyOpenFiles => "already_open_files",
             Self::ActsOtherThanOpen => "acts_other_than_open",
             Self::HardlinkOutOfFolder => "hardlink_out_of_folder",
+            Self::PassedOverWhenPreempted => "passed_over_when_preempted",
             Self::CreatesDeniedName => "creates_denied_name",
             Self::LinksDeniedFile => "links_denied_file",
             Self::ReplacesDeniedName => "replaces_denied_name",

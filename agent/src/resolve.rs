@@ -97,6 +97,10 @@ pub fn rules<'a>(
         folders.add(spellings.filter_map(|path| path.parent()), kernel)?;
         let identities = kernel.identify(&files)?;
         for (rule, spellings, file) in looked {
+            if let (true, Ok(place)) = (rule.folder, &file) {
+                // The hooks know a folder from above by its inode's address.
+                kernel.keep(&files[*place])?;
+            }
             resolved.push(ResolvedRule {
                 rule: rule.clone(),
                 target: file.map(|place| identities[place]),
@@ -297,6 +301,10 @@ mod tests {
                 })
             };
             files.iter().map(identity).collect()
+        }
+
+        fn keep(&mut self, _: &File) -> Result<()> {
+            Ok(())
         }
     }
 

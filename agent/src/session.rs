@@ -38,6 +38,8 @@ pub struct Session {
     claimed: (State, Vec<Tier>),
     /// Exempt cgroups and protected executables that don't exist now, as told in the log.
     missing: Vec<String>,
+    /// How often the kernel passed over the programs, as far as that was told.
+    passed_over: u64,
     report: Reporting,
 }
 
@@ -77,6 +79,7 @@ impl Session {
             decision,
             claimed,
             missing: Vec::new(),
+            passed_over: 0,
             report,
         };
         Ok((session, ring))
@@ -138,7 +141,18 @@ impl Session {
         // Part of the evidence: what the hooks go by is what was written.
         self.trials.doubt_maps();
         self.fill()?;
-        Ok(changed)
+        // A program that was attached anew starts to count from 0.
+        let passed_over = self.trials.passed_over()?;
+        let new = passed_over.saturating_sub(self.passed_over);
+        self.passed_over = passed_over;
+        if new == 0 {
+            return Ok(changed);
+        }
+        let why = format!(
+            "the kernel passed over the programs {new} times, as they were running on the same \
+             processor already: as many acts weren't looked at"
+        );
+        Ok(self.missed(&why).or(changed))
     }
 
     /// Looks again at the targets on the way to which something changed, and fills the maps
@@ -258,6 +272,7 @@ fn shape(asked: &Asked, policy: &Policy) -> Shape {
     Shape {
         // The target, and the folders that it is in as written and canonical.
         inodes: 3 * rules,
+        folders: policy.files.iter().filter(|rule| rule.folder).count(),
         names: 2 * rules,
         paths: rules,
         exempt: policy.exempt_cgroups.len(),
