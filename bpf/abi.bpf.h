@@ -30,6 +30,9 @@ enum hook {
 	HOOK_SYS_OPENAT2 = 14,
 	HOOK_SYS_OPEN = 15,
 	HOOK_SYS_CREAT = 16,
+	/* Copies of HOOK_MODRET_FILE_OPEN. */
+	HOOK_MODRET_FILE_OPEN_2 = 17,
+	HOOK_MODRET_FILE_OPEN_3 = 18,
 };
 
 enum action {

@@ -10,7 +10,7 @@ use crate::posture::{Class, Limit, Tier};
 pub struct Hook {
     /// The hook's number in `bpf/abi.bpf.h`, which is its place in [`HOOKS`].
     pub number: u32,
-    /// Its name in reports and events.
+    /// Its name in reports and events; copies of a program share it.
     pub name: &'static str,
     /// The program's name in the BPF object.
     pub program: &'static str,
@@ -119,7 +119,7 @@ impl Act {
 }
 
 /// Every hook.
-pub const HOOKS: [Hook; 17] = [
+pub const HOOKS: [Hook; 19] = [
     lsm(0, "lsm/file_open", "lsm_file_open", Role::Core, Act::Openat),
     lsm(
         1,
@@ -231,6 +231,21 @@ pub const HOOKS: [Hook; 17] = [
         "tracepoint/syscalls/sys_enter_creat",
         "sig_creat",
         Act::Creat,
+    ),
+    // Copies, as the kernel passes over a program that was preempted on the same processor.
+    modret(
+        17,
+        "fmod_ret/security_file_open",
+        "modret2_file_open",
+        Role::Core,
+        Act::Openat,
+    ),
+    modret(
+        18,
+        "fmod_ret/security_file_open",
+        "modret3_file_open",
+        Role::Core,
+        Act::Openat,
     ),
 ];
 

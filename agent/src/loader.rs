@@ -18,7 +18,7 @@ use aya_obj::generated::bpf_map_type;
 use rustix::process::{Resource, Rlimit, setrlimit};
 
 use crate::bpf_call::{self, Program, Target};
-use crate::hooks::{Attach, Hook};
+use crate::hooks::{Attach, HOOKS, Hook, Role};
 use crate::identity::{self, Identify, Identity, Pins};
 use crate::kernel_btf::{ITERATOR, KernelBtf, lsm_function};
 use crate::timings::{self, Step};
@@ -144,16 +144,17 @@ impl Programs {
         timings::measure(Step::Detach, || self.attached.remove(hook.program));
     }
 
-    /// How often the kernel passed over the attached programs.
+    /// How often the kernel passed over each of the attached programs that see a file's open.
     ///
     /// # Errors
     /// The kernel's.
-    pub fn passed_over(&self) -> Result<u64> {
-        let counts = self.attached.values().map(|attached| &attached.program);
-        let counts = counts.map(bpf_call::passed_over);
-        counts
-            .sum::<io::Result<u64>>()
-            .context("failed to ask for a program's misses")
+    pub fn passed_over(&self) -> Result<Vec<u64>> {
+        let hooks = HOOKS.iter();
+        let hooks = hooks.filter(|hook| hook.role == Role::Core && !hook.sees_path());
+        let attached = hooks.filter_map(|hook| self.attached.get(hook.program));
+        let counts = attached.map(|attached| bpf_call::passed_over(&attached.program));
+        let counts: io::Result<Vec<u64>> = counts.collect();
+        counts.context("failed to ask how often a program was passed over")
     }
 
     fn load_and_link(&self, name: &str, target: Target) -> Result<Attached, String> {

@@ -175,7 +175,7 @@ impl Bench {
     ///
     /// # Errors
     /// The kernel's.
-    pub fn passed_over(&self) -> Result<u64> {
+    pub fn passed_over(&self) -> Result<Vec<u64>> {
         self.programs.passed_over()
     }
 

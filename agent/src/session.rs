@@ -38,8 +38,8 @@ pub struct Session {
     claimed: (State, Vec<Tier>),
     /// Exempt cgroups and protected executables that don't exist now, as told in the log.
     missing: Vec<String>,
-    /// How often the kernel passed over the programs, as far as that was told.
-    passed_over: u64,
+    /// How often the kernel had passed over each program when that was last looked at.
+    passed_over: Vec<u64>,
     report: Reporting,
 }
 
@@ -79,7 +79,7 @@ impl Session {
             decision,
             claimed,
             missing: Vec::new(),
-            passed_over: 0,
+            passed_over: Vec::new(),
             report,
         };
         Ok((session, ring))
@@ -141,16 +141,20 @@ impl Session {
         // Part of the evidence: what the hooks go by is what was written.
         self.trials.doubt_maps();
         self.fill()?;
-        // A program that was attached anew starts to count from 0.
+        // An act got by only if each copy of the program was passed over for it.
         let passed_over = self.trials.passed_over()?;
-        let new = passed_over.saturating_sub(self.passed_over);
+        let before = self.passed_over.iter().chain(std::iter::repeat(&0));
+        let grown = passed_over.iter().zip(before);
+        // A program that was attached anew starts to count from 0.
+        let new = grown.map(|(now, before)| now.saturating_sub(*before)).min();
+        let new = new.unwrap_or_default();
         self.passed_over = passed_over;
         if new == 0 {
             return Ok(changed);
         }
         let why = format!(
-            "the kernel passed over the programs {new} times, as they were running on the same \
-             processor already: as many acts weren't looked at"
+            "the kernel passed over every copy of the program, as it was running on the same \
+             processor already: up to {new} acts weren't looked at"
         );
         Ok(self.missed(&why).or(changed))
     }

@@ -188,9 +188,11 @@ impl Trials {
         }
     }
 
-    /// How often the kernel passed over the attached programs, each time letting an act by.
-    pub fn passed_over(&self) -> Result<u64> {
-        self.bench.as_ref().map_or(Ok(0), Bench::passed_over)
+    /// How often the kernel passed over each of the attached programs that see an open.
+    pub fn passed_over(&self) -> Result<Vec<u64>> {
+        self.bench
+            .as_ref()
+            .map_or(Ok(Vec::new()), Bench::passed_over)
     }
 
     /// How many events found the ring full.

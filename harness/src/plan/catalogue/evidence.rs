@@ -87,7 +87,10 @@ fn notices(tier: &Tier) -> PlannedProof {
         equals("/audit_only", false),
         equals("/rules/enforced", 0),
         contains("/hooks", json!({"hook": tier.hook, "fired": false})),
-        lacks("/hooks", json!({"hook": tier.hook, "reason": null})),
+        lacks(
+            "/hooks",
+            json!({"hook": tier.hook, "fired": false, "reason": null}),
+        ),
     ];
     let returned = [
         equals("/event", "state"),
@@ -139,7 +142,7 @@ fn claim(tier: &Tier) -> Vec<Clause> {
         equals("/rules/unenforced", json!([])),
         contains(
             "/hooks",
-            json!({"hook": tier.hook, "fired": true, "reason": null}),
+            json!({"hook": tier.hook, "fired": true, "fired": false, "reason": null}),
         ),
     ]
 }
