@@ -142,7 +142,7 @@ fn claim(tier: &Tier) -> Vec<Clause> {
         equals("/rules/unenforced", json!([])),
         contains(
             "/hooks",
-            json!({"hook": tier.hook, "fired": true, "fired": false, "reason": null}),
+            json!({"hook": tier.hook, "fired": true, "reason": null}),
         ),
     ]
 }
