@@ -37,6 +37,24 @@ pub fn of(rules: &[ResolvedRule], action: Action) -> Contents {
             merge(contents.paths.entry(key).or_default(), rule);
         }
     }
+    // After all that is there now, which a former file's number must not stand in for.
+    for (number, resolved) in (0..).zip(rules) {
+        let Some(former) = resolved.former else {
+            continue;
+        };
+        if contents.inodes.contains_key(&former.inode) {
+            continue;
+        }
+        let rule = Rule {
+            id: number,
+            action: action as u16,
+            access: access_bits(resolved.rule.access),
+        };
+        contents.inode(&former).exact = rule;
+        if resolved.rule.folder {
+            contents.folder(&former).rule = rule;
+        }
+    }
     contents
 }
 
@@ -92,6 +110,7 @@ mod tests {
                 access,
             },
             target: target.map(identity).ok_or_else(pending),
+            former: None,
             names: folder
                 .map(|ino| (identity(ino), name))
                 .into_iter()
@@ -112,6 +131,26 @@ mod tests {
         let key = NameKey::new(identity(1).inode, "b".as_ref()).unwrap();
         assert_eq!(contents.names[&key], file.exact);
         assert!(contents.paths.is_empty());
+    }
+
+    #[test]
+    fn a_file_that_was_renamed_away_stays_denied_unless_its_number_is_another_s() {
+        let mut gone = rule("/a/b", Access::Read, None, Some(1));
+        gone.former = Some(identity(2));
+        let contents = of(&[gone], Action::Deny);
+        assert_eq!(
+            contents.inodes[&identity(2).inode].exact.access,
+            ACCESS_READ
+        );
+
+        let mut gone = rule("/a/b", Access::Read, None, Some(1));
+        gone.former = Some(Identity {
+            generation: 6,
+            ..identity(2)
+        });
+        let there = rule("/a/c", Access::Write, Some(2), Some(1));
+        let known = of(&[gone, there], Action::Deny).inodes[&identity(2).inode];
+        assert_eq!((known.generation, known.exact.access), (7, ACCESS_WRITE));
     }
 
     #[test]

@@ -33,6 +33,8 @@ pub struct ResolvedRule {
     /// Where the path stands, as written and, where links lead elsewhere, canonical: the
     /// folder and the name in it. Empty if there is no such folder.
     pub names: Vec<(Identity, OsString)>,
+    /// What the path led to before: a file that was renamed away is still the denied one.
+    pub former: Option<Identity>,
 }
 
 impl ResolvedRule {
@@ -40,6 +42,28 @@ impl ResolvedRule {
     pub fn identity(&self) -> Option<(InodeKey, u32)> {
         let target = self.target.as_ref().ok()?;
         Some((target.inode, target.generation))
+    }
+
+    /// A rule of which nothing is known.
+    pub fn unknown(rule: FileRule) -> Self {
+        Self {
+            rule,
+            target: Err(untold()),
+            names: Vec::new(),
+            former: None,
+        }
+    }
+
+    /// Remembers what the path led to, if it leads elsewhere now.
+    pub fn after(mut self, before: Self) -> Self {
+        self.former = match before.target {
+            Ok(target) if before.rule.path == self.rule.path => {
+                let same = self.identity() == Some((target.inode, target.generation));
+                if same { before.former } else { Some(target) }
+            }
+            _ => before.former,
+        };
+        self
     }
 
     /// The rule, as the gate sees it.
@@ -72,12 +96,9 @@ pub fn rules<'a>(
     kernel: Option<&mut dyn Identify>,
 ) -> Result<Vec<ResolvedRule>> {
     let Some(kernel) = kernel else {
-        let rules = rules.map(|rule| ResolvedRule {
-            rule: rule.clone(),
-            target: Err(untold()),
-            names: Vec::new(),
-        });
-        return Ok(rules.collect());
+        return Ok(rules
+            .map(|rule| ResolvedRule::unknown(rule.clone()))
+            .collect());
     };
     let mut folders = Folders::default();
     let rules: Vec<&FileRule> = rules.collect();
@@ -105,6 +126,7 @@ pub fn rules<'a>(
                 rule: rule.clone(),
                 target: file.map(|place| identities[place]),
                 names: folders.names(&spellings),
+                former: None,
             });
         }
     }

@@ -135,7 +135,13 @@ impl Session {
     /// again, and fills the maps anew. Says if that changed the state.
     pub fn refresh(&mut self) -> Result<Option<Notice>> {
         self.trials.repeat(&self.claimed.1);
-        self.rules = resolve::rules(self.policy.files.iter(), self.trials.kernel())?;
+        let rules = resolve::rules(self.policy.files.iter(), self.trials.kernel())?;
+        let before = std::mem::take(&mut self.rules).into_iter();
+        self.rules = rules
+            .into_iter()
+            .zip(before)
+            .map(|(now, before)| now.after(before))
+            .collect();
         resolve::mark_twins(&mut self.rules);
         let changed = self.decide_again();
         // Part of the evidence: what the hooks go by is what was written.
@@ -173,10 +179,13 @@ impl Session {
         let resolved = resolve::rules(rules, self.trials.kernel())?;
         let mut moved = Vec::new();
         for (number, now) in numbers.into_iter().zip(resolved) {
-            let before = std::mem::replace(&mut self.rules[number], now);
-            if before.identity() != self.rules[number].identity() {
+            if self.rules[number].identity() != now.identity() {
                 moved.push(number);
             }
+            let rule = now.rule.clone();
+            let placeholder = ResolvedRule::unknown(rule);
+            let before = std::mem::replace(&mut self.rules[number], placeholder);
+            self.rules[number] = now.after(before);
         }
         resolve::mark_twins(&mut self.rules);
         self.fill()?;
@@ -274,9 +283,9 @@ fn facts(rules: &[ResolvedRule]) -> Vec<RuleFacts> {
 fn shape(asked: &Asked, policy: &Policy) -> Shape {
     let rules = policy.files.len();
     Shape {
-        // The target, and the folders that it is in as written and canonical.
-        inodes: 3 * rules,
-        folders: policy.files.iter().filter(|rule| rule.folder).count(),
+        // The target and the former one, and the folders that it is in as written and canonical.
+        inodes: 4 * rules,
+        folders: 2 * policy.files.iter().filter(|rule| rule.folder).count(),
         names: 2 * rules,
         paths: rules,
         exempt: policy.exempt_cgroups.len(),
