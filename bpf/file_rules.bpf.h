@@ -10,12 +10,11 @@
 #include "maps.bpf.h"
 
 /*
- * How many folders and mounts above a file are looked at. A bound for the verifier; what is
- * deeper is treated as if a folder rule matched, or depth would be a way around every one.
+ * How many folders within one filesystem, and how many filesystems mounted one upon the other
+ * are looked at. Bounds for the verifier; what is deeper is treated as if a folder rule matched,
+ * or depth would be a way around every one.
  */
 #define FOLDER_LEVELS 256
-
-/* The same for the folders above the place where the file's filesystem is mounted. */
 #define MOUNT_LEVELS 64
 
 /* Whether the policy has folder rules; set before loading, so that without any the walk
@@ -73,35 +72,6 @@ static __always_inline struct inode_rules *rules_on(struct inode *inode, struct 
 	return rules;
 }
 
-/* Whether the name that the dentry has in its folder meets a rule. */
-static __always_inline bool match_name(struct dentry *dentry, __u32 access, struct hit *hit)
-{
-	struct inode *folder = BPF_CORE_READ(dentry, d_parent, d_inode);
-	struct name_key key = {};
-	struct inode_rules *rules;
-	struct rule *rule;
-
-	if (!folder)
-		return false;
-	rules = rules_on(folder, &key.folder);
-	if (!rules || !rules->has_names)
-		return false;
-	bpf_probe_read_kernel_str(key.name, sizeof(key.name), BPF_CORE_READ(dentry, d_name.name));
-	rule = bpf_map_lookup_elem(&rules_by_name, &key);
-	return rule && take(rule, access, MATCH_NAME, hit);
-}
-
-static __always_inline bool unplaced(enum match match, struct hit *hit)
-{
-	__u32 zero = 0;
-	struct settings *set = bpf_map_lookup_elem(&settings, &zero);
-
-	hit->rule = ~0U;
-	hit->action = set ? set->unplaced_action : ACTION_DENY;
-	hit->match = match;
-	return true;
-}
-
 /* Whether the rule is on this inode, and not on one that had its address before. */
 static __always_inline bool is_meant(const struct folder_rule *rule, struct inode *inode)
 {
@@ -110,83 +80,135 @@ static __always_inline bool is_meant(const struct folder_rule *rule, struct inod
 	       rule->generation == BPF_CORE_READ(inode, i_generation);
 }
 
-/* What a step of the walk up the folders comes to. */
-enum step {
-	STEP_UP,
-	STEP_ROOT,
-	STEP_MATCH,
-	STEP_DETACHED,
-};
-
 /*
- * Looks at one folder, and goes on to the one above it. The verifier follows each branch of
- * each round, and holds each state against those of all earlier rounds, so there are as few
- * branches and reads as can be.
+ * What a look at names or folders comes to, in one number. Negative: nothing yet, and the address
+ * of the dentry to go on from, whose highest bit is set as in each of the kernel's. 0: no rule.
+ * Else a hit, from the lowest bit on: 32 of the rule, 8 of the action, 8 of the kind of match.
+ *
+ * The functions that give it are global and have numbers for arguments: so the verifier goes
+ * through each once, whoever calls it, and takes the result for any number. Otherwise it would
+ * follow every branch at each of hundreds of levels, for seconds.
  */
-static __always_inline enum step step_up(struct dentry **dentry, __u32 access, struct hit *hit)
-{
-	struct inode *inode = BPF_CORE_READ(*dentry, d_inode);
-	struct dentry *parent = BPF_CORE_READ(*dentry, d_parent);
-	__u64 address = (__u64)inode;
-	struct folder_rule *rule = bpf_map_lookup_elem(&rules_by_folder, &address);
+typedef __s64 finding;
 
-	if (rule && is_meant(rule, inode) && take(&rule->rule, access, MATCH_FOLDER, hit))
-		return STEP_MATCH;
-	if (parent != *dentry) {
-		*dentry = parent;
-		return STEP_UP;
-	}
+#define NO_RULE 0
+
+static __always_inline finding find(enum match match, const struct rule *rule)
+{
+	return (__u64)match << 40 | (__u64)rule->action << 32 | rule->id;
+}
+
+/* Whether it is a hit, and which. */
+static __always_inline bool hits(finding found, struct hit *hit)
+{
+	hit->rule = found;
+	hit->action = found >> 32 & 0xff;
+	hit->match = found >> 40 & 0xff;
+	return found != NO_RULE;
+}
+
+/* The rule on the name that a dentry has in its folder, whatever file has that name. */
+__noinline finding look_at_name(__u64 address, __u32 access)
+{
+	struct dentry *dentry = (void *)address;
+	struct inode *folder = BPF_CORE_READ(dentry, d_parent, d_inode);
+	struct name_key key = {};
+	struct inode_rules *rules;
+	struct rule *rule;
+
+	if (!folder)
+		return NO_RULE;
+	rules = rules_on(folder, &key.folder);
+	if (!rules || !rules->has_names)
+		return NO_RULE;
+	bpf_probe_read_kernel_str(key.name, sizeof(key.name), BPF_CORE_READ(dentry, d_name.name));
+	rule = bpf_map_lookup_elem(&rules_by_name, &key);
+	return rule && rule->access & access ? find(MATCH_NAME, rule) : NO_RULE;
+}
+
+static __always_inline bool match_name(struct dentry *dentry, __u32 access, struct hit *hit)
+{
+	__u64 address;
+
+	/* A pointer that a hook was given is no number for the verifier until it is read. */
+	bpf_probe_read_kernel(&address, sizeof(address), &dentry);
+	return hits(look_at_name(address, access), hit);
+}
+
+/* No rule is known to match, but where the file is can't be told. */
+static __always_inline finding unplaced(enum match match)
+{
+	__u32 zero = 0;
+	struct settings *set = bpf_map_lookup_elem(&settings, &zero);
+	struct rule none = { .id = ~0U, .action = set ? set->unplaced_action : ACTION_DENY };
+
+	return find(match, &none);
+}
+
+/* Looks at one folder, and says which is above it. */
+__noinline finding look_at_folder(__u64 address, __u32 access)
+{
+	struct dentry *dentry = (void *)address;
+	struct inode *inode = BPF_CORE_READ(dentry, d_inode);
+	struct dentry *parent = BPF_CORE_READ(dentry, d_parent);
+	__u64 key = (__u64)inode;
+	struct folder_rule *rule = bpf_map_lookup_elem(&rules_by_folder, &key);
+
+	if (rule && is_meant(rule, inode) && rule->rule.access & access)
+		return find(MATCH_FOLDER, &rule->rule);
+	if (parent != dentry)
+		return (finding)parent;
 	/*
 	 * What the kernel makes for itself (pipes, pidfds, namespaces, memory files) is in no
 	 * folder but that it is mounted on.
 	 */
-	if (*dentry != BPF_CORE_READ(*dentry, d_sb, s_root) &&
-	    !(BPF_CORE_READ(*dentry, d_sb, s_flags) & (SB_NOUSER | SB_KERNMOUNT)))
-		return STEP_DETACHED;
-	return STEP_ROOT;
+	if (dentry != BPF_CORE_READ(dentry, d_sb, s_root) &&
+	    !(BPF_CORE_READ(dentry, d_sb, s_flags) & (SB_NOUSER | SB_KERNMOUNT)))
+		return unplaced(MATCH_DETACHED);
+	return NO_RULE;
+}
+
+/* Looks at the folders from this one up to the root of its filesystem. */
+__noinline finding climb_to_root(__u64 address, __u32 access)
+{
+	finding found = address;
+
+	for (int level = 0; level < FOLDER_LEVELS && found < 0; level++)
+		found = look_at_folder(found, access);
+	return found < 0 ? unplaced(MATCH_TOO_DEEP) : found;
 }
 
 /*
- * Whether a folder from this one upwards has a folder rule: up to the root of its filesystem,
- * and on from where that is mounted. Without a mount (hooks that see only inodes) the walk
- * ends at the filesystem's root. A function of its own, since a copy of it in each program
- * would be most of what there is to parse and to load.
+ * The same, and on from where that filesystem is mounted, and so forth. Without a mount (hooks
+ * that see only inodes) the walk ends at the filesystem's root.
  */
-static __noinline bool match_folder(struct dentry *dentry, struct vfsmount *vfsmnt, __u32 access,
-				    struct hit *hit)
+__noinline finding climb(__u64 address, __u64 mount, __u32 access)
 {
-	enum step step = STEP_UP;
-	struct mount *mount;
+	__u32 offset = __builtin_preserve_field_info(((struct mount *)0)->mnt, 0);
+	struct mount *at = (void *)mount - offset;
 
+	for (int level = 0; level < MOUNT_LEVELS; level++) {
+		finding found = climb_to_root(address, access);
+		struct mount *above;
+
+		if (found != NO_RULE || !mount)
+			return found;
+		above = BPF_CORE_READ(at, mnt_parent);
+		if (!above || above == at)
+			return NO_RULE;
+		address = (__u64)BPF_CORE_READ(at, mnt_mountpoint);
+		at = above;
+	}
+	return unplaced(MATCH_TOO_DEEP);
+}
+
+/* Whether a folder from this one upwards has a folder rule. */
+static __always_inline bool match_folder(struct dentry *dentry, struct vfsmount *mount,
+					 __u32 access, struct hit *hit)
+{
 	if (!has_folder_rules || !dentry)
 		return false;
-	for (int level = 0; level < FOLDER_LEVELS && step == STEP_UP; level++)
-		step = step_up(&dentry, access, hit);
-	if (step == STEP_MATCH)
-		return true;
-	if (step == STEP_DETACHED)
-		return unplaced(MATCH_DETACHED, hit);
-	if (step == STEP_UP)
-		return unplaced(MATCH_TOO_DEEP, hit);
-	if (!vfsmnt)
-		return false;
-	mount = (void *)vfsmnt - __builtin_preserve_field_info(((struct mount *)0)->mnt, 0);
-	for (int level = 0; level < MOUNT_LEVELS; level++) {
-		if (step == STEP_ROOT) {
-			struct mount *above = BPF_CORE_READ(mount, mnt_parent);
-
-			if (!above || above == mount)
-				return false;
-			dentry = BPF_CORE_READ(mount, mnt_mountpoint);
-			mount = above;
-		}
-		step = step_up(&dentry, access, hit);
-		if (step == STEP_MATCH)
-			return true;
-		if (step == STEP_DETACHED)
-			return unplaced(MATCH_DETACHED, hit);
-	}
-	return unplaced(MATCH_TOO_DEEP, hit);
+	return hits(climb((__u64)dentry, (__u64)mount, access), hit);
 }
 
 /* What opening the file is: reading, writing or both. To truncate is to write. */

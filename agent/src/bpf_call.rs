@@ -21,7 +21,7 @@ use std::io::{self, Read as _};
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 
 use aya_obj::generated::{
-    bpf_attach_type, bpf_attr, bpf_cmd, bpf_insn, bpf_prog_info, bpf_prog_type, perf_event_attr,
+    bpf_attach_type, bpf_attr, bpf_cmd, bpf_func_info, bpf_insn, bpf_prog_info, bpf_prog_type, perf_event_attr,
 };
 
 /// Bytes of the verifier's log. It is far more than a rejected program of ours writes.
@@ -61,6 +61,10 @@ pub struct Program<'a> {
     pub license: &'a CStr,
     /// What it is for.
     pub target: Target<'a>,
+    /// The BTF of the object that it comes from, which [`types`] gave to the kernel.
+    pub types: &'a OwnedFd,
+    /// Where each of its functions starts, and that function's number in the BTF.
+    pub functions: &'a [bpf_func_info],
 }
 
 impl Program<'_> {
@@ -108,6 +112,10 @@ impl Program<'_> {
         fields.insn_cnt = u32::try_from(self.instructions.len()).map_err(io::Error::other)?;
         fields.license = self.license.as_ptr() as u64;
         fields.attach_btf_id = number;
+        fields.prog_btf_fd = self.types.as_raw_fd().cast_unsigned();
+        fields.func_info = self.functions.as_ptr() as u64;
+        fields.func_info_cnt = u32::try_from(self.functions.len()).map_err(io::Error::other)?;
+        fields.func_info_rec_size = size_of::<bpf_func_info>() as u32;
         // The last byte stays a NUL; a longer name is cut.
         let room = fields.prog_name.len() - 1;
         for (place, byte) in fields.prog_name[..room].iter_mut().zip(self.name.bytes()) {
@@ -120,6 +128,20 @@ impl Program<'_> {
         }
         descriptor(bpf_cmd::BPF_PROG_LOAD, &mut attr)
     }
+}
+
+/// Gives the kernel an object's BTF. Only by it does the verifier know which functions are
+/// global, and checks those by themselves instead of once for each way that leads to them.
+///
+/// # Errors
+/// The kernel's.
+pub fn types(btf: &[u8]) -> io::Result<OwnedFd> {
+    let mut attr = no_attributes();
+    // SAFETY: BPF_BTF_LOAD reads this variant of the union.
+    let fields = unsafe { &mut attr.__bindgen_anon_7 };
+    fields.btf = btf.as_ptr() as u64;
+    fields.btf_size = u32::try_from(btf.len()).map_err(io::Error::other)?;
+    descriptor(bpf_cmd::BPF_BTF_LOAD, &mut attr)
 }
 
 /// The attach type 0, which is what zeroed attributes say.

@@ -14,6 +14,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use aya::include_bytes_aligned;
 use aya::maps::{Map, MapData};
 use aya_obj::Object;
+use aya_obj::btf::BtfFeatures;
 use aya_obj::generated::bpf_map_type;
 use rustix::process::{Resource, Rlimit, setrlimit};
 
@@ -58,6 +59,8 @@ pub struct Shape {
 pub struct Programs {
     object: Object,
     btf: KernelBtf,
+    /// The object's own BTF.
+    types: OwnedFd,
     /// The code names them by descriptor until the kernel has taken it.
     _maps: HashMap<String, OwnedFd>,
     attached: HashMap<&'static str, Attached>,
@@ -111,9 +114,13 @@ impl Programs {
             .collect();
         object.relocate_maps(fds, &text_sections)?;
         object.relocate_calls(&text_sections)?;
+        let types = object.fixup_and_sanitize_btf(&btf_features())?;
+        let types = types.context("the BPF object has no BTF")?.to_bytes();
+        let types = bpf_call::types(&types).context("the kernel refused the BPF object's BTF")?;
         let programs = Self {
             object,
             btf,
+            types,
             _maps: duplicates,
             attached: HashMap::new(),
             iterator: None,
@@ -168,6 +175,8 @@ impl Programs {
             instructions: &code.instructions,
             license: &program.license,
             target,
+            types: &self.types,
+            functions: &code.func_info.func_info,
         };
         let program = timings::measure(Step::Load, || program.load())
             .map_err(|rejection| rejected(&rejection.error, &rejection.log))?;
@@ -230,6 +239,22 @@ impl Shape {
         // A map of size 0 is invalid, and the kernel refuses an absurd size by itself.
         Some(u32::try_from(count.max(1)).unwrap_or(u32::MAX))
     }
+}
+
+/// The kinds of BTF types that every kernel from 5.10 on knows; the others are left out.
+fn btf_features() -> BtfFeatures {
+    let (func, func_global, datasec, datasec_zero) = (true, true, true, false);
+    let (float, decl_tag, type_tag, enum64) = (false, false, false, false);
+    BtfFeatures::new(
+        func,
+        func_global,
+        datasec,
+        datasec_zero,
+        float,
+        decl_tag,
+        type_tag,
+        enum64,
+    )
 }
 
 fn create(name: &str, mut map: aya_obj::Map) -> Result<Map> {
