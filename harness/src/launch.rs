@@ -63,7 +63,7 @@ impl Accelerator {
     pub fn boot_limit(self) -> Duration {
         match self {
             Self::Kvm => Duration::from_secs(60),
-            Self::Tcg => Duration::from_secs(480),
+            Self::Tcg => Duration::from_secs(300),
         }
     }
 
@@ -72,7 +72,7 @@ impl Accelerator {
     pub fn event_limit(self) -> Duration {
         match self {
             Self::Kvm => Duration::from_secs(10),
-            Self::Tcg => Duration::from_secs(150),
+            Self::Tcg => Duration::from_secs(60),
         }
     }
 }

@@ -48,7 +48,7 @@ pub struct MatrixArgs {
     /// What runs the guest; auto takes KVM only after a marker boot on it
     #[arg(long, value_enum, default_value = "auto")]
     pub accel: accel::Wish,
-    /// How long a whole boot may take [default: 480 under TCG, 60 under KVM]
+    /// How long a whole boot may take [default: 300 under TCG, 60 under KVM]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u16).range(1..))]
     pub boot_limit: Option<u16>,
     /// How many machines side by side [default: one a core]

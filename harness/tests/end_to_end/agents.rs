@@ -64,7 +64,7 @@ fn an_agent_that_crashes_is_named_with_its_signal_and_what_it_said() {
 fn an_agent_that_never_gets_ready_is_waited_for_only_so_long() {
     let machine = Machine::new().agent("NEVER_READY");
     let reasons = reasons(&machine, PROOF);
-    assert_first(&reasons, &["the agent's readiness: nothing within 150 s"]);
+    assert_first(&reasons, &["the agent's readiness: nothing within 60 s"]);
     assert!(
         machine.checkout.boot().faults.is_empty(),
         "the guest went on to its end"
