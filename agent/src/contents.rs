@@ -14,11 +14,7 @@ use crate::resolve::ResolvedRule;
 pub fn of(rules: &[ResolvedRule], action: Action) -> Contents {
     let mut contents = Contents::new(action);
     for (number, resolved) in (0..).zip(rules) {
-        let rule = Rule {
-            id: number,
-            action: action as u16,
-            access: access_bits(resolved.rule.access),
-        };
+        let rule = in_map(number, resolved, action);
         if let Ok(identity) = &resolved.target {
             merge(&mut contents.inode(identity).exact, rule);
             if resolved.rule.folder {
@@ -45,17 +41,21 @@ pub fn of(rules: &[ResolvedRule], action: Action) -> Contents {
         if contents.inodes.contains_key(&former.inode) {
             continue;
         }
-        let rule = Rule {
-            id: number,
-            action: action as u16,
-            access: access_bits(resolved.rule.access),
-        };
+        let rule = in_map(number, resolved, action);
         contents.inode(&former).exact = rule;
         if resolved.rule.folder {
             contents.folder(&former).rule = rule;
         }
     }
     contents
+}
+
+fn in_map(number: u32, resolved: &ResolvedRule, action: Action) -> Rule {
+    Rule {
+        id: number,
+        action: action as u16,
+        access: access_bits(resolved.rule.access),
+    }
 }
 
 /// Two rules that meet in one file: what either denies is denied, in the name of the first.

@@ -54,14 +54,14 @@ impl ResolvedRule {
         }
     }
 
-    /// Remembers what the path led to, if it leads elsewhere now.
+    /// Remembers what the same rule's path led to before, if it leads elsewhere now.
     pub fn after(mut self, before: Self) -> Self {
         self.former = match before.target {
-            Ok(target) if before.rule.path == self.rule.path => {
+            Ok(target) => {
                 let same = self.identity() == Some((target.inode, target.generation));
                 if same { before.former } else { Some(target) }
             }
-            _ => before.former,
+            Err(_) => before.former,
         };
         self
     }
