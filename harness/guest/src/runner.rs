@@ -23,7 +23,7 @@ use crate::channel::Channel;
 use crate::configuration::{self, Configuration};
 use crate::filesystems::{Filesystems, Made};
 use crate::lab::{During, Lab, Seen};
-use crate::proofs::{self, Proof};
+use crate::proofs::{self, NotHere, Proof};
 
 struct InProgress<'a> {
     planned: &'a PlannedProof,
@@ -40,7 +40,10 @@ struct Unseen {
 
 impl From<Error> for Unseen {
     fn from(why: Error) -> Self {
-        let outcome = Outcome::Broken;
+        let outcome = match why.is::<NotHere>() {
+            true => Outcome::Skipped,
+            false => Outcome::Broken,
+        };
         Self { outcome, why }
     }
 }

@@ -1,10 +1,11 @@
 //! An LSM program attaches without error where the BPF LSM isn't active, and never fires:
 //! `capabilities` shows both, and `run` claims `ENFORCE` only where it fired.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use protocol::record::Observation;
+use serde_json::Value;
 
-use super::Proof;
+use super::{NotHere, Proof};
 use crate::lab::{During, Lab, Seen};
 
 /// See the module.
@@ -17,6 +18,11 @@ impl Proof for AttachIsNotEnforcement {
 
     fn before(&self, lab: &Lab, seen: &mut Seen) -> Result<()> {
         let document = lab.agent.capabilities()?;
+        if document.pointer("/features/bpf_lsm_types") == Some(&Value::Bool(false)) {
+            bail!(NotHere(
+                "the kernel was built without CONFIG_BPF_LSM, and has nothing to attach to"
+            ));
+        }
         seen.other("capabilities", Observation::Document { document });
         Ok(())
     }
