@@ -8,6 +8,7 @@ pub mod cross_boot;
 pub mod engine;
 pub mod event;
 pub mod exit;
+pub mod guarantees;
 pub mod image;
 pub mod kernels;
 pub mod launch;

@@ -3,7 +3,7 @@
 use std::process;
 
 use clap::{Parser, Subcommand};
-use harness::commands::{build, kernels, matrix, test};
+use harness::commands::{build, guarantees, kernels, matrix, test};
 use harness::exit::{ExitCode, Result};
 use harness::progress::Terminal;
 use harness::root;
@@ -25,6 +25,8 @@ enum Command {
     /// List, fetch or update the kernels
     #[command(subcommand)]
     Kernels(kernels::KernelsCommand),
+    /// Hold GUARANTEES.md against the proofs, or show what a run found of each promise
+    Guarantees(guarantees::GuaranteesArgs),
     /// Build what goes into the guest, for `matrix --prebuilt`
     Build(build::BuildArgs),
 }
@@ -48,6 +50,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
             kernels::run(&command, &root, &Terminal::new())?;
             Ok(ExitCode::AsDeclared)
         }
+        Command::Guarantees(args) => guarantees::run(&args, &root),
         Command::Build(args) => build::run(&args, &root),
     }
 }

@@ -4,23 +4,14 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use harness::guarantees::{check, parse};
+use harness::manifest::Manifest;
 use harness::plan::catalogue::bypass::{self, Tier};
-use harness::plan::{Boot, SEAM_IS_FAITHFUL, catalogue};
 use protocol::bypass::Bypass;
 
 fn text() -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../GUARANTEES.md");
     fs::read_to_string(path).expect("GUARANTEES.md stands at the top")
-}
-
-/// The ids in the last column of the table of promises.
-fn promised(text: &str) -> BTreeSet<String> {
-    let ways = bypass::table();
-    text.lines()
-        .filter(|line| !ways.lines().any(|way| way == *line))
-        .filter_map(|line| line.strip_suffix("` |")?.rsplit_once("| `"))
-        .map(|(_, id)| id.to_owned())
-        .collect()
 }
 
 /// The ids that the table of ways stands for, a cell each.
@@ -32,25 +23,16 @@ fn ways() -> BTreeSet<String> {
 }
 
 #[test]
-fn every_promise_has_its_proof_and_every_proof_its_promise() {
-    let mut proven: BTreeSet<String> = Boot::ALL
-        .into_iter()
-        .flat_map(|boot| catalogue::proofs(boot, true))
-        .map(|proof| proof.id)
-        .collect();
-    proven.insert(SEAM_IS_FAITHFUL.to_owned());
-    let mut promised = promised(&text());
-    promised.extend(ways());
-    assert_eq!(promised, proven);
-}
-
-#[test]
-fn the_table_of_ways_is_the_one_that_is_proven() {
-    let (text, table) = (text(), bypass::table());
-    assert!(
-        text.contains(&table),
-        "GUARANTEES.md must have this table, and nothing between its lines:\n{table}"
-    );
+fn the_document_promises_what_is_proven_and_nothing_else() {
+    let text = text();
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../kernels.toml");
+    let kernels = Manifest::load(&manifest)
+        .unwrap_or_else(|failure| panic!("{failure}"))
+        .kernels;
+    let promises = parse(&text).expect("GUARANTEES.md is in its form");
+    let shown = check::shown(&kernels);
+    let findings = check::differences(&promises, &shown, &bypass::table(), &text);
+    assert_eq!(findings, []);
 }
 
 #[test]

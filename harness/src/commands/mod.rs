@@ -1,6 +1,7 @@
 //! One module a subcommand of `cargo xtask`.
 
 pub mod build;
+pub mod guarantees;
 pub mod kernels;
 pub mod list;
 pub mod matrix;

@@ -1,6 +1,6 @@
 //! `cargo xtask test`: everything that CI checks, in the order in which it fails fastest.
 //!
-//! The formatting, the lints, every test (those that boot machines too), then the matrix on
+//! The contract, the formatting, the lints, every test (those that boot machines too), then the matrix on
 //! the kernels that the promises of this project differ most on.
 
 use std::ffi::OsString;
@@ -10,6 +10,7 @@ use anyhow::{Context, anyhow};
 use clap::{Args, Parser};
 use xshell::{Shell, cmd};
 
+use super::guarantees::{self, GuaranteesArgs};
 use super::matrix::{self, MatrixArgs};
 use crate::exit::{ExitCode, Failure, Result};
 use crate::kernels::cache::Cache;
@@ -49,6 +50,7 @@ pub fn run(args: &TestArgs, root: &Path) -> Result<ExitCode> {
     ensure_components(args.no_setup)?;
     // Gets kernels and binaries ready for the tests that boot machines.
     matrix::prepare(&matrix, root)?;
+    guarantees::run(&GuaranteesArgs { results: None }, root)?;
     let shell = Shell::new().context("starting the checks")?;
     shell.change_dir(root);
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));

@@ -29,6 +29,26 @@ pub fn proofs(boot: Boot, sabotaged_agent: bool) -> Vec<PlannedProof> {
     }
 }
 
+/// The state that the agent is in, in a configuration of the guest, as long as nothing happens
+/// to it.
+///
+/// # Panics
+/// No configuration of the catalogue has that name.
+#[must_use]
+pub fn state(configuration: &str) -> &'static str {
+    let tier = configuration
+        .split_once('-')
+        .map_or(configuration, |(tier, _)| tier);
+    match (configuration, tier) {
+        ("fail-closed" | "lsm-returns-zero", _) => "REFUSED",
+        ("audit-fallback", _) => "AUDIT_FALLBACK",
+        ("seam-signal", _) | (_, "signal") => "ENFORCE_SIGNAL",
+        (_, "modret") => "ENFORCE_MODRET",
+        (_, "enforce") => "ENFORCE",
+        _ => unreachable!("the catalogue has no configuration {configuration}"),
+    }
+}
+
 fn bpf_lsm(sabotaged_agent: bool) -> Vec<PlannedProof> {
     let enforces = [
         equals("/runtime_state", "ENFORCE"),
