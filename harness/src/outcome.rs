@@ -1,5 +1,6 @@
 //! What came out of a matrix run, as plain data: the verdict makes it, every report reads it.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -19,6 +20,9 @@ impl std::fmt::Display for SuiteId {
         write!(f, "{}/{}", self.kernel, self.boot)
     }
 }
+
+/// How many proofs a suite has: as planned, or as reported.
+pub type Cases = BTreeMap<SuiteId, usize>;
 
 /// How one planned proof came out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

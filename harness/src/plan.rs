@@ -109,6 +109,15 @@ pub fn cross_boot(wanted: &Wanted) -> bool {
     Boot::ALL.iter().all(|boot| wanted.boots.contains(boot)) && is_wanted(wanted, SEAM_IS_FAITHFUL)
 }
 
+/// The suite of a kernel's boot.
+#[must_use]
+pub fn suite(kernel: &str, boot: Boot) -> SuiteId {
+    SuiteId {
+        kernel: kernel.to_owned(),
+        boot: boot.name().to_owned(),
+    }
+}
+
 /// Whether nothing at all was asked for.
 #[must_use]
 pub fn is_empty(wanted: &Wanted) -> bool {
@@ -142,10 +151,7 @@ pub fn kernel(
         let ours = arguments(boot);
         let cmdline = format!("{} {}{nonce}", ours.join(" "), protocol::NONCE_ARG);
         boots.push(PlannedBoot {
-            suite: SuiteId {
-                kernel: kernel.name.clone(),
-                boot: boot.name().to_owned(),
-            },
+            suite: suite(&kernel.name, boot),
             plan: BootPlan {
                 boot: boot.name().to_owned(),
                 machine: ExpectedMachine {

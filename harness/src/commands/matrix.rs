@@ -22,9 +22,10 @@ use crate::cross_boot;
 use crate::engine::{self, Done};
 use crate::event::Event;
 use crate::exit::{ExitCode, Failure, Result};
+use crate::kernels::ReadyKernel;
 use crate::launch::{Launcher, accel};
 use crate::manifest::{self, Manifest};
-use crate::outcome::{BootResult, SuiteId};
+use crate::outcome::{BootResult, Cases, SuiteId};
 use crate::plan::{self, Boot, CROSS_BOOT, Wanted};
 use crate::report::{self, screen::Screen};
 use crate::verdict::{self, RunVerdict};
@@ -139,7 +140,7 @@ fn go(at_hand: &AtHand, args: &MatrixArgs, wanted: &Wanted) -> Result<ExitCode> 
         at_hand.marker_boot()
     })?;
     let jobs = jobs::jobs(at_hand, args, wanted, choice.accelerator)?;
-    let mut planned: Vec<SuiteId> = jobs.iter().map(|job| job.boot.suite.clone()).collect();
+    let planned = planned(&at_hand.kernels, wanted);
     let workers = args.jobs.map_or_else(
         || std::thread::available_parallelism().map_or(1, usize::from),
         usize::from,
@@ -154,14 +155,6 @@ fn go(at_hand: &AtHand, args: &MatrixArgs, wanted: &Wanted) -> Result<ExitCode> 
     drop(events);
     progress.finish();
     let mut results = results(at_hand, done, wanted);
-    if plan::cross_boot(wanted) {
-        planned.extend(
-            at_hand
-                .kernels
-                .iter()
-                .map(|kernel| cross_boot_suite(&kernel.name)),
-        );
-    }
     let order = |suite: &SuiteId| {
         let kernel = at_hand
             .kernels
@@ -172,6 +165,7 @@ fn go(at_hand: &AtHand, args: &MatrixArgs, wanted: &Wanted) -> Result<ExitCode> 
     };
     results.sort_by_key(|result| order(&result.suite));
     report::write_all(at_hand.out.path(), &results)?;
+    let cases = report::files::cases(at_hand.out.path())?;
     if args.json {
         print!("{}", report::json::render(&results)?);
     } else {
@@ -180,11 +174,35 @@ fn go(at_hand: &AtHand, args: &MatrixArgs, wanted: &Wanted) -> Result<ExitCode> 
             report::table::render(&results, Screen::of_stdout().colour)
         );
     }
-    Ok(match verdict::run_verdict(&results, &planned) {
+    if results.iter().all(BootResult::is_clean) && cases != planned {
+        eprintln!(
+            "error: {} doesn't have the cases that were planned: {cases:?}, not {planned:?}",
+            report::files::JUNIT
+        );
+    }
+    Ok(match verdict::run_verdict(&results, &planned, &cases) {
         RunVerdict::AsDeclared => ExitCode::AsDeclared,
         RunVerdict::PromiseBroken => ExitCode::Failed,
         RunVerdict::Infrastructure => ExitCode::Infrastructure,
     })
+}
+
+/// How many proofs each suite must come back with: every cell that the catalogue declares, for
+/// every kernel and boot. Not taken from the jobs, which could have lost one.
+fn planned(kernels: &[ReadyKernel], wanted: &Wanted) -> Cases {
+    let mut planned = Cases::new();
+    for kernel in kernels {
+        for &boot in wanted.boots {
+            let proofs = plan::proofs(boot, wanted).len();
+            if proofs > 0 {
+                planned.insert(plan::suite(&kernel.name, boot), proofs);
+            }
+        }
+        if plan::cross_boot(wanted) {
+            planned.insert(cross_boot_suite(&kernel.name), 1);
+        }
+    }
+    planned
 }
 
 /// The judged boots, with each kernel's comparison where both its boots ran.

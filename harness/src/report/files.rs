@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use super::{json, junit};
 use crate::launch::Files;
-use crate::outcome::{BootResult, SuiteId};
+use crate::outcome::{BootResult, Cases, SuiteId};
 
 /// The JUnit report, in `--out`.
 pub const JUNIT: &str = "junit.xml";
@@ -66,6 +66,16 @@ pub fn write_all(out: &Path, results: &[BootResult]) -> Result<()> {
     write_whole(&out.join(JUNIT), &xml)?;
     write_whole(&out.join(RESULTS), json::render(results)?.as_bytes())?;
     write_whole(&out.join(RECORDS), &gather(results)?)
+}
+
+/// How many cases each suite of the JUnit report has, as it stands in the folder.
+///
+/// # Errors
+/// It can't be read back.
+pub fn cases(out: &Path) -> Result<Cases> {
+    let path = out.join(JUNIT);
+    let read = || -> Result<Cases> { junit::cases(&fs::read_to_string(&path)?) };
+    read().with_context(|| format!("failed to read {} back", path.display()))
 }
 
 /// Writes a file in such a way that nobody ever sees a part of it.

@@ -10,9 +10,11 @@
 
 use anyhow::{Context, Result};
 use junit_report::{Duration, OffsetDateTime, Report, TestCase, TestCaseBuilder, TestSuite};
+use quick_xml::Reader;
+use quick_xml::events::Event;
 use serde::Serialize;
 
-use crate::outcome::{BootResult, Ending, ProofResult, Status};
+use crate::outcome::{BootResult, Cases, Ending, ProofResult, Status, SuiteId};
 
 /// Version of the JSON line in each suite's system-out.
 const FACTS_VERSION: u32 = 1;
@@ -49,6 +51,40 @@ pub fn render(results: &[BootResult], written: OffsetDateTime) -> Result<Vec<u8>
         .context("failed to compose the JUnit report")?;
     xml.push(b'\n');
     Ok(xml)
+}
+
+/// Counts the cases of each suite in a document, as a reader of it would.
+pub fn cases(xml: &str) -> Result<Cases> {
+    let mut cases = Cases::new();
+    let mut suite = None;
+    let mut reader = Reader::from_str(xml);
+    loop {
+        match reader.read_event()? {
+            Event::Start(tag) | Event::Empty(tag) => match tag.name().as_ref() {
+                b"testsuite" => {
+                    let name = tag
+                        .try_get_attribute("name")?
+                        .context("a suite has a name")?;
+                    let name = String::from_utf8(name.value.into_owned())?;
+                    let name = quick_xml::escape::unescape(&name)?;
+                    let (kernel, boot) = name.rsplit_once('/').context("KERNEL/BOOT")?;
+                    let id = SuiteId {
+                        kernel: kernel.to_owned(),
+                        boot: boot.to_owned(),
+                    };
+                    cases.insert(id.clone(), 0);
+                    suite = Some(id);
+                }
+                b"testcase" => {
+                    let suite = suite.as_ref().context("a case is in a suite")?;
+                    *cases.entry(suite.clone()).or_default() += 1;
+                }
+                _ => {}
+            },
+            Event::Eof => return Ok(cases),
+            _ => {}
+        }
+    }
 }
 
 fn suite(result: &BootResult, written: OffsetDateTime) -> Result<TestSuite> {
@@ -148,9 +184,6 @@ fn cdata(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use quick_xml::Reader;
-    use quick_xml::events::Event;
-
     use super::*;
     use crate::report::samples;
 
@@ -158,6 +191,18 @@ mod tests {
 
     fn xml(results: &[BootResult]) -> String {
         String::from_utf8(render(results, WRITTEN).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn the_cases_of_a_document_are_counted_as_a_reader_would() {
+        let results = samples::results();
+        let counted = cases(&xml(&results)).unwrap();
+        assert_eq!(counted.len(), results.len());
+        for result in &results {
+            let of_boot = usize::from(!result.faults.is_empty() || result.proofs.is_empty());
+            assert_eq!(counted[&result.suite], result.proofs.len() + of_boot);
+        }
+        assert!(cases("<testcase name=\"astray\"/>").is_err());
     }
 
     /// Each element with its attributes and all text below it, as a reader sees it.

@@ -1,9 +1,9 @@
 //! The verdict on a whole run.
 //!
-//! In: what came out of every suite, and which suites were planned. Out: one of three words,
-//! which the command line turns into an exit code.
+//! In: what came out of every suite, how many proofs each was to have, and how many cases the
+//! written report has. Out: one of three words, which the command line turns into an exit code.
 
-use crate::outcome::{BootResult, Status, SuiteId};
+use crate::outcome::{BootResult, Cases, Status};
 
 /// How a run came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,9 +16,10 @@ pub enum RunVerdict {
     Infrastructure,
 }
 
-/// Holds the results against the planned suites. A run that planned nothing, misses a planned
-/// suite or holds one that nobody planned has found nothing out.
-pub fn run_verdict(results: &[BootResult], planned: &[SuiteId]) -> RunVerdict {
+/// Holds the results, and the report that was made of them, against what was planned. A run
+/// that planned nothing, misses a suite or a proof, or holds one that nobody planned has found
+/// nothing out.
+pub fn run_verdict(results: &[BootResult], planned: &Cases, reported: &Cases) -> RunVerdict {
     let broke = |status| matches!(status, Status::Failed | Status::UndeclaredSkip);
     if results
         .iter()
@@ -27,10 +28,14 @@ pub fn run_verdict(results: &[BootResult], planned: &[SuiteId]) -> RunVerdict {
     {
         return RunVerdict::PromiseBroken;
     }
-    let once = |suite: &SuiteId| results.iter().filter(|r| r.suite == *suite).count() == 1;
+    let found: Cases = results
+        .iter()
+        .map(|result| (result.suite.clone(), result.proofs.len()))
+        .collect();
     let as_planned = !planned.is_empty()
+        && reported == planned
+        && found == *planned
         && results.len() == planned.len()
-        && planned.iter().all(once)
         && results.iter().all(BootResult::is_clean);
     if as_planned {
         RunVerdict::AsDeclared
@@ -48,8 +53,17 @@ mod tests {
         boot("6.1", "bpf-lsm", vec![proof("a-proof", status, &[])])
     }
 
+    fn cases<const N: usize>(of: [(&str, usize); N]) -> Cases {
+        of.map(|(kernel, count)| (suite(kernel, "bpf-lsm"), count))
+            .into()
+    }
+
+    fn against(results: &[BootResult], planned: &Cases) -> RunVerdict {
+        run_verdict(results, planned, planned)
+    }
+
     fn verdict(results: &[BootResult]) -> RunVerdict {
-        run_verdict(results, &[suite("6.1", "bpf-lsm")])
+        against(results, &cases([("6.1", 1)]))
     }
 
     #[test]
@@ -65,16 +79,16 @@ mod tests {
             assert_eq!(verdict(&[one(status)]), expected, "{status:?}");
         }
         let passed = one(Status::Passed);
-        let planned = [passed.suite.clone(), suite("6.12", "bpf-lsm")];
-        assert_eq!(run_verdict(&[], &[]), Infrastructure);
+        let planned = cases([("6.1", 1), ("6.12", 1)]);
+        assert_eq!(against(&[], &cases([])), Infrastructure);
         assert_eq!(verdict(&[]), Infrastructure);
-        let nothing_planned = run_verdict(std::slice::from_ref(&passed), &[]);
+        let nothing_planned = against(std::slice::from_ref(&passed), &cases([]));
         assert_eq!(nothing_planned, Infrastructure);
-        let one_missing = run_verdict(std::slice::from_ref(&passed), &planned);
+        let one_missing = against(std::slice::from_ref(&passed), &planned);
         assert_eq!(one_missing, Infrastructure);
         let twice = [passed.clone(), passed.clone()];
         assert_eq!(verdict(&twice), Infrastructure);
-        assert_eq!(run_verdict(&twice, &planned), Infrastructure);
+        assert_eq!(against(&twice, &planned), Infrastructure);
         let unplanned = boot("7.0", "bpf-lsm", passed.proofs.clone());
         assert_eq!(verdict(&[passed, unplanned]), Infrastructure);
     }
@@ -93,6 +107,26 @@ mod tests {
         let mut both = one(Status::Failed);
         both.faults = vec!["incomplete: no `end` record".into()];
         let results = [both, boot("6.12", "bpf-lsm", vec![])];
-        assert_eq!(run_verdict(&results, &[]), RunVerdict::PromiseBroken);
+        assert_eq!(against(&results, &cases([])), RunVerdict::PromiseBroken);
+    }
+
+    #[test]
+    fn a_proof_that_got_lost_on_the_way_to_the_report_is_missed() {
+        let passed = [one(Status::Passed)];
+        let planned = cases([("6.1", 1)]);
+        for (planned, reported) in [
+            (&cases([("6.1", 2)]), &cases([("6.1", 2)])),
+            (&planned, &cases([("6.1", 0)])),
+            (&planned, &cases([("6.1", 2)])),
+            (&planned, &cases([])),
+            (&planned, &cases([("6.1", 1), ("6.12", 1)])),
+        ] {
+            let verdict = run_verdict(&passed, planned, reported);
+            assert_eq!(
+                verdict,
+                RunVerdict::Infrastructure,
+                "{planned:?} {reported:?}"
+            );
+        }
     }
 }
