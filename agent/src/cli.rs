@@ -85,9 +85,8 @@ struct RunArgs {
     #[arg(long, value_name = "SIGNAL", default_value = "KILL", value_parser = parse_signal)]
     enforce_signal: i32,
     /// Renew the evidence for every claim this often
-    #[arg(long, value_name = "SECONDS", default_value = "60",
-          value_parser = clap::value_parser!(u64).range(1..=86_400))]
-    verify_interval: u64,
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = parse_interval)]
+    verify_interval: Duration,
     /// What to do when the evidence for enforcement is lost
     #[arg(long, value_enum, default_value = "stay")]
     on_degraded: OnDegraded,
@@ -188,6 +187,15 @@ pub fn main() -> ExitCode {
     ExitCode::from(exit as u8)
 }
 
+/// An interval in seconds. Shorter than a verification takes there is no sense in one.
+fn parse_interval(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|error| format!("{error}"))?;
+    if !(0.1..=86_400.0).contains(&seconds) {
+        return Err("give seconds from 0.1 to 86400".to_owned());
+    }
+    Ok(Duration::from_secs_f64(seconds))
+}
+
 fn start(args: RunArgs) -> Result<Exit> {
     if args.timings {
         timings::add(Step::Process, host::since_start()?);
@@ -208,7 +216,7 @@ fn start(args: RunArgs) -> Result<Exit> {
             signal: args.enforce_signal,
         },
         ready,
-        verify_interval: Duration::from_secs(args.verify_interval),
+        verify_interval: args.verify_interval,
         on_degraded: args.on_degraded,
         timings: args.timings,
     })
@@ -238,4 +246,18 @@ fn check(file: &std::path::Path, json: bool) -> Result<Exit> {
     };
     println!("{document:#}");
     Ok(outcome.map_or(Exit::Policy, |_| Exit::Done))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interval_is_seconds_and_neither_nothing_nor_endless() {
+        assert_eq!(parse_interval("60"), Ok(Duration::from_secs(60)));
+        assert_eq!(parse_interval("0.5"), Ok(Duration::from_millis(500)));
+        for wrong in ["0", "0.09", "-1", "86401", "inf", "NaN", "1s", ""] {
+            assert!(parse_interval(wrong).is_err(), "{wrong}");
+        }
+    }
 }

@@ -1,16 +1,16 @@
 //! The configurations of the proofs on evidence while the agent runs, and on many rules: one
-//! for each tier and proof. Those on evidence verify as often as an agent can be told to.
+//! for each tier and proof. Those on evidence verify often, since a proof waits for it.
 
 use super::Configuration;
 
 pub(super) const CONFIGURATIONS: &[Configuration] = &[
-    shipped("enforce-verifying", &["--enforce", "--verify-interval=1"]),
+    shipped("enforce-verifying", &["--enforce", "--verify-interval=0.5"]),
     shipped(
         "modret-verifying",
         &[
             "--enforce",
             "--enforce-fallback=modret",
-            "--verify-interval=1",
+            "--verify-interval=0.5",
         ],
     ),
     shipped(
@@ -18,19 +18,19 @@ pub(super) const CONFIGURATIONS: &[Configuration] = &[
         &[
             "--enforce",
             "--enforce-fallback=signal",
-            "--verify-interval=1",
+            "--verify-interval=0.5",
         ],
     ),
     shipped(
         "enforce-exiting",
-        &["--enforce", "--verify-interval=1", "--on-degraded=exit"],
+        &["--enforce", "--verify-interval=0.5", "--on-degraded=exit"],
     ),
     shipped(
         "modret-exiting",
         &[
             "--enforce",
             "--enforce-fallback=modret",
-            "--verify-interval=1",
+            "--verify-interval=0.5",
             "--on-degraded=exit",
         ],
     ),
@@ -39,7 +39,7 @@ pub(super) const CONFIGURATIONS: &[Configuration] = &[
         &[
             "--enforce",
             "--enforce-fallback=signal",
-            "--verify-interval=1",
+            "--verify-interval=0.5",
             "--on-degraded=exit",
         ],
     ),
