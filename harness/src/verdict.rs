@@ -10,7 +10,8 @@
 //!   each observation is held against its expectation; a kernel warning is a failure;
 //! - `end` comes last with the right count, or the boot is at fault whatever its proofs say;
 //! - a break that was seen outranks an incomplete transcript, so damage can't hide it;
-//! - QEMU's exit status and the console's text only ever explain; they never pass anything.
+//! - QEMU's exit status and the console's text never pass anything: they explain what is
+//!   missing, and a kernel that complains there makes the boot a fault.
 
 mod arm;
 mod clause;
@@ -98,6 +99,11 @@ pub fn judge(
         judged.faults.push(format!(
             "the guest told all, and then hung: it was ended after {limit_s} s"
         ));
+    }
+    if let (true, Some(said)) = (all.ended, explain::complaint(console)) {
+        judged
+            .faults
+            .push(format!("the kernel complained: `{said}`"));
     }
     judged.faults.extend(all.faults.iter().cloned());
     let none = Transcript::default();

@@ -35,6 +35,24 @@ const SIGNS: &[(&str, &[&str])] = &[
     ),
 ];
 
+/// How a kernel complains without dying. Most of it taints the kernel; a lock's or RCU's
+/// trouble, a stall and a hung task don't.
+const COMPLAINTS: &[&str] = &[
+    "WARNING: ",
+    "BUG: ",
+    "Oops: ",
+    "INFO: possible ",
+    "INFO: inconsistent lock state",
+    "suspicious RCU usage",
+    "self-detected stall",
+    "detected stalls",
+    "blocked for more than",
+    "invoked oom-killer",
+    "UBSAN: ",
+    "Call Trace:",
+    "Call trace:",
+];
+
 /// The console as text: terminal escapes, carriage returns and broken characters gone.
 pub fn clean(console: &[u8]) -> String {
     let text = String::from_utf8_lossy(console);
@@ -62,6 +80,13 @@ pub fn explain(console: &str, ending: &Ending) -> String {
         Ending::NotStarted { reason } => format!("QEMU never ran: {reason}"),
     });
     causes.join("; ")
+}
+
+/// The first complaint of the kernel's, even if it lived on. It can only turn a pass into a
+/// fault: its absence shows nothing.
+pub fn complaint(console: &str) -> Option<String> {
+    let complains = |line: &&str| COMPLAINTS.iter().any(|sign| line.contains(sign));
+    console.lines().find(complains).map(quoted)
 }
 
 /// Whether the guest is known to have died or hung, rather than its channel to have been cut.
@@ -142,6 +167,24 @@ mod tests {
         assert!(tells_of_death(panic, &CLEAN_END));
         assert!(tells_of_death("", &Ending::Hung { limit_s: 1 }));
         assert!(!tells_of_death("reboot: Power down\n", &CLEAN_END));
+    }
+
+    #[test]
+    fn a_kernel_that_complains_and_lives_is_heard() {
+        let quiet = "[    1.0] Run /init as init process\n[    9.0] reboot: Power down\n";
+        assert_eq!(complaint(quiet), None);
+        assert_eq!(complaint(""), None);
+        for said in [
+            "WARNING: CPU: 0 PID: 1 at kernel/bpf/core.c:7 bpf_x+0x1/0x2",
+            "WARNING: possible circular locking dependency detected",
+            "rcu: INFO: rcu_preempt self-detected stall on CPU",
+            "INFO: task aegisbpf:77 blocked for more than 120 seconds.",
+            "BUG: sleeping function called from invalid context at mm/x.c:1",
+            "Call Trace:",
+        ] {
+            let console = format!("{quiet}[   9.1] {said}\n[   9.2] Call Trace:\n");
+            assert_eq!(complaint(&console).as_deref(), Some(said));
+        }
     }
 
     #[test]

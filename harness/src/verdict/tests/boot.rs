@@ -65,6 +65,17 @@ fn without_a_hello_from_the_planned_machine_nothing_is_judged() {
 }
 
 #[test]
+fn a_kernel_that_complains_without_a_taint_is_at_fault() {
+    let judged_with = |console| judged(&channel(&ended(records())), &[], &CLEAN_END, console);
+    assert!(judged_with("reboot: Power down\n").faults.is_empty());
+    let stalled = judged_with("[ 30.0] rcu: INFO: rcu_sched self-detected stall on CPU\n");
+    assert_eq!(
+        stalled.faults,
+        ["the kernel complained: `rcu: INFO: rcu_sched self-detected stall on CPU`"]
+    );
+}
+
+#[test]
 fn noise_before_hello_is_no_hello() {
     let mut noisy = b"SeaBIOS\n".to_vec();
     noisy.extend(bytes(&ended(records())));
