@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::{Context as _, anyhow};
+use globset::Glob;
 use serde::Deserialize;
 
 use crate::exit::{Failure, Result};
@@ -105,6 +106,16 @@ impl fmt::Display for Invalid {
 }
 
 impl std::error::Error for Invalid {}
+
+impl Skip {
+    /// Whether it is of this proof of this boot.
+    #[must_use]
+    pub fn is_of(&self, boot: &str, proof: &str) -> bool {
+        let glob = Glob::new(&self.proof).ok();
+        self.boot.as_deref().is_none_or(|only| only == boot)
+            && glob.is_some_and(|glob| glob.compile_matcher().is_match(proof))
+    }
+}
 
 impl Kernel {
     /// Whether it comes from Debian, and so has a place in the lock.

@@ -7,7 +7,7 @@ use anyhow::{Context, anyhow};
 use globset::{Glob, GlobSet, GlobSetBuilder};
 
 use crate::exit::{Failure, Result};
-use crate::manifest::{Manifest, Skip};
+use crate::manifest::Manifest;
 use crate::plan::{self, Boot, Wanted, catalogue};
 
 /// The patterns as globs; none without a pattern, which means every proof.
@@ -52,14 +52,6 @@ pub fn check_each_matches(patterns: &[String], wanted: &Wanted) -> Result<()> {
     Ok(())
 }
 
-/// Whether a declared skip is of this proof of this boot.
-#[must_use]
-pub fn is_skip_of(skip: &Skip, boot: &str, proof: &str) -> bool {
-    let glob = Glob::new(&skip.proof).ok();
-    skip.boot.as_deref().is_none_or(|only| only == boot)
-        && glob.is_some_and(|glob| glob.compile_matcher().is_match(proof))
-}
-
 /// Checks that each declared skip is of a proof that some boot has.
 ///
 /// # Errors
@@ -72,7 +64,7 @@ pub fn check_skips(manifest: &Manifest) -> Result<()> {
             }
             let known = Boot::ALL.into_iter().any(|boot| {
                 let mut proofs = catalogue::proofs(boot, true).into_iter();
-                proofs.any(|proof| is_skip_of(skip, boot.name(), &proof.id))
+                proofs.any(|proof| skip.is_of(boot.name(), &proof.id))
             });
             if !known {
                 let boot = skip.boot.as_deref().unwrap_or("either boot");

@@ -9,7 +9,6 @@ use protocol::plan::{Clause, Expectation, PlannedProof};
 use protocol::record::Fate;
 
 use super::{EVERY_WAY, Finding, Promise};
-use crate::commands::proofs::is_skip_of;
 use crate::manifest::Kernel;
 use crate::plan::{Boot, SEAM_IS_FAITHFUL, catalogue};
 
@@ -57,7 +56,7 @@ pub fn shown(kernels: &[Kernel]) -> Vec<Shown> {
 fn planned_on(kernels: &[Kernel], boot: &str, proof: &str) -> usize {
     let skips = |kernel: &&Kernel| {
         let mut skips = kernel.skips.iter();
-        !skips.any(|skip| is_skip_of(skip, boot, proof))
+        !skips.any(|skip| skip.is_of(boot, proof))
     };
     kernels.iter().filter(skips).count()
 }

@@ -8,7 +8,6 @@ use std::time::Duration;
 use protocol::plan::{BootPlan, PlannedProof};
 
 use super::{AtHand, MatrixArgs};
-use crate::commands::proofs::is_skip_of;
 use crate::engine::{self, Job};
 use crate::exit::Result;
 use crate::kernels::ReadyKernel;
@@ -80,7 +79,7 @@ fn job(
 fn declared_skips(skips: &[Skip], plan: &BootPlan) -> Vec<DeclaredSkip> {
     let declared = |proof: &PlannedProof| {
         let mut skips = skips.iter();
-        let skip = skips.find(|skip| is_skip_of(skip, &plan.boot, &proof.id))?;
+        let skip = skips.find(|skip| skip.is_of(&plan.boot, &proof.id))?;
         Some(DeclaredSkip {
             proof: proof.id.clone(),
             reason: skip.reason.clone(),
