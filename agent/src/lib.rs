@@ -34,6 +34,7 @@ pub mod machine;
 pub mod maps;
 pub mod measure;
 pub mod notice;
+pub mod outlet;
 pub mod policy;
 pub mod posture;
 pub mod printer;

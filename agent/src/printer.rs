@@ -1,9 +1,10 @@
 //! Printing events, and keeping account of those that got nowhere.
 //!
 //! In: the event ring. Out: lines on stdout. A reader of events that goes away must not end
-//! enforcement: what can't be printed is counted, and told in the log and the report.
+//! enforcement: what can't be printed is counted, and told in the log and the report. While one
+//! stands still, events stay in the ring.
 
-use std::io::{self, BufWriter, Write as _};
+use std::io::{self, Stdout};
 
 use anyhow::Result;
 use aya::maps::{MapData, RingBuf};
@@ -12,14 +13,18 @@ use jiff::Timestamp;
 use crate::event::{Clock, Event};
 use crate::log;
 use crate::notice::Notice;
+use crate::outlet::Outlet;
 use crate::session::Session;
 
 /// How many events are printed before the agent looks at its signals again.
 const AT_ONCE: usize = 256;
+/// How many are written together.
+const BATCH: usize = 32;
 
 /// The account of events.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Printer {
+    out: Outlet<Stdout>,
     /// Events that stdout didn't take.
     unprinted: u64,
     /// Lost events that the log knows of.
@@ -28,18 +33,48 @@ pub struct Printer {
     missed: Option<String>,
 }
 
+impl Default for Printer {
+    fn default() -> Self {
+        Self {
+            out: Outlet::new(io::stdout()),
+            unprinted: 0,
+            told: 0,
+            missed: None,
+        }
+    }
+}
+
 impl Printer {
+    /// Whether it waits for the reader of stdout.
+    pub fn is_stalled(&self) -> bool {
+        self.out.is_stalled()
+    }
+
+    /// Passes on what waited.
+    pub fn go_on(&mut self) {
+        self.flush();
+    }
+
+    /// Gives up what the reader of stdout didn't take, and counts it.
+    pub fn give_up(&mut self, ring: &mut RingBuf<MapData>) {
+        self.unprinted += self.out.give_up();
+        while ring.next().is_some() {
+            self.unprinted += 1;
+        }
+    }
+
     /// Events that got out of the ring and nowhere else.
     pub fn unprinted(&self) -> u64 {
         self.unprinted
     }
 
-    /// Prints some of what is in the ring; whether it is empty now.
+    /// Prints some of what is in the ring, as far as stdout takes it; whether the ring is empty
+    /// now.
     pub fn some(&mut self, ring: &mut RingBuf<MapData>, session: &Session) -> bool {
         self.print(ring, session, AT_ONCE)
     }
 
-    /// Prints all that is in the ring.
+    /// Prints all that is in the ring, as far as stdout takes it.
     pub fn all(&mut self, ring: &mut RingBuf<MapData>, session: &Session) {
         self.print(ring, session, usize::MAX);
     }
@@ -51,14 +86,17 @@ impl Printer {
 
     /// Prints a notice.
     pub fn notice(&mut self, notice: &Notice) {
-        let mut out = io::stdout().lock();
-        let printed = notice
-            .write(Timestamp::now(), &mut out)
-            .and_then(|()| out.flush());
-        if let Err(error) = printed {
+        // What waits must not grow without end: the report says the same.
+        if self.is_stalled() && !self.flush() {
+            self.unprinted += 1;
+            return;
+        }
+        let added = self.out.add(|out| notice.write(Timestamp::now(), out));
+        if let Err(error) = added {
             self.unprinted += 1;
             log::error(format_args!("failed to print a notice: {error}"));
         }
+        self.flush();
     }
 
     /// Tells the log of events that were lost since the last time; whether there were any.
@@ -76,12 +114,10 @@ impl Printer {
     }
 
     fn print(&mut self, ring: &mut RingBuf<MapData>, session: &Session, limit: usize) -> bool {
-        let mut out = BufWriter::new(io::stdout().lock());
         let clock = Clock::now();
         let mut taken = 0;
-        let mut outcome = Ok(());
         let empty = loop {
-            if taken == limit {
+            if taken == limit || (taken % BATCH == 0 && !self.flush()) {
                 break false;
             }
             let Some(record) = ring.next() else {
@@ -93,17 +129,25 @@ impl Printer {
                     if event.missed() {
                         self.missed.get_or_insert_with(|| missed(&event));
                     }
-                    outcome = outcome.and_then(|()| event.write(&mut out));
+                    if let Err(error) = self.out.add(|out| event.write(out)) {
+                        self.unprinted += 1;
+                        log::error(format_args!("failed to print an event: {error}"));
+                    }
                 }
                 None => log::error("a record in the event ring isn't an event"),
             }
         };
-        if let Err(error) = outcome.and_then(|()| out.flush()) {
-            // Which of the lines still got out isn't known: rather one too many than too few.
-            self.unprinted += taken as u64;
-            log::error(format_args!("failed to print events: {error}"));
-        }
+        self.flush();
         empty
+    }
+
+    /// Passes on what waits; whether that is all.
+    fn flush(&mut self) -> bool {
+        self.out.flush().unwrap_or_else(|error| {
+            self.unprinted += self.out.give_up();
+            log::error(format_args!("failed to print events: {error}"));
+            true
+        })
     }
 }
 

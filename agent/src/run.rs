@@ -5,9 +5,9 @@
 //! rules, report on disk, `ready`.
 
 use std::collections::HashSet;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use std::{fs, io};
 
 use anyhow::{Context as _, Result};
 use aya::maps::{MapData, RingBuf};
@@ -20,6 +20,7 @@ use crate::gate::{Asked, Decision, Refusal};
 use crate::log;
 use crate::machine::Machine;
 use crate::notice::Notice;
+use crate::outlet;
 use crate::policy::{self, Policy, PolicyError};
 use crate::posture::{State, Tier};
 use crate::printer::Printer;
@@ -171,7 +172,12 @@ async fn serve(
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            waited = ring.readable(|ring| printer.some(ring, &session)) => {
+            room = outlet::room(io::stdout()), if printer.is_stalled() => {
+                room.context("failed to wait for the reader of standard output")?;
+                printer.go_on();
+            }
+            waited = ring.readable(|ring| printer.some(ring, &session)),
+                    if !printer.is_stalled() => {
                 waited?;
                 let lost = printer.tell_lost(&session)?;
                 let missed = printer.take_missed();
@@ -210,6 +216,7 @@ async fn serve(
     let degraded = session.decision().state == State::Degraded;
     session.detach();
     printer.all(ring.now(), &session);
+    printer.give_up(ring.now());
     printer.tell_lost(&session)?;
     if degraded && request.on_degraded == OnDegraded::Exit {
         anyhow::bail!("the evidence for enforcement is lost, and --on-degraded=exit was given");

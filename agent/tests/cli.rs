@@ -91,7 +91,7 @@ fn wrong_usage_ends_with_2_and_says_why() {
         ),
         (
             &[&run[..], &["--enforce", "--verify-interval=0"]].concat(),
-            "0 is not in 1..=86400",
+            "give seconds from 0.1 to 86400",
         ),
         (
             &[&run[..], &["--enforce", "--on-degraded=panic"]].concat(),
