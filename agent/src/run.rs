@@ -27,6 +27,7 @@ use crate::ready::Ready;
 use crate::report;
 use crate::resolve;
 use crate::ring::EventRing;
+use crate::sabotage::{self, Mutant};
 use crate::session::{Reporting, Session};
 use crate::timings::{self, Step};
 use crate::watch::{Changed, Unwatched, Watcher};
@@ -105,6 +106,9 @@ pub fn run(request: Request) -> Result<Exit> {
     }
     announce(&decision);
     if decision.state == State::Refused {
+        if sabotage::is(Mutant::LeavesLinkAfterRefusing) {
+            sabotage::leave_holder();
+        }
         session.detach();
         session.report(0)?;
         return Err(Ending::error(
@@ -159,10 +163,15 @@ async fn serve(
     let mut renewal = interval_at(Instant::now() + every, every);
     renewal.set_missed_tick_behavior(MissedTickBehavior::Delay);
 
-    session.fill()?;
+    if !sabotage::is(Mutant::ReadyBeforeRules) {
+        session.fill()?;
+    }
     session.report(0)?;
     if let Some(ready) = request.ready {
         ready.tell()?;
+    }
+    if sabotage::is(Mutant::DiesAfterReady) {
+        std::process::abort();
     }
     if request.timings {
         timings::tell();
@@ -208,6 +217,13 @@ async fn serve(
     }
     log::info("stopping");
     let degraded = session.decision().state == State::Degraded;
+    if sabotage::is(Mutant::LeavesIdleProgramsOnStop) {
+        session.idle()?;
+    }
+    if sabotage::is(Mutant::LeavesProgramsOnStop) || sabotage::is(Mutant::LeavesIdleProgramsOnStop)
+    {
+        sabotage::leave_holder();
+    }
     session.detach();
     printer.all(ring.now(), &session);
     printer.tell_lost(&session)?;
