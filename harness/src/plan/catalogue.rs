@@ -12,6 +12,7 @@ mod evidence;
 mod filesystems;
 mod identity;
 mod many_rules;
+mod steadiness;
 
 const EPERM: Fate = Fate::Denied { errno: 1 };
 const SIGKILL: Fate = Fate::Killed { signal: 9 };
@@ -43,6 +44,7 @@ fn bpf_lsm(sabotaged_agent: bool) -> Vec<PlannedProof> {
             "enforce",
             denied_open(&enforces, EPERM, "denied"),
         ),
+        steadiness::holds_out("enforce", "EPERM", "denied"),
         attach_is_not_enforcement("enforce", true, equals("/runtime_state", "ENFORCE")),
     ];
     proofs.extend(bypass::proofs(Tier::Lsm));
@@ -65,6 +67,7 @@ fn bpf_lsm(sabotaged_agent: bool) -> Vec<PlannedProof> {
             denied_open(&promoted_to_signal(), SIGKILL, "killed"),
         ),
         no_pretend("no-pretend", "seam-signal", "ENFORCE_SIGNAL"),
+        seam_only_lowers("seam-takes-whole-names"),
     ]);
     proofs.extend(filesystems::enforce(&enforces));
     proofs.extend(identity::enforce());
@@ -92,6 +95,7 @@ fn no_bpf_lsm() -> Vec<PlannedProof> {
             "modret",
             denied_open(&promoted_to_modret(), EPERM, "denied"),
         ),
+        steadiness::holds_out("modret", "EPERM", "denied"),
         no_pretend("modret-no-pretend", "modret", "ENFORCE_MODRET"),
     ];
     proofs.extend(bypass::proofs(Tier::Modret));
@@ -113,6 +117,7 @@ fn no_bpf_lsm() -> Vec<PlannedProof> {
             "signal",
             denied_open(&promoted_to_signal(), SIGKILL, "killed"),
         ),
+        steadiness::holds_out("signal", "SIGKILL", "killed"),
         no_pretend("no-pretend", "signal", "ENFORCE_SIGNAL"),
         attach_is_not_enforcement("signal", false, differs("/runtime_state", "ENFORCE")),
     ]);
@@ -124,6 +129,7 @@ fn no_bpf_lsm() -> Vec<PlannedProof> {
             refused("BPF_LSM_DISABLED"),
         ),
         audit_fallback_when_asked(),
+        seam_only_lowers("seam-never-raises"),
     ]);
     proofs.extend(filesystems::modret());
     proofs.extend(filesystems::signal());
@@ -226,6 +232,25 @@ fn audit_fallback_when_asked() -> PlannedProof {
             act("during", Fate::Allowed, Some("observed")),
             act("benign", Fate::Allowed, None),
             act("exempt", Fate::Allowed, None),
+        ],
+    )
+}
+
+/// Through a seam that lists what must not be taken for the kernel's `bpf`.
+fn seam_only_lowers(id: &str) -> PlannedProof {
+    let report = [
+        equals("/runtime_state", "AUDIT_FALLBACK"),
+        equals("/enforce_capable", false),
+        equals("/enforce_blockers", json!(["BPF_LSM_DISABLED"])),
+        lacks("/lsm_enabled", "bpf"),
+        lacks("/lsm_enabled", "notbpf"),
+    ];
+    proof(
+        id,
+        "seam-audit-fallback",
+        vec![
+            document("report", &report),
+            act("during", Fate::Allowed, Some("observed")),
         ],
     )
 }
