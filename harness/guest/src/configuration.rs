@@ -173,10 +173,15 @@ pub fn by_name(name: &str) -> Result<Configuration<'_>> {
     let Some(found) = all.find(|known| known.name == known_as) else {
         bail!("this guest knows no configuration {known_as:?}");
     };
-    let of_agent = mutant.filter(|mutant| World::from_name(mutant).is_none());
+    let sabotage = match mutant {
+        // Nothing is broken but what this configuration is about.
+        Some(sabotage::CONTROL) => found.sabotage.or(mutant),
+        Some(mutant) if World::from_name(mutant).is_none() => Some(mutant),
+        Some(_) | None => found.sabotage,
+    };
     Ok(Configuration {
         name,
-        sabotage: of_agent.or(found.sabotage),
+        sabotage,
         ..*found
     })
 }
