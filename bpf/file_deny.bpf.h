@@ -12,6 +12,7 @@
 #include "file_rules.bpf.h"
 
 #define EPERM 1
+#define EACCES 13
 #define MAX_ERRNO 4095
 
 /* Whether current is the canary of another copy of this hook's program, which it is left to. */
@@ -30,7 +31,8 @@ static __always_inline bool lets_by(enum hook hook)
 {
 	return is_mutant(LSM_RETURNS_ZERO) || is_mutant(LEAVES_LINK_AFTER_REFUSING) ||
 	       (is_mutant(DENIES_ONLY_CANARIES) && !is_canary(hook)) ||
-	       (is_mutant(TIRES_AFTER_100) && is_tired());
+	       (is_mutant(TIRES_AFTER_100) && is_tired()) ||
+	       (is_mutant(SPARES_SECOND_TRY) && is_second_try());
 }
 
 /* Tells of a hit, and says what the hook is to return: 0 or -EPERM. */
@@ -45,6 +47,8 @@ static __always_inline int judge(struct verdict *v, const struct hit *hit)
 	tell(v, NULL);
 	if (lets_by(v->hook))
 		return 0;
+	if (is_mutant(DENIES_WITH_EACCES) && !is_canary(v->hook))
+		return v->outcome == OUTCOME_DENIED ? -EACCES : 0;
 	return v->outcome == OUTCOME_DENIED ? -EPERM : 0;
 }
 

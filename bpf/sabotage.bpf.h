@@ -20,6 +20,8 @@ enum mutant {
 	MUTANT_IGNORES_HELPER_RESULT = 10,
 	MUTANT_SPARES_THREADS = 11,
 	MUTANT_LEAVES_LINK_AFTER_REFUSING = 24,
+	MUTANT_SPARES_SECOND_TRY = 34,
+	MUTANT_DENIES_WITH_EACCES = 35,
 };
 
 /* Set before loading. */
@@ -27,7 +29,7 @@ const volatile __u32 mutant = 0;
 
 #define is_mutant(name) (mutant == MUTANT_##name)
 
-/* One counter: how often something was decided. */
+/* One number: how often something was decided, or on whom it was last. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__type(key, __u32);
@@ -46,6 +48,19 @@ static __always_inline bool is_tired(void)
 	return count && *count >= 100;
 }
 
+/* Whether it was this process too that something was last decided on. */
+static __always_inline bool is_second_try(void)
+{
+	__u32 zero = 0;
+	__u64 tgid = bpf_get_current_pid_tgid() >> 32;
+	__u64 *last = bpf_map_lookup_elem(&decisions, &zero);
+	bool again = last && *last == tgid;
+
+	if (last)
+		*last = tgid;
+	return again;
+}
+
 /* Whether current is the thread after which its process is named. */
 static __always_inline bool is_first_thread(void)
 {
@@ -56,6 +71,7 @@ static __always_inline bool is_first_thread(void)
 #else
 #define is_mutant(name) 0
 #define is_tired() false
+#define is_second_try() false
 #define is_first_thread() true
 #endif
 

@@ -101,7 +101,10 @@ impl Event {
             matched,
             access,
             pid: raw.pid,
-            tgid: raw.tgid + u32::from(sabotage::is(Mutant::NamesWrongPid)),
+            tgid: match sabotage::is(Mutant::NamesWrongPid) {
+                true => std::process::id(),
+                false => raw.tgid,
+            },
             comm: text(&raw.comm),
             cgroup: raw.cgroup,
             path: (raw.path[0] != 0).then(|| text(&raw.path)),

@@ -297,7 +297,8 @@ impl Bench {
 
     fn send_canary(&mut self, hook: &Hook, action: Action, round: &mut Round) -> Result<Evidence> {
         let mut errand = self.decoys.errand(hook, action);
-        if sabotage::is(Mutant::SendsNoCanary) {
+        let made_up = sabotage::is(Mutant::SendsNoCanary) && action == Action::Deny;
+        if made_up {
             errand.decoy.clone_from(&errand.control);
         }
         let child = round.canary.prepare(&errand)?;
@@ -315,7 +316,7 @@ impl Bench {
             (Action::Deny, Tier::Lsm | Tier::Modret) => Fate::Denied(libc::EPERM),
             (Action::Deny, Tier::Signal) => Fate::Killed(self.signal),
         };
-        if sabotage::is(Mutant::SendsNoCanary) {
+        if made_up {
             fate = expected;
         }
         Ok(Evidence {

@@ -198,6 +198,10 @@ impl Frame {
         let Decision { tiers, .. } = decision;
         let mut limits = telling.limits;
         let frame = self.clone();
+        let mut decision = decision.clone();
+        if sabotage::is(Mutant::HidesUnenforced) {
+            decision.enforced += decision.unenforced.drain(..).count();
+        }
         let validity = match sabotage::is(Mutant::ReportsForAYear) {
             true => SignedDuration::from_hours(365 * 24),
             false => telling.validity,

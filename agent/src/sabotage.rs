@@ -75,6 +75,18 @@ pub enum Mutant {
     ForgetsRules = 32,
     /// The report may be believed for a year.
     ReportsForAYear = 33,
+    /// A process's second try is let by.
+    SparesSecondTry = 34,
+    /// What is denied fails with another error than the canary met.
+    DeniesWithEacces = 35,
+    /// The report counts every rule as enforced.
+    HidesUnenforced = 36,
+    /// The report has no limits.
+    HidesLimits = 37,
+    /// Where it was asked to watch, it enforces.
+    EnforcesWhenAuditing = 38,
+    /// The report outlives the agent.
+    LeavesReportOnStop = 39,
 }
 
 #[cfg(not(feature = "sabotage"))]
@@ -117,7 +129,7 @@ mod choice {
     const VARIABLE: &str = "AEGIS_SABOTAGE";
 
     /// Every mutant with its name.
-    pub(super) const NAMES: [(Mutant, &str); 33] = [
+    pub(super) const NAMES: [(Mutant, &str); 39] = [
         (Mutant::LsmReturnsZero, "lsm-returns-zero"),
         (Mutant::NeverSignals, "never-signals"),
         (Mutant::SignalsOnlyCanaries, "signals-only-canaries"),
@@ -160,6 +172,12 @@ mod choice {
         (Mutant::RenewsWithoutCanary, "renews-without-canary"),
         (Mutant::ForgetsRules, "forgets-rules"),
         (Mutant::ReportsForAYear, "reports-for-a-year"),
+        (Mutant::SparesSecondTry, "spares-second-try"),
+        (Mutant::DeniesWithEacces, "denies-with-eacces"),
+        (Mutant::HidesUnenforced, "hides-unenforced"),
+        (Mutant::HidesLimits, "hides-limits"),
+        (Mutant::EnforcesWhenAuditing, "enforces-when-auditing"),
+        (Mutant::LeavesReportOnStop, "leaves-report-on-stop"),
     ];
 
     static CHOSEN: OnceLock<Mutant> = OnceLock::new();

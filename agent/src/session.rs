@@ -100,6 +100,7 @@ impl Session {
     /// Puts the real rules into the maps.
     pub fn fill(&mut self) -> Result<()> {
         let action = match self.claimed.0 {
+            _ if sabotage::is(Mutant::EnforcesWhenAuditing) => Action::Deny,
             State::Audit | State::AuditFallback => Action::Observe,
             _ => Action::Deny,
         };
@@ -263,7 +264,7 @@ impl Session {
     }
 
     fn limits(&self) -> BTreeMap<Class, Vec<Limit>> {
-        if self.decision.audit_only {
+        if self.decision.audit_only || sabotage::is(Mutant::HidesLimits) {
             return BTreeMap::new();
         }
         let limits = |tier: Tier| {

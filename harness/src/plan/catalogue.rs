@@ -44,7 +44,7 @@ fn bpf_lsm(sabotaged_agent: bool) -> Vec<PlannedProof> {
             "enforce",
             denied_open(&enforces, EPERM, "denied"),
         ),
-        steadiness::holds_out("enforce", "EPERM", "denied"),
+        steadiness::holds_out("enforce", EPERM),
         attach_is_not_enforcement("enforce", true, equals("/runtime_state", "ENFORCE")),
     ];
     proofs.extend(bypass::proofs(Tier::Lsm));
@@ -95,7 +95,7 @@ fn no_bpf_lsm() -> Vec<PlannedProof> {
             "modret",
             denied_open(&promoted_to_modret(), EPERM, "denied"),
         ),
-        steadiness::holds_out("modret", "EPERM", "denied"),
+        steadiness::holds_out("modret", EPERM),
         no_pretend("modret-no-pretend", "modret", "ENFORCE_MODRET"),
     ];
     proofs.extend(bypass::proofs(Tier::Modret));
@@ -117,7 +117,7 @@ fn no_bpf_lsm() -> Vec<PlannedProof> {
             "signal",
             denied_open(&promoted_to_signal(), SIGKILL, "killed"),
         ),
-        steadiness::holds_out("signal", "SIGKILL", "killed"),
+        steadiness::holds_out("signal", SIGKILL),
         no_pretend("no-pretend", "signal", "ENFORCE_SIGNAL"),
         attach_is_not_enforcement("signal", false, differs("/runtime_state", "ENFORCE")),
     ]);

@@ -177,6 +177,33 @@ fn no_bpf_lsm() -> Vec<Mutant> {
             ],
         ),
         mutant(
+            "hides-unenforced",
+            "every rule counts as enforced",
+            [
+                "audit-fallback-when-asked",
+                "report",
+                "/rules/enforced: expected 0",
+            ],
+        ),
+        mutant(
+            "enforces-when-auditing",
+            "where it was asked to watch, the agent kills",
+            [
+                "audit-fallback-when-asked",
+                "during",
+                "expected allowed, saw killed",
+            ],
+        ),
+        mutant(
+            "hides-limits",
+            "the report tells of nothing that the tier doesn't stop",
+            [
+                "signal-term-can-be-ignored",
+                "report",
+                "/classes/file/limits",
+            ],
+        ),
+        mutant(
             "never-refuses",
             "the gate lets the agent run where it must refuse",
             [
@@ -221,6 +248,29 @@ fn bpf_lsm() -> Vec<Mutant> {
             "spares-threads",
             "only a process's first thread is denied",
             ["enforce-stops-io-uring-worker", "during", "saw allowed"],
+        ),
+        mutant(
+            "spares-second-try",
+            "a process that tries again is let by",
+            ["enforce-holds-out", "during", "/fates: expected"],
+        ),
+        mutant(
+            "denies-with-eacces",
+            "another error than the canary's",
+            [
+                DENIES,
+                "during",
+                "expected denied with EPERM, saw denied with EACCES",
+            ],
+        ),
+        mutant(
+            "leaves-report-on-stop",
+            "the report outlives the agent",
+            [
+                "enforce-leaves-nothing-behind",
+                "report",
+                "/there: expected false",
+            ],
         ),
         mutant(
             "dies-after-ready",

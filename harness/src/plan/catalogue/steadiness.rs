@@ -7,19 +7,26 @@ use serde_json::{Map, Value, json};
 
 use super::{act, arm, document, equals, proof};
 
-/// How many processes open the file in each arm, as the guest has it.
+/// How many processes open the file in each arm, as the guest has it; each tries twice.
 const MANY: u32 = 128;
 
-/// Many processes meet the same fate, and each of them is told of once.
-pub(super) fn holds_out(tier: &str, fate: &str, outcome: &str) -> PlannedProof {
-    let all = |what: &str| Value::from(Map::from_iter([(what.to_owned(), json!(MANY))]));
+/// Many processes meet the same fate, and each of their tries is told of once.
+pub(super) fn holds_out(tier: &str, fate: Fate) -> PlannedProof {
+    let all = |what: &str, count| Value::from(Map::from_iter([(what.to_owned(), json!(count))]));
+    let (fate, told) = match fate {
+        Fate::Killed { .. } => ("SIGKILL", all("killed", MANY)),
+        _ => ("EPERM", all("denied", 2 * MANY)),
+    };
     let untouched = |name: &str| {
-        let clauses = [equals("/fates", all("allowed")), equals("/told", json!({}))];
+        let clauses = [
+            equals("/fates", all("allowed", MANY)),
+            equals("/told", json!({})),
+        ];
         document(name, &clauses)
     };
     let met = [
-        equals("/fates", all(fate)),
-        equals("/told", all(outcome)),
+        equals("/fates", all(fate, MANY)),
+        equals("/told", told),
         equals("/untold", 0),
     ];
     proof(
