@@ -396,7 +396,7 @@ mod tests {
     #[test]
     fn patterns_select_mutants_and_one_that_matches_none_is_an_error() {
         assert_eq!(select(&[]).expect("all").len(), catalogue::all().len());
-        let some = select(&["leaves-*".to_owned()]).expect("some");
+        let some = select(&["leaves-*-on-stop".to_owned()]).expect("some");
         assert_eq!(some.len(), 3);
         let error = select(&["leaves-*".to_owned(), "nothing".to_owned()]).expect_err("one");
         assert_eq!(error.code, ExitCode::Usage);

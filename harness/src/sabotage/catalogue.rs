@@ -45,6 +45,7 @@ const DENIES: &str = "enforce-denies-open";
 #[must_use]
 pub fn all() -> Vec<Mutant> {
     let mut all = signal();
+    all.extend(modret());
     all.extend(no_bpf_lsm());
     all.extend(bpf_lsm());
     all.extend(alone());
@@ -136,6 +137,29 @@ fn signal() -> Vec<Mutant> {
             "compares-paths-only",
             "a rule goes by its path's spelling",
             ["signal-kills-relative-path", "during", "saw allowed"],
+        ),
+    ]
+}
+
+/// Of the tier that modifies return values: what could be broken there alone.
+fn modret() -> Vec<Mutant> {
+    let modret = |name, breaks, caught_by| mutant(Boot::NoBpfLsm, name, breaks, caught_by);
+    let denied = "expected denied with EPERM, saw allowed";
+    vec![
+        modret(
+            "denies-only-canaries",
+            "nothing but the agent's own canary is denied, and the state is ENFORCE_MODRET",
+            ["modret-denies-open", "during", denied],
+        ),
+        modret(
+            "tires-after-100",
+            "nothing is denied any more after 100 decisions",
+            ["modret-holds-out", "during", "/fates: expected"],
+        ),
+        modret(
+            "spares-threads",
+            "only a process's first thread is denied",
+            ["modret-stops-io-uring-worker", "during", "saw allowed"],
         ),
     ]
 }
@@ -404,9 +428,12 @@ mod tests {
     use crate::plan::catalogue;
 
     #[test]
-    fn a_mutant_has_a_name_of_its_own_and_says_what_it_breaks() {
+    fn a_mutant_is_tried_once_in_a_boot_and_says_what_it_breaks() {
         let all = all();
-        let names: BTreeSet<&str> = all.iter().map(|mutant| mutant.name).collect();
+        let names: BTreeSet<(&str, &str)> = all
+            .iter()
+            .map(|mutant| (mutant.boot.name(), mutant.name))
+            .collect();
         assert_eq!(names.len(), all.len());
         assert!(
             all.iter()

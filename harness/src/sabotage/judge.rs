@@ -27,6 +27,8 @@ pub enum Fate {
 pub struct Judged {
     /// Its name.
     pub mutant: String,
+    /// The boot in which it was tried.
+    pub boot: String,
     /// What it breaks.
     pub breaks: String,
     /// What became of it.
@@ -72,6 +74,7 @@ pub fn judge(mutant: &Mutant, results: &[&ProofResult], faults: &[String]) -> Ju
     let not_passed = of(mutant.name).filter(|result| result.status != Status::Passed);
     Judged {
         mutant: mutant.name.to_owned(),
+        boot: mutant.boot.name().to_owned(),
         breaks: mutant.breaks.to_owned(),
         fate,
         proof: mutant.proof.to_owned(),

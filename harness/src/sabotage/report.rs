@@ -59,7 +59,8 @@ pub fn exit_code(kernels: &[OfKernel]) -> ExitCode {
     }
 }
 
-/// The table, a line a mutant, then everything that went other than declared.
+/// The table, a line a mutant and a column a kernel, then everything that went other than
+/// declared.
 #[must_use]
 pub fn table(kernels: &[OfKernel]) -> String {
     let mut text = String::new();
@@ -72,8 +73,16 @@ pub fn table(kernels: &[OfKernel]) -> String {
         for fault in &of_kernel.control_faults {
             text += &format!("  err: {fault}\n");
         }
-        grid(&of_kernel.mutants, &mut text);
-        text.push('\n');
+    }
+    text.push('\n');
+    text += &grid(kernels);
+    text.push('\n');
+    for of_kernel in kernels {
+        for judged in &of_kernel.mutants {
+            if judged.fate != Fate::Caught {
+                text += &detail(&of_kernel.kernel, judged);
+            }
+        }
     }
     let count = |fate| {
         let mutants = kernels.iter().flat_map(|of_kernel| &of_kernel.mutants);
@@ -91,33 +100,75 @@ pub fn table(kernels: &[OfKernel]) -> String {
     text
 }
 
-fn grid(mutants: &[Judged], text: &mut String) {
-    let by = |judged: &Judged| format!("{}: {}", judged.proof, judged.arm);
-    let longest = |cell: &dyn Fn(&Judged) -> usize| mutants.iter().map(cell).max().unwrap_or(0);
-    let (name, by_proof) = (
-        longest(&|judged| judged.mutant.len()),
-        longest(&|judged| by(judged).len()),
-    );
-    for judged in mutants {
-        let word = match judged.fate {
-            Fate::Caught => "caught",
-            Fate::Missed => "MISSED",
-            Fate::Unknown => "err",
-        };
-        let others = judged.not_passed.iter().filter(|id| **id != judged.proof);
-        let others: Vec<&str> = others.map(String::as_str).collect();
-        let line = format!(
-            "  {:name$}  {word:6}  {:by_proof$}  {}",
-            judged.mutant,
-            by(judged),
-            others.join(", ")
-        );
-        text.push_str(line.trim_end());
-        text.push('\n');
-        if judged.fate != Fate::Caught {
-            text.push_str(&format!("    {}\n    {}\n", judged.breaks, judged.why));
+/// What stands in a kernel's column.
+fn word(fate: Option<Fate>) -> &'static str {
+    match fate {
+        Some(Fate::Caught) => "caught",
+        Some(Fate::Missed) => "MISSED",
+        Some(Fate::Unknown) => "err",
+        None => "-",
+    }
+}
+
+fn grid(kernels: &[OfKernel]) -> String {
+    let same =
+        |one: &Judged, other: &Judged| (&one.mutant, &one.boot) == (&other.mutant, &other.boot);
+    let mut rows: Vec<&Judged> = Vec::new();
+    for judged in kernels.iter().flat_map(|of_kernel| &of_kernel.mutants) {
+        if !rows.iter().any(|row| same(row, judged)) {
+            rows.push(judged);
         }
     }
+    let mut header = vec![String::new()];
+    header.extend(kernels.iter().map(|of_kernel| of_kernel.kernel.clone()));
+    header.extend([
+        "must be caught by".to_owned(),
+        "was caught too by".to_owned(),
+    ]);
+    let mut lines = vec![header];
+    for row in rows {
+        let of = |of_kernel: &OfKernel| {
+            let mut mutants = of_kernel.mutants.iter();
+            let judged = mutants.find(|judged| same(judged, row));
+            word(judged.map(|judged| judged.fate)).to_owned()
+        };
+        let others = row.not_passed.iter().filter(|id| **id != row.proof);
+        let others: Vec<&str> = others.map(String::as_str).collect();
+        let mut line = vec![row.mutant.clone()];
+        line.extend(kernels.iter().map(of));
+        line.extend([format!("{}: {}", row.proof, row.arm), others.join(", ")]);
+        lines.push(line);
+    }
+    aligned(&lines)
+}
+
+/// Lines of cells, each column as wide as it must be.
+fn aligned(lines: &[Vec<String>]) -> String {
+    let width = |column: usize| {
+        let cells = lines.iter().filter_map(|line| line.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let mut text = String::new();
+    for line in lines {
+        let cells = line.iter().enumerate();
+        let cells = cells.map(|(column, cell)| format!("{cell:0$}", width(column)));
+        text += cells.collect::<Vec<_>>().join("  ").trim_end();
+        text.push('\n');
+    }
+    text
+}
+
+fn detail(kernel: &str, judged: &Judged) -> String {
+    let Judged {
+        mutant,
+        boot,
+        breaks,
+        proof,
+        why,
+        ..
+    } = judged;
+    let word = word(Some(judged.fate));
+    format!("{word} {kernel}/{boot} {mutant}: {breaks}\n  {proof}: {why}\n\n")
 }
 
 #[cfg(test)]
@@ -127,6 +178,7 @@ mod tests {
     fn of_kernel(fates: &[Fate]) -> OfKernel {
         let mutants = fates.iter().enumerate().map(|(number, fate)| Judged {
             mutant: format!("mutant-{number}"),
+            boot: "bpf-lsm".to_owned(),
             breaks: "a promise".to_owned(),
             fate: *fate,
             proof: "a-proof".to_owned(),
@@ -161,14 +213,10 @@ mod tests {
 
     #[test]
     fn a_survivor_stands_out_with_what_it_breaks_and_what_was_seen_instead() {
-        insta::assert_snapshot!(table(&[of_kernel(&[Fate::Caught, Fate::Missed])]), @r"
-        6.1 (6.1.0, on tcg): 3 proofs passed with nothing broken
-          mutant-0  caught  a-proof: during  b-proof
-          mutant-1  MISSED  a-proof: during  b-proof
-            a promise
-            during: expected denied, saw allowed
-
-        1 caught, 1 missed
-        ");
+        let kernels = [
+            of_kernel(&[Fate::Caught, Fate::Missed]),
+            of_kernel(&[Fate::Caught]),
+        ];
+        insta::assert_snapshot!(table(&kernels));
     }
 }
