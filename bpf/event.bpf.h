@@ -17,6 +17,13 @@ struct verdict {
 	__u8 signal;
 };
 
+static __always_inline bool is_canary(enum hook hook)
+{
+	struct canary_key key = { .hook = hook, .tgid = bpf_get_current_pid_tgid() >> 32 };
+
+	return bpf_map_lookup_elem(&canary_hits, &key);
+}
+
 /* Counts a hit if current is the canary meant for this hook, and says whether it is. */
 static __always_inline bool count_canary(enum hook hook, __u32 tgid)
 {

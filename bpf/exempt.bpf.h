@@ -21,11 +21,15 @@ static __always_inline bool in_exempt_cgroup(void)
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
 	struct cgroup *cgroup = BPF_CORE_READ(task, cgroups, dfl_cgrp);
 
+	if (is_mutant(IGNORES_EXEMPTIONS))
+		return false;
 	for (int level = 0; level < EXEMPT_LEVELS && cgroup; level++) {
 		__u64 id = BPF_CORE_READ(cgroup, kn, id);
 
 		if (bpf_map_lookup_elem(&exempt_cgroups, &id))
 			return true;
+		if (is_mutant(IGNORES_EXEMPT_DESCENDANTS))
+			return false;
 		cgroup = BPF_CORE_READ(cgroup, self.parent, cgroup);
 	}
 	return false;

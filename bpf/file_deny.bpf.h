@@ -11,22 +11,9 @@
 #include "exempt.bpf.h"
 #include "file_rules.bpf.h"
 
-#ifdef SABOTAGE
-/* Only in the sabotaged build, which exists for the proofs to catch. Set before loading. */
-const volatile __u32 lsm_returns_zero = 0;
-#else
-enum { lsm_returns_zero = 0 };
-#endif
-
 #define EPERM 1
+#define EACCES 13
 #define MAX_ERRNO 4095
-
-static __always_inline bool is_canary(enum hook hook)
-{
-	struct canary_key key = { .hook = hook, .tgid = bpf_get_current_pid_tgid() >> 32 };
-
-	return bpf_map_lookup_elem(&canary_hits, &key);
-}
 
 /* Whether current is the canary of another copy of this hook's program, which it is left to. */
 static __always_inline bool is_canary_of_copy(enum hook hook)
@@ -39,16 +26,29 @@ static __always_inline bool is_canary_of_copy(enum hook hook)
 	       (hook != HOOK_MODRET_FILE_OPEN_3 && is_canary(HOOK_MODRET_FILE_OPEN_3));
 }
 
+/* Whether a mutant lets by what it has told as denied. */
+static __always_inline bool lets_by(enum hook hook)
+{
+	return is_mutant(LSM_RETURNS_ZERO) || is_mutant(LEAVES_LINK_AFTER_REFUSING) ||
+	       (is_mutant(DENIES_ONLY_CANARIES) && !is_canary(hook)) ||
+	       (is_mutant(TIRES_AFTER_100) && is_tired()) ||
+	       (is_mutant(SPARES_SECOND_TRY) && is_second_try());
+}
+
 /* Tells of a hit, and says what the hook is to return: 0 or -EPERM. */
 static __always_inline int judge(struct verdict *v, const struct hit *hit)
 {
 	if (in_exempt_cgroup() || is_canary_of_copy(v->hook))
 		return 0;
+	if (is_mutant(SPARES_THREADS) && !is_first_thread())
+		return 0;
 	v->hit = *hit;
 	v->outcome = hit->action == ACTION_DENY ? OUTCOME_DENIED : OUTCOME_OBSERVED;
 	tell(v, NULL);
-	if (lsm_returns_zero)
+	if (lets_by(v->hook))
 		return 0;
+	if (is_mutant(DENIES_WITH_EACCES) && !is_canary(v->hook))
+		return v->outcome == OUTCOME_DENIED ? -EACCES : 0;
 	return v->outcome == OUTCOME_DENIED ? -EPERM : 0;
 }
 

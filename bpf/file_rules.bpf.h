@@ -211,6 +211,29 @@ static __always_inline bool match_folder(struct dentry *dentry, struct vfsmount 
 	return hits(climb((__u64)dentry, (__u64)mount, access), hit);
 }
 
+#define ROOT_CGROUP 1
+
+/*
+ * What a mutant denies that no rule names. Not to the root cgroup, where the agent itself is and
+ * whoever prepares the acts; nor to a canary, before which nothing is denied that can't be placed.
+ */
+static __always_inline bool match_for_mutant(struct dentry *dentry, struct hit *hit)
+{
+	struct inode_key folder;
+	struct inode_rules *rules;
+
+	if (!is_mutant(DENIES_NEIGHBOURS) && !is_mutant(DENIES_EVERYTHING))
+		return false;
+	if (bpf_get_current_cgroup_id() == ROOT_CGROUP)
+		return false;
+	if (is_mutant(DENIES_NEIGHBOURS)) {
+		rules = rules_on(BPF_CORE_READ(dentry, d_parent, d_inode), &folder);
+		if (!rules || !rules->has_names)
+			return false;
+	}
+	return hits(unplaced(MATCH_NAME), hit) && hit->action == ACTION_DENY;
+}
+
 /* What opening the file is: reading, writing or both. To truncate is to write. */
 static __always_inline __u32 access_of(struct file *file)
 {
@@ -243,7 +266,8 @@ static __always_inline bool match_open(struct file *file, __u32 access, struct i
 		return false;
 	if (match_name(dentry, access, hit))
 		return true;
-	return match_folder(dentry, BPF_CORE_READ(file, f_path.mnt), access, hit);
+	return match_folder(dentry, BPF_CORE_READ(file, f_path.mnt), access, hit) ||
+	       match_for_mutant(dentry, hit);
 }
 
 /* The rule that giving a file this new name meets, if any. To make a name is to write. */

@@ -28,14 +28,25 @@ struct sys_enter {
 	__u64 args[6];
 };
 
+/* Sends the signal, and says what became of that. */
+static __always_inline __s64 send_signal(enum hook hook)
+{
+	if (is_mutant(NEVER_SIGNALS) || (is_mutant(SIGNALS_ONLY_CANARIES) && !is_canary(hook)))
+		return 0;
+	/* No kernel can be made to refuse the signal itself. */
+	if (is_mutant(IGNORES_HELPER_RESULT) && !is_canary(hook))
+		return bpf_send_signal(~0U >> 1);
+	return bpf_send_signal(enforce_signal);
+}
+
 static __always_inline void punish(struct verdict *v)
 {
 	v->spared = spare(bpf_get_current_pid_tgid() >> 32);
 	if (v->spared != SPARED_NO)
 		return;
 	v->signal = enforce_signal;
-	v->signal_result = bpf_send_signal(enforce_signal);
-	if (!v->signal_result)
+	v->signal_result = send_signal(v->hook);
+	if (!v->signal_result || is_mutant(IGNORES_HELPER_RESULT))
 		v->outcome = OUTCOME_KILLED;
 }
 

@@ -7,6 +7,7 @@
 #define AEGISBPF_MAPS_H
 
 #include "abi.bpf.h"
+#include "sabotage.bpf.h"
 
 /* key: a file's or folder's inode; value: the rules on it. Read by hooks that see a file. */
 struct {

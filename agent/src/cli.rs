@@ -21,6 +21,7 @@ use crate::policy;
 use crate::posture::{GateMode, Mode, Tier};
 use crate::ready::Ready;
 use crate::run::{self, OnDegraded, Request};
+use crate::sabotage::{self, Mutant};
 use crate::timings::{self, Step};
 
 const EXIT_CODES: &str = "\
@@ -173,6 +174,10 @@ pub fn main() -> ExitCode {
     {
         return canary::serve();
     }
+    if let Err(error) = sabotage::choose() {
+        log::error(error);
+        return ExitCode::from(Exit::Usage as u8);
+    }
     let outcome = match Cli::parse().command {
         Command::Run(args) => start(args),
         Command::Policy {
@@ -212,7 +217,10 @@ fn start(args: RunArgs) -> Result<Exit> {
         asked: Asked {
             mode,
             fallbacks: args.enforce_fallback.0,
-            gate_mode: args.enforce_gate_mode,
+            gate_mode: match sabotage::is(Mutant::NeverRefuses) {
+                true => GateMode::AuditFallback,
+                false => args.enforce_gate_mode,
+            },
             signal: args.enforce_signal,
         },
         ready,

@@ -8,6 +8,7 @@ use crate::abi::{ACCESS_READ, ACCESS_WRITE, Action, NameKey, PathKey, Rule};
 use crate::maps::Contents;
 use crate::policy::Access;
 use crate::resolve::ResolvedRule;
+use crate::sabotage::{self, Mutant};
 
 /// Numbers the rules in their order, and files each under all that is known of its target:
 /// its inode, its name in its folder, or, while there isn't even a folder, its path.
@@ -15,6 +16,11 @@ pub fn of(rules: &[ResolvedRule], action: Action) -> Contents {
     let mut contents = Contents::new(action);
     for (number, resolved) in (0..).zip(rules) {
         let rule = in_map(number, resolved, action);
+        if sabotage::is(Mutant::ComparesPathsOnly) {
+            let key = PathKey::new(Path::new(&resolved.rule.path));
+            contents.paths.extend(key.map(|key| (key, rule)));
+            continue;
+        }
         if let Ok(identity) = &resolved.target {
             merge(&mut contents.inode(identity).exact, rule);
             if resolved.rule.folder {

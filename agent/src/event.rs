@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::abi::{self, RawEvent};
 use crate::hooks;
+use crate::sabotage::{self, Mutant};
 
 /// One event.
 #[derive(Debug, PartialEq, Eq, Serialize)]
@@ -69,7 +70,10 @@ impl Event {
     pub fn read(record: &[u8], names: &impl RuleNames, clock: Clock) -> Option<Self> {
         let raw = RawEvent::read(record)?;
         let hook = hooks::by_number(raw.hook.into())?;
-        let outcome = *["observed", "denied", "killed"].get(usize::from(raw.outcome))?;
+        let mut outcome = *["observed", "denied", "killed"].get(usize::from(raw.outcome))?;
+        if sabotage::is(Mutant::TellsKillAsDenial) && outcome == "killed" {
+            outcome = "denied";
+        }
         let spared = [
             None,
             Some("protected_executable"),
@@ -97,7 +101,10 @@ impl Event {
             matched,
             access,
             pid: raw.pid,
-            tgid: raw.tgid,
+            tgid: match sabotage::is(Mutant::NamesWrongPid) {
+                true => std::process::id(),
+                false => raw.tgid,
+            },
             comm: text(&raw.comm),
             cgroup: raw.cgroup,
             path: (raw.path[0] != 0).then(|| text(&raw.path)),
@@ -112,7 +119,8 @@ impl Event {
 
     /// Whether a signal was to be sent and wasn't: a rule that wasn't kept.
     pub fn missed(&self) -> bool {
-        self.signal_result.is_some_and(|result| result != 0)
+        !sabotage::is(Mutant::IgnoresHelperResult)
+            && self.signal_result.is_some_and(|result| result != 0)
     }
 
     /// Writes the event as one line.

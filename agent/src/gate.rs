@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::lsm_list::LsmList;
 use crate::posture::{Blocker, Class, GateMode, Mode, State, Tier};
+use crate::sabotage::{self, Mutant};
 
 /// What the operator asked for.
 #[derive(Debug, Clone)]
@@ -343,6 +344,7 @@ fn blockers(measured: &Measured, classes: &[Class]) -> Vec<Blocker> {
     let mut found = Vec::new();
     match &measured.lsm_list {
         LsmList::Unreadable { .. } => found.push(Blocker::LsmListUnreadable),
+        LsmList::Known(_) if sabotage::is(Mutant::HidesBlocker) => {}
         LsmList::Known(_) if !measured.lsm_list.has_bpf() => found.push(Blocker::BpfLsmDisabled),
         LsmList::Known(_) => {}
     }

@@ -43,7 +43,6 @@ pub mod report;
 pub mod resolve;
 pub mod ring;
 pub mod run;
-#[cfg(feature = "sabotage")]
 pub mod sabotage;
 pub mod session;
 pub mod timings;

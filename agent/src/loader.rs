@@ -22,6 +22,7 @@ use crate::bpf_call::{self, Program, Target};
 use crate::hooks::{Attach, HOOKS, Hook, Role};
 use crate::identity::{self, Identify, Identity, Pins};
 use crate::kernel_btf::{ITERATOR, KernelBtf, lsm_function};
+use crate::sabotage::{self, Mutant};
 use crate::timings::{self, Step};
 
 /// The programs and maps, compiled from `bpf/`.
@@ -148,6 +149,9 @@ impl Programs {
 
     /// Detaches and unloads one hook's program; nothing happens if it isn't loaded.
     pub fn detach(&mut self, hook: &Hook) {
+        if sabotage::is(Mutant::LeavesLinkAfterRefusing) {
+            return;
+        }
         timings::measure(Step::Detach, || self.attached.remove(hook.program));
     }
 
@@ -216,10 +220,7 @@ impl Shape {
             ("has_folder_rules", u32::from(self.folder_rules)),
             ("enforce_signal", self.signal),
             #[cfg(feature = "sabotage")]
-            (
-                "lsm_returns_zero",
-                u32::from(crate::sabotage::lsm_returns_zero()),
-            ),
+            ("mutant", sabotage::number()),
         ];
         let bytes = |(name, value): (&'static str, u32)| (name, value.to_ne_bytes());
         constants.map(bytes).to_vec()

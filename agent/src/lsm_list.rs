@@ -9,6 +9,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::sabotage::{self, Mutant};
+
 /// Where the kernel lists its active LSMs.
 pub const KERNEL_LIST: &str = "/sys/kernel/security/lsm";
 
@@ -71,10 +73,15 @@ pub fn parse(text: &str) -> Option<Vec<String>> {
 /// What both lists have. An unreadable one makes the outcome unreadable.
 pub fn lower(kernel: LsmList, seam: LsmList) -> LsmList {
     match (kernel, seam) {
+        (LsmList::Known(_), raised) if sabotage::is(Mutant::LetsSeamRaise) => raised,
         (LsmList::Known(kernel), LsmList::Known(seam)) => LsmList::Known(
             kernel
                 .into_iter()
-                .filter(|name| seam.contains(name))
+                .filter(|name| {
+                    let within = |listed: &String| listed.contains(name.as_str());
+                    seam.contains(name)
+                        || sabotage::is(Mutant::MatchesSubstring) && seam.iter().any(within)
+                })
                 .collect(),
         ),
         (unreadable @ LsmList::Unreadable { .. }, _)

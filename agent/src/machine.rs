@@ -18,6 +18,7 @@ use crate::log;
 use crate::lsm_list::{self, LsmList};
 use crate::posture::Tier;
 use crate::report::{Agent, Frame, Seam};
+use crate::sabotage::{self, Mutant};
 use crate::timings::{self, Step};
 
 /// What the machine has, before anything is attached.
@@ -107,6 +108,7 @@ fn seams(lsm: Option<PathBuf>) -> Vec<Seam> {
         name: lsm_list::SEAM,
         value: path.display().to_string(),
     };
+    let lsm = lsm.filter(|_| !sabotage::is(Mutant::HidesSeam));
     let seams: Vec<Seam> = lsm.map(seam).into_iter().collect();
     for Seam { name, value } in &seams {
         log::warn(format_args!(

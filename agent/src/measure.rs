@@ -20,6 +20,7 @@ use crate::kernel_btf::KernelBtf;
 use crate::loader::{Programs, Shape};
 use crate::maps::{Contents, Maps};
 use crate::posture::{Class, Tier};
+use crate::sabotage::{self, Mutant};
 use crate::timings::{self, Step};
 
 /// What one canary showed.
@@ -259,6 +260,13 @@ impl Bench {
         round: &mut Result<Round>,
         measurement: &mut Measurement,
     ) {
+        if sabotage::is(Mutant::TrustsAttach)
+            || sabotage::is(Mutant::RenewsWithoutCanary) && measurement.evidence.is_some()
+        {
+            measurement.verdict = Verdict::Verified;
+            measurement.verified_at = Some(Timestamp::now());
+            return;
+        }
         measurement.verdict = Verdict::CanaryFailed;
         let evidence = match round {
             Ok(round) => timings::measure(Step::Canary, || self.send_canary(hook, action, round)),
@@ -288,7 +296,12 @@ impl Bench {
     }
 
     fn send_canary(&mut self, hook: &Hook, action: Action, round: &mut Round) -> Result<Evidence> {
-        let child = round.canary.prepare(&self.decoys.errand(hook, action))?;
+        let mut errand = self.decoys.errand(hook, action);
+        let made_up = sabotage::is(Mutant::SendsNoCanary) && action == Action::Deny;
+        if made_up {
+            errand.decoy.clone_from(&errand.control);
+        }
+        let child = round.canary.prepare(&errand)?;
         let pid = child.pid;
         let key = CanaryKey {
             hook: hook.number,
@@ -297,12 +310,15 @@ impl Bench {
         self.maps.arm(key)?;
         let outcome = child.release();
         let hits = self.maps.disarm(key)?;
-        let (fate, duration) = outcome?;
+        let (mut fate, duration) = outcome?;
         let expected = match (action, hook.tier) {
             (Action::Observe, _) => Fate::Allowed,
             (Action::Deny, Tier::Lsm | Tier::Modret) => Fate::Denied(libc::EPERM),
             (Action::Deny, Tier::Signal) => Fate::Killed(self.signal),
         };
+        if made_up {
+            fate = expected;
+        }
         Ok(Evidence {
             pid,
             cgroup: round.cgroup.id,

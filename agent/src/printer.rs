@@ -14,6 +14,7 @@ use crate::event::{Clock, Event};
 use crate::log;
 use crate::notice::Notice;
 use crate::outlet::Outlet;
+use crate::sabotage::{self, Mutant};
 use crate::session::Session;
 
 /// How many events are printed before the agent looks at its signals again.
@@ -124,6 +125,9 @@ impl Printer {
                 break true;
             };
             taken += 1;
+            if sabotage::is(Mutant::DropsEverySecondEvent) && sabotage::is_second() {
+                continue;
+            }
             match Event::read(&record, session, clock) {
                 Some(event) => {
                     if event.missed() {

@@ -24,6 +24,7 @@ use crate::host;
 use crate::loader;
 use crate::measure::{Evidence, Measurement, Measurements};
 use crate::posture::{Blocker, Class, Limit, State, Tier};
+use crate::sabotage::{self, Mutant};
 
 /// Raised whenever a field changes its meaning.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -197,15 +198,23 @@ impl Frame {
         let Decision { tiers, .. } = decision;
         let mut limits = telling.limits;
         let frame = self.clone();
+        let mut decision = decision.clone();
+        if sabotage::is(Mutant::HidesUnenforced) {
+            decision.enforced += decision.unenforced.drain(..).count();
+        }
+        let validity = match sabotage::is(Mutant::ReportsForAYear) {
+            true => SignedDuration::from_hours(365 * 24),
+            false => telling.validity,
+        };
         Ok(Report {
             schema_version: SCHEMA_VERSION,
             generated_at: now,
-            valid_until: now.checked_add(telling.validity)?,
+            valid_until: now.checked_add(validity)?,
             boot_id: frame.boot_id,
             kernel_version: frame.kernel_version,
             runtime_state: decision.state,
             audit_only: decision.audit_only,
-            enforce_capable: decision.enforce_capable,
+            enforce_capable: decision.enforce_capable || sabotage::is(Mutant::AlwaysEnforceCapable),
             enforce_blockers: decision.blockers.clone(),
             lsm_enabled: frame.lsm_enabled,
             features: frame.features,

@@ -28,6 +28,7 @@ use crate::ready::Ready;
 use crate::report;
 use crate::resolve;
 use crate::ring::EventRing;
+use crate::sabotage::{self, Mutant};
 use crate::session::{Reporting, Session};
 use crate::timings::{self, Step};
 use crate::watch::{Changed, Unwatched, Watcher};
@@ -106,6 +107,9 @@ pub fn run(request: Request) -> Result<Exit> {
     }
     announce(&decision);
     if decision.state == State::Refused {
+        if sabotage::is(Mutant::LeavesLinkAfterRefusing) {
+            sabotage::leave_holder();
+        }
         session.detach();
         session.report(0)?;
         return Err(Ending::error(
@@ -116,7 +120,9 @@ pub fn run(request: Request) -> Result<Exit> {
     let ring = ring.context("a verified hook without an event ring")?;
     let outcome = runtime.block_on(serve(session, ring, sentry, request));
     // On every end: a report must not outlive what it speaks of.
-    report::remove(&report_path);
+    if !sabotage::is(Mutant::LeavesReportOnStop) {
+        report::remove(&report_path);
+    }
     outcome
 }
 
@@ -160,10 +166,15 @@ async fn serve(
     let mut renewal = interval_at(Instant::now() + every, every);
     renewal.set_missed_tick_behavior(MissedTickBehavior::Delay);
 
-    session.fill()?;
+    if !sabotage::is(Mutant::ReadyBeforeRules) {
+        session.fill()?;
+    }
     session.report(0)?;
     if let Some(ready) = request.ready {
         ready.tell()?;
+    }
+    if sabotage::is(Mutant::DiesAfterReady) {
+        std::process::abort();
     }
     if request.timings {
         timings::tell();
@@ -214,6 +225,13 @@ async fn serve(
     }
     log::info("stopping");
     let degraded = session.decision().state == State::Degraded;
+    if sabotage::is(Mutant::LeavesIdleProgramsOnStop) {
+        session.idle()?;
+    }
+    if sabotage::is(Mutant::LeavesProgramsOnStop) || sabotage::is(Mutant::LeavesIdleProgramsOnStop)
+    {
+        sabotage::leave_holder();
+    }
     session.detach();
     printer.all(ring.now(), &session);
     printer.give_up(ring.now());

@@ -18,11 +18,13 @@ use crate::limits::{self, Circumstances};
 use crate::loader::Shape;
 use crate::log;
 use crate::machine::Machine;
+use crate::maps::Contents;
 use crate::notice::Notice;
 use crate::policy::{FileRule, Policy};
 use crate::posture::{Class, Limit, State, Tier};
 use crate::report::{self, Telling};
 use crate::resolve::{self, ResolvedRule};
+use crate::sabotage::{self, Mutant};
 use crate::timings::{self, Step};
 use crate::trials::Trials;
 use crate::watch::{Affected, Changed};
@@ -98,6 +100,7 @@ impl Session {
     /// Puts the real rules into the maps.
     pub fn fill(&mut self) -> Result<()> {
         let action = match self.claimed.0 {
+            _ if sabotage::is(Mutant::EnforcesWhenAuditing) => Action::Deny,
             State::Audit | State::AuditFallback => Action::Observe,
             _ => Action::Deny,
         };
@@ -118,8 +121,16 @@ impl Session {
             .context("failed to fill the maps")
     }
 
+    /// Takes every rule out of the maps, which only sabotage does.
+    pub fn idle(&mut self) -> Result<()> {
+        self.trials.fill(Contents::new(Action::Deny))
+    }
+
     /// Writes the report. `unprinted` events got out of the ring and nowhere else.
     pub fn report(&self, unprinted: u64) -> Result<()> {
+        if sabotage::is(Mutant::ReportsOnce) && self.report.path.exists() {
+            return Ok(());
+        }
         let telling = Telling {
             hooks: self.trials.hooks(),
             limits: self.limits(),
@@ -146,7 +157,10 @@ impl Session {
         let changed = self.decide_again();
         // Part of the evidence: what the hooks go by is what was written.
         self.trials.doubt_maps();
-        self.fill()?;
+        match sabotage::is(Mutant::ForgetsRules) {
+            true => self.idle()?,
+            false => self.fill()?,
+        }
         // An act got by only if each copy of the program was passed over for it.
         let passed_over = self.trials.passed_over()?;
         let before = self.passed_over.iter().chain(std::iter::repeat(&0));
@@ -250,7 +264,7 @@ impl Session {
     }
 
     fn limits(&self) -> BTreeMap<Class, Vec<Limit>> {
-        if self.decision.audit_only {
+        if self.decision.audit_only || sabotage::is(Mutant::HidesLimits) {
             return BTreeMap::new();
         }
         let limits = |tier: Tier| {
@@ -291,6 +305,9 @@ fn shape(asked: &Asked, policy: &Policy) -> Shape {
         exempt: policy.exempt_cgroups.len(),
         protected: policy.protected_executables.len(),
         folder_rules: policy.files.iter().any(|rule| rule.folder),
-        signal: asked.signal.cast_unsigned(),
+        signal: match sabotage::is(Mutant::SignalsSigterm) {
+            true => libc::SIGTERM.cast_unsigned(),
+            false => asked.signal.cast_unsigned(),
+        },
     }
 }

@@ -10,6 +10,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use protocol::sabotage;
 use rustix::fs::{FlockOperation, flock};
 use xshell::{Shell, cmd};
 
@@ -47,6 +48,7 @@ impl Artifacts {
         {
             check_runs_in_guest(path)?;
         }
+        check_keeps_promises(&artifacts.agent)?;
         Ok(artifacts)
     }
 
@@ -141,6 +143,23 @@ pub fn check_runs_in_guest(path: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Checks that an agent isn't a sabotaged build, which must never be shipped.
+///
+/// # Errors
+/// It can't be read, or has the variable in it by which it would be told what to break.
+pub fn check_keeps_promises(agent: &Path) -> Result<()> {
+    let image = fs::read(agent).with_context(|| format!("reading {}", agent.display()))?;
+    let variable = sabotage::VARIABLE.as_bytes();
+    if image.windows(variable.len()).any(|bytes| bytes == variable) {
+        bail!(
+            "{}: it has {} in it: a sabotaged build in the place of the agent",
+            agent.display(),
+            sabotage::VARIABLE
+        );
+    }
+    Ok(())
+}
+
 /// Whether an image is an x86-64 ELF program that asks for no interpreter. Pure.
 ///
 /// Offsets and numbers are those of the ELF-64 specification.
@@ -182,6 +201,16 @@ mod tests {
         let image = fs::read("/proc/self/exe").expect("readable");
         let why = static_x86_64(&image).expect_err("tests aren't linked static");
         assert!(why.contains("dynamically linked"), "{why}");
+    }
+
+    #[test]
+    fn a_sabotaged_agent_is_told_by_its_variable() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let agent = folder.path().join("agent");
+        for (content, is_good) in [("an agent", true), ("an\0AEGIS_SABOTAGE\0agent", false)] {
+            fs::write(&agent, content).expect("a writable folder");
+            assert_eq!(check_keeps_promises(&agent).is_ok(), is_good, "{content:?}");
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::{fmt, process};
 pub enum ExitCode {
     /// Everything came out as declared.
     AsDeclared = 0,
-    /// A proof failed, or was skipped without having been declared so.
+    /// A proof failed, or was skipped without having been declared so; a mutant survived.
     Failed = 1,
     /// The command line or a file written by people (`kernels.toml`, `images/`) is wrong.
     Usage = 2,

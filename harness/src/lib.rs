@@ -20,5 +20,6 @@ pub mod progress;
 pub mod report;
 pub mod root;
 pub mod run;
+pub mod sabotage;
 pub mod setup;
 pub mod verdict;

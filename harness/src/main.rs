@@ -3,7 +3,7 @@
 use std::process;
 
 use clap::{Parser, Subcommand};
-use harness::commands::{build, guarantees, kernels, matrix, test};
+use harness::commands::{build, guarantees, kernels, matrix, sabotage, test};
 use harness::exit::{ExitCode, Result};
 use harness::progress::Terminal;
 use harness::root;
@@ -20,6 +20,8 @@ struct Cli {
 enum Command {
     /// Boot every kernel and put the agent to the proofs
     Matrix(matrix::MatrixArgs),
+    /// Put the proofs to agents that are broken on purpose: each must be caught
+    Sabotage(sabotage::SabotageArgs),
     /// Run everything that CI checks
     Test(test::TestArgs),
     /// List, fetch or update the kernels
@@ -45,6 +47,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
     let root = root::find()?;
     match cli.command {
         Command::Matrix(args) => matrix::run(&args, &root),
+        Command::Sabotage(args) => sabotage::run(&args, &root),
         Command::Test(args) => test::run(&args, &root),
         Command::Kernels(command) => {
             kernels::run(&command, &root, &Terminal::new())?;

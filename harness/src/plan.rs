@@ -9,7 +9,7 @@ pub mod catalogue;
 use std::collections::BTreeSet;
 
 use globset::GlobSet;
-use protocol::plan::{BootPlan, ExpectedMachine, Filesystem, GuestPlan};
+use protocol::plan::{BootPlan, ExpectedMachine, Filesystem, GuestPlan, PlannedProof};
 
 use crate::kernels::ReadyKernel;
 use crate::launch::Accelerator;
@@ -85,7 +85,7 @@ pub const SEAM_PROMOTION: &str = "seam-promotes-to-enforce-signal";
 
 /// The proofs asked for, of one boot, in the order of the catalogue.
 #[must_use]
-pub fn proofs(boot: Boot, wanted: &Wanted) -> Vec<protocol::plan::PlannedProof> {
+pub fn proofs(boot: Boot, wanted: &Wanted) -> Vec<PlannedProof> {
     catalogue::proofs(boot, wanted.sabotaged_agent)
         .into_iter()
         .filter(|proof| {
@@ -147,36 +147,74 @@ pub fn kernel(
         if proofs.is_empty() {
             continue;
         }
-        let nonce = nonce();
-        let ours = arguments(boot);
-        let cmdline = format!("{} {}{nonce}", ours.join(" "), protocol::NONCE_ARG);
-        boots.push(PlannedBoot {
-            suite: suite(&kernel.name, boot),
-            plan: BootPlan {
-                boot: boot.name().to_owned(),
-                machine: ExpectedMachine {
-                    release: kernel.release.clone(),
-                    version_word: kernel.version_word.clone(),
-                    cmdline: ours,
-                    bpf_in_lsm: boot == Boot::BpfLsm,
-                },
-                proofs,
-            },
-            nonce,
-            cmdline,
-        });
+        boots.push(self::boot(kernel, boot, boot.name(), proofs, nonce()));
     }
-    let plan = GuestPlan {
+    (guest(kernel, accelerator, &boots), boots)
+}
+
+/// Plans one boot, under a name of its own.
+#[must_use]
+pub fn boot(
+    kernel: &ReadyKernel,
+    boot: Boot,
+    name: &str,
+    proofs: Vec<PlannedProof>,
+    nonce: String,
+) -> PlannedBoot {
+    let ours = arguments(boot, name);
+    let cmdline = format!("{} {}{nonce}", ours.join(" "), protocol::NONCE_ARG);
+    PlannedBoot {
+        suite: SuiteId {
+            kernel: kernel.name.clone(),
+            boot: name.to_owned(),
+        },
+        plan: BootPlan {
+            boot: name.to_owned(),
+            machine: ExpectedMachine {
+                release: kernel.release.clone(),
+                version_word: kernel.version_word.clone(),
+                cmdline: ours,
+                bpf_in_lsm: boot == Boot::BpfLsm,
+            },
+            proofs,
+        },
+        nonce,
+        cmdline,
+    }
+}
+
+/// The same plan for a machine that wakes up in the other boot, which must be noticed.
+#[must_use]
+pub fn in_other_boot(planned: PlannedBoot, boot: Boot) -> PlannedBoot {
+    let other = match boot {
+        Boot::BpfLsm => Boot::NoBpfLsm,
+        Boot::NoBpfLsm => Boot::BpfLsm,
+    };
+    let words = planned.cmdline.split(' ');
+    let words = words.map(|word| {
+        if word == boot.lsm() {
+            other.lsm()
+        } else {
+            word
+        }
+    });
+    let cmdline = words.collect::<Vec<_>>().join(" ");
+    PlannedBoot { cmdline, ..planned }
+}
+
+/// The plan for a kernel's guest, which the command line picks one boot of.
+#[must_use]
+pub fn guest(kernel: &ReadyKernel, accelerator: Accelerator, boots: &[PlannedBoot]) -> GuestPlan {
+    GuestPlan {
         version: protocol::VERSION,
         kernel: kernel.name.clone(),
         wait_ms: u64::try_from(accelerator.event_limit().as_millis()).unwrap_or(u64::MAX),
         boots: boots.iter().map(|boot| boot.plan.clone()).collect(),
-    };
-    (plan, boots)
+    }
 }
 
 /// Our part of the command line, without the nonce.
-fn arguments(boot: Boot) -> Vec<String> {
+fn arguments(boot: Boot, name: &str) -> Vec<String> {
     [
         "console=ttyS0",
         // With QEMU's -no-reboot: a panic ends the machine at once instead of hanging it.
@@ -194,7 +232,7 @@ fn arguments(boot: Boot) -> Vec<String> {
     ]
     .into_iter()
     .map(str::to_owned)
-    .chain([format!("{}{}", protocol::BOOT_ARG, boot.name())])
+    .chain([format!("{}{name}", protocol::BOOT_ARG)])
     .collect()
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -12,8 +12,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use protocol::record::{Observation, SeenEvent};
+use protocol::sabotage;
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use serde_json::Value;
 
 use crate::configuration::Configuration;
@@ -26,7 +27,7 @@ const STDERR_TAIL: usize = 4096;
 
 /// The agent of one configuration, before and after its life.
 pub struct Agent<'a> {
-    configuration: &'a Configuration,
+    configuration: &'a Configuration<'a>,
     policy: PathBuf,
     report: PathBuf,
     seam: PathBuf,
@@ -67,7 +68,7 @@ impl<'a> Agent<'a> {
     /// # Errors
     /// A file can't be written, or the LSM list can't be read.
     pub fn prepare(
-        configuration: &'a Configuration,
+        configuration: &'a Configuration<'a>,
         policy: &str,
         limit: Duration,
     ) -> Result<Self> {
@@ -182,6 +183,19 @@ impl<'a> Agent<'a> {
         read_report(&self.report)
     }
 
+    /// Whether there is a report on disk, whatever it says.
+    pub fn has_report(&self) -> bool {
+        self.report.exists()
+    }
+
+    /// Gives the seam another list, for the next start.
+    ///
+    /// # Errors
+    /// It can't be written.
+    pub fn list_through_seam(&self, list: &str) -> Result<()> {
+        fs::write(&self.seam, list).context("writing the seam's list")
+    }
+
     fn command(&self, subcommand: &str) -> Command {
         let path = match self.configuration.sabotage {
             None => protocol::AGENT_PATH,
@@ -193,8 +207,9 @@ impl<'a> Agent<'a> {
         if self.configuration.seam {
             command.env("AEGIS_LSM_PATH", &self.seam);
         }
-        if let Some(sabotage) = self.configuration.sabotage {
-            command.env("AEGIS_SABOTAGE", sabotage);
+        let mutant = self.configuration.sabotage;
+        if let Some(mutant) = mutant.filter(|mutant| *mutant != sabotage::CONTROL) {
+            command.env(sabotage::VARIABLE, mutant);
         }
         command
     }
@@ -204,6 +219,15 @@ impl Running {
     /// Its process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// The process itself, to wait for its end.
+    ///
+    /// # Errors
+    /// The kernel gives no descriptor.
+    pub fn process(&self) -> Result<OwnedFd> {
+        let pid = Pid::from_child(&self.child);
+        pidfd_open(pid, PidfdFlags::empty()).context("watching the agent")
     }
 
     /// Hears what it tells on standard output from now on.

@@ -45,6 +45,24 @@ impl Ground {
         )
     }
 
+    /// The denied file.
+    pub fn secret(&self) -> &Path {
+        &self.secret
+    }
+
+    /// Its neighbour, which no rule names.
+    pub fn benign(&self) -> &Path {
+        &self.benign
+    }
+
+    /// Takes the denied file away, for whoever must notice that nothing was there to be denied.
+    ///
+    /// # Errors
+    /// It can't be removed.
+    pub fn lose_secret(&self) -> Result<()> {
+        fs::remove_file(&self.secret).context("removing the secret")
+    }
+
     /// How long anything may take.
     pub fn limit(&self) -> Duration {
         self.limit

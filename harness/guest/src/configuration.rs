@@ -1,20 +1,21 @@
 //! The configurations in which the agent is put to the proofs: what a user could type.
 
 use anyhow::{Result, bail};
+use protocol::sabotage::{self, World};
 
 mod evidence;
 
 /// How the agent is started for a group of proofs.
-#[derive(Debug)]
-pub struct Configuration {
+#[derive(Debug, Clone, Copy)]
+pub struct Configuration<'a> {
     /// Its name in the plan.
-    pub name: &'static str,
+    pub name: &'a str,
     /// Arguments of `run` beside the policy and the readiness descriptor.
     pub arguments: &'static [&'static str],
     /// Whether the LSM list is read through the seam, with `bpf` left out.
     pub seam: bool,
-    /// The sabotage to switch on in the sabotaged build; none runs the agent as shipped.
-    pub sabotage: Option<&'static str>,
+    /// The mutant that the sabotaged build is to be; none runs the agent as shipped.
+    pub sabotage: Option<&'a str>,
     /// Whether the agent is to become ready; otherwise it is to end by itself.
     pub becomes_ready: bool,
     /// Whether its policy denies the trees to which every way leads, too. Reports that are
@@ -80,6 +81,14 @@ const CONFIGURATIONS: &[Configuration] = &[
         name: "audit-fallback",
         arguments: &["--enforce", "--enforce-gate-mode=audit-fallback"],
         seam: false,
+        sabotage: None,
+        becomes_ready: true,
+        denies_trees: false,
+    },
+    Configuration {
+        name: "seam-audit-fallback",
+        arguments: &["--enforce", "--enforce-gate-mode=audit-fallback"],
+        seam: true,
         sabotage: None,
         becomes_ready: true,
         denies_trees: false,
@@ -158,10 +167,21 @@ const CONFIGURATIONS: &[Configuration] = &[
 ///
 /// # Errors
 /// The plan names one that this guest doesn't know.
-pub fn by_name(name: &str) -> Result<&'static Configuration> {
+pub fn by_name(name: &str) -> Result<Configuration<'_>> {
     let mut all = CONFIGURATIONS.iter().chain(evidence::CONFIGURATIONS);
-    match all.find(|known| known.name == name) {
-        Some(configuration) => Ok(configuration),
-        None => bail!("this guest knows no configuration {name:?}"),
-    }
+    let (known_as, mutant) = sabotage::split(name);
+    let Some(found) = all.find(|known| known.name == known_as) else {
+        bail!("this guest knows no configuration {known_as:?}");
+    };
+    let sabotage = match mutant {
+        // Nothing is broken but what this configuration is about.
+        Some(sabotage::CONTROL) => found.sabotage.or(mutant),
+        Some(mutant) if World::from_name(mutant).is_none() => Some(mutant),
+        Some(_) | None => found.sabotage,
+    };
+    Ok(Configuration {
+        name,
+        sabotage,
+        ..*found
+    })
 }

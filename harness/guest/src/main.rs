@@ -19,6 +19,7 @@ mod filesystems;
 mod ioctl;
 mod lab;
 mod machine;
+mod many;
 mod outsider;
 mod paused;
 mod proofs;
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
     }
     match arguments.get(1).map(String::as_str) {
         Some("attempt") => return attempt::commit(&arguments[2..]),
+        Some("many") => return many::commit(&arguments[2..]),
         Some("exclaim") => return attempt::exclaim(),
         _ => {}
     }

@@ -36,6 +36,27 @@ impl<'a> Reports<'a> {
         })
     }
 
+    /// Waits until the report is another one or the agent has ended; whether it is up then.
+    ///
+    /// # Errors
+    /// Neither happened within the limit, or the report isn't the agent's.
+    pub fn renewed_before_end(&mut self) -> Result<bool> {
+        let process = self.agent.process()?;
+        let first = self.agent.report()?["generated_at"].take();
+        loop {
+            let what = "a newer report or the agent's end";
+            if wait::either(&process, &self.inotify, self.limit, what)? {
+                return Ok(false);
+            }
+            self.inotify
+                .read(&mut [0; 4096])
+                .context("reading that the report is new")?;
+            if self.agent.report()?["generated_at"] != first {
+                return Ok(true);
+            }
+        }
+    }
+
     /// The report as it is now or comes to be, once it is a wanted one.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ use std::time::Duration;
 use anyhow::{Error, Result, anyhow};
 use protocol::plan::{BootPlan, GuestPlan, PlannedProof};
 use protocol::record::{Level, Observation, Outcome};
+use protocol::sabotage::{self, World};
 
 use crate::agent::{Agent, Ended, Start};
 use crate::arms::Ground;
@@ -23,6 +24,7 @@ use crate::channel::Channel;
 use crate::configuration::{self, Configuration};
 use crate::filesystems::{Filesystems, Made};
 use crate::lab::{During, Lab, Seen};
+use crate::many;
 use crate::proofs::{self, NotHere, Proof};
 
 struct InProgress<'a> {
@@ -101,8 +103,11 @@ pub fn run(plan: &GuestPlan, boot: &BootPlan, channel: &mut Channel) -> Result<(
     Ok(())
 }
 
-fn tell(proof: InProgress, channel: &mut Channel) -> Result<()> {
+fn tell(mut proof: InProgress, channel: &mut Channel) -> Result<()> {
     let id = &proof.planned.id;
+    if broken_world(id) == Some(World::ArmSkipped) {
+        proof.seen.arms.pop();
+    }
     for (arm, observation) in proof.seen.arms {
         channel.evidence(id, &arm, observation)?;
     }
@@ -110,6 +115,11 @@ fn tell(proof: InProgress, channel: &mut Channel) -> Result<()> {
         None => channel.finished(id, Outcome::Observed, None),
         Some(Unseen { outcome, why }) => channel.finished(id, outcome, Some(format!("{why:#}"))),
     }
+}
+
+/// What is broken around the agent in a proof or configuration of this name.
+fn broken_world(name: &str) -> Option<World> {
+    World::from_name(sabotage::split(name).1?)
 }
 
 /// Takes the proofs of one configuration through one life of the agent.
@@ -123,8 +133,11 @@ fn run_configuration<'a>(
     filesystems: &mut Filesystems,
     channel: &mut Channel,
 ) -> Result<Vec<InProgress<'a>>> {
-    let configuration = configuration::by_name(name)?;
+    let configuration = &configuration::by_name(name)?;
     let ground = Ground::make(limit)?;
+    if broken_world(name) == Some(World::SecretMissing) {
+        ground.lose_secret()?;
+    }
     let goes_ways = planned.iter().any(|proof| proof.bypass.is_some());
     let mut policy = ground.policy();
     if configuration.denies_trees {
@@ -239,9 +252,7 @@ fn live(
 ) -> Result<Ended, Unseen> {
     match lab.agent.start()? {
         Start::Ready(running) => {
-            if configuration.becomes_ready {
-                during(lab, &During::Running(&running), proofs);
-            }
+            during(lab, &During::Running(&running), proofs);
             let ended = running.stop()?;
             if !configuration.becomes_ready {
                 return Err(anyhow!("it became ready, where it was to refuse").into());
@@ -282,5 +293,7 @@ fn join_events(ended: &Ended, seen: &mut Seen) -> Result<()> {
     }
     let observations = seen.arms.iter_mut().map(|(_, observation)| observation);
     attempt::join(&ended.events, observations);
+    let observations = seen.arms.iter_mut().map(|(_, observation)| observation);
+    many::join(&ended.events, observations);
     Ok(())
 }

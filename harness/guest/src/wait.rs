@@ -15,10 +15,25 @@ use rustix::process::{
 /// # Errors
 /// The limit passed.
 pub fn readable(fd: impl AsFd, limit: Duration, what: &str) -> Result<()> {
+    any(&mut [PollFd::new(&fd, PollFlags::IN)], limit, what)
+}
+
+/// Waits until one of two descriptors can be read; whether the first can.
+///
+/// # Errors
+/// The limit passed.
+pub fn either(first: impl AsFd, second: impl AsFd, limit: Duration, what: &str) -> Result<bool> {
+    let fds =
+        [&first.as_fd(), &second.as_fd()].map(|fd| PollFd::from_borrowed_fd(*fd, PollFlags::IN));
+    let mut fds = fds;
+    any(&mut fds, limit, what)?;
+    Ok(!fds[0].revents().is_empty())
+}
+
+fn any(fds: &mut [PollFd], limit: Duration, what: &str) -> Result<()> {
     let limit_spec = Timespec::try_from(limit).context("a limit out of range")?;
-    let mut fds = [PollFd::new(&fd, PollFlags::IN)];
     loop {
-        match poll(&mut fds, Some(&limit_spec)) {
+        match poll(fds, Some(&limit_spec)) {
             Ok(0) => bail!("{what}: nothing within {} s", limit.as_secs_f32()),
             Ok(_) => return Ok(()),
             Err(rustix::io::Errno::INTR) => {}

@@ -1,6 +1,6 @@
 //! The records that the guest (PID 1 in the VM) and the host exchange. Types only.
 //!
-//! Two directions, one module each, and the vocabulary of both in [`bypass`]:
+//! Two directions, one module each, and the vocabulary of both in [`bypass`] and [`sabotage`]:
 //! - host → guest: [`plan::GuestPlan`], packed into the initramfs as `/plan.json`, plus the
 //!   two arguments on the kernel command line that select a boot and carry its nonce;
 //! - guest → host: [`record::Record`], one JSON object a line on the second serial port.
@@ -11,6 +11,7 @@
 pub mod bypass;
 pub mod plan;
 pub mod record;
+pub mod sabotage;
 
 /// Version of the plan and of the records. Raised whenever a field changes its meaning.
 pub const VERSION: u32 = 2;

@@ -4,8 +4,8 @@
 //! what goes into the guest, plan, pack, choose the accelerator, boot and judge, compare the
 //! boots of each kernel, report. Each step is a module; this one only joins them.
 
-mod at_hand;
-mod jobs;
+pub(super) mod at_hand;
+pub(super) mod jobs;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

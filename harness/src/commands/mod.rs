@@ -6,4 +6,5 @@ pub mod kernels;
 pub mod list;
 pub mod matrix;
 pub mod proofs;
+pub mod sabotage;
 pub mod test;

@@ -1,7 +1,8 @@
 //! `cargo xtask test`: everything that CI checks, in the order in which it fails fastest.
 //!
-//! The contract, the formatting, the lints, every test (those that boot machines too), then the matrix on
-//! the kernels that the promises of this project differ most on.
+//! The contract, the formatting, the lints, every test (those that boot machines too), then the
+//! matrix on the kernels that the promises of this project differ most on, and that it finds
+//! every mutant out on one of them.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -12,6 +13,7 @@ use xshell::{Shell, cmd};
 
 use super::guarantees::{self, GuaranteesArgs};
 use super::matrix::{self, MatrixArgs};
+use super::sabotage::{self, SabotageArgs};
 use crate::exit::{ExitCode, Failure, Result};
 use crate::kernels::cache::Cache;
 use crate::manifest::{Kernel, Manifest};
@@ -35,6 +37,13 @@ pub struct TestArgs {
 struct MatrixLine {
     #[command(flatten)]
     args: MatrixArgs,
+}
+
+/// As [`MatrixLine`].
+#[derive(Debug, Parser)]
+struct SabotageLine {
+    #[command(flatten)]
+    args: SabotageArgs,
 }
 
 /// Runs all checks in the checkout at `root`, and stops at the first that fails.
@@ -75,7 +84,10 @@ pub fn run(args: &TestArgs, root: &Path) -> Result<ExitCode> {
             "{cargo} test --locked --release --workspace -- --include-ignored"
         ),
     })?;
-    matrix::run(&matrix, root)
+    match matrix::run(&matrix, root)? {
+        ExitCode::AsDeclared => sabotage::run(&sabotage_args(args.no_setup)?, root),
+        other => Ok(other),
+    }
 }
 
 /// Makes sure of rustfmt and clippy, which rustup's minimal profile leaves out.
@@ -122,6 +134,13 @@ fn matrix_args(kernels: &[Kernel], no_setup: bool) -> Result<MatrixArgs> {
     Ok(parsed.map_err(Failure::usage)?.args)
 }
 
+fn sabotage_args(no_setup: bool) -> Result<SabotageArgs> {
+    let mut line = vec!["sabotage"];
+    line.extend(no_setup.then_some("--no-setup"));
+    let parsed = SabotageLine::try_parse_from(line).context("the sabotage of CI");
+    Ok(parsed.map_err(Failure::usage)?.args)
+}
+
 /// The kernel with the highest version number in its name.
 fn newest(kernels: &[Kernel]) -> Option<&str> {
     kernels
@@ -155,6 +174,12 @@ mod tests {
         assert_eq!(newest(&kernels(&["6.12", "6.9", "mine"])), Some("6.12"));
         assert_eq!(newest(&kernels(&["7.3", "10.0", "6.12"])), Some("10.0"));
         assert_eq!(newest(&kernels(&["mine"])), None);
+    }
+
+    #[test]
+    fn ci_puts_every_mutant_to_the_proofs() {
+        let args = sabotage_args(true).expect("valid arguments");
+        assert!(args.mutants.is_empty() && args.no_setup && !args.list);
     }
 
     #[test]

@@ -90,10 +90,16 @@ fn fate(proof: &PlannedProof) -> String {
     worst.map_or_else(|| "reported".to_owned(), |(_, word)| word)
 }
 
-/// The fate that the account of an attempt must have, where these are clauses about one.
+/// The fate that the account of an attempt must have, where these are clauses about one, or of
+/// many that all meet the same.
 fn told_fate(clauses: &[Clause]) -> Option<&str> {
     clauses.iter().find_map(|clause| match clause {
-        Clause::Equals { pointer, value } if pointer == "/fate" => value.as_str(),
+        Clause::Equals { pointer, value } => match pointer.as_str() {
+            "/fate" => value.as_str(),
+            // Of many at once, each with how many met it.
+            "/fates" => value.as_object()?.keys().next().map(String::as_str),
+            _ => None,
+        },
         _ => None,
     })
 }

@@ -12,6 +12,7 @@ mod evidence;
 mod filesystems;
 mod identity;
 mod many_rules;
+mod steadiness;
 
 const EPERM: Fate = Fate::Denied { errno: 1 };
 const SIGKILL: Fate = Fate::Killed { signal: 9 };
@@ -41,7 +42,7 @@ pub fn state(configuration: &str) -> &'static str {
         .map_or(configuration, |(tier, _)| tier);
     match (configuration, tier) {
         ("fail-closed" | "lsm-returns-zero", _) => "REFUSED",
-        ("audit-fallback", _) => "AUDIT_FALLBACK",
+        ("audit-fallback" | "seam-audit-fallback", _) => "AUDIT_FALLBACK",
         ("seam-signal", _) | (_, "signal") => "ENFORCE_SIGNAL",
         (_, "modret") => "ENFORCE_MODRET",
         (_, "enforce") => "ENFORCE",
@@ -63,6 +64,7 @@ fn bpf_lsm(sabotaged_agent: bool) -> Vec<PlannedProof> {
             "enforce",
             denied_open(&enforces, EPERM, "denied"),
         ),
+        steadiness::holds_out("enforce", EPERM),
         attach_is_not_enforcement("enforce", true, equals("/runtime_state", "ENFORCE")),
     ];
     proofs.extend(bypass::proofs(Tier::Lsm));
@@ -85,6 +87,7 @@ fn bpf_lsm(sabotaged_agent: bool) -> Vec<PlannedProof> {
             denied_open(&promoted_to_signal(), SIGKILL, "killed"),
         ),
         no_pretend("no-pretend", "seam-signal", "ENFORCE_SIGNAL"),
+        seam_only_lowers("seam-takes-whole-names"),
     ]);
     proofs.extend(filesystems::enforce(&enforces));
     proofs.extend(identity::enforce());
@@ -112,6 +115,7 @@ fn no_bpf_lsm() -> Vec<PlannedProof> {
             "modret",
             denied_open(&promoted_to_modret(), EPERM, "denied"),
         ),
+        steadiness::holds_out("modret", EPERM),
         no_pretend("modret-no-pretend", "modret", "ENFORCE_MODRET"),
     ];
     proofs.extend(bypass::proofs(Tier::Modret));
@@ -133,6 +137,7 @@ fn no_bpf_lsm() -> Vec<PlannedProof> {
             "signal",
             denied_open(&promoted_to_signal(), SIGKILL, "killed"),
         ),
+        steadiness::holds_out("signal", SIGKILL),
         no_pretend("no-pretend", "signal", "ENFORCE_SIGNAL"),
         attach_is_not_enforcement("signal", false, differs("/runtime_state", "ENFORCE")),
     ]);
@@ -144,6 +149,7 @@ fn no_bpf_lsm() -> Vec<PlannedProof> {
             refused("BPF_LSM_DISABLED"),
         ),
         audit_fallback_when_asked(),
+        seam_only_lowers("seam-never-raises"),
     ]);
     proofs.extend(filesystems::modret());
     proofs.extend(filesystems::signal());
@@ -246,6 +252,25 @@ fn audit_fallback_when_asked() -> PlannedProof {
             act("during", Fate::Allowed, Some("observed")),
             act("benign", Fate::Allowed, None),
             act("exempt", Fate::Allowed, None),
+        ],
+    )
+}
+
+/// Through a seam that lists what must not be taken for the kernel's `bpf`.
+fn seam_only_lowers(id: &str) -> PlannedProof {
+    let report = [
+        equals("/runtime_state", "AUDIT_FALLBACK"),
+        equals("/enforce_capable", false),
+        equals("/enforce_blockers", json!(["BPF_LSM_DISABLED"])),
+        lacks("/lsm_enabled", "bpf"),
+        lacks("/lsm_enabled", "notbpf"),
+    ];
+    proof(
+        id,
+        "seam-audit-fallback",
+        vec![
+            document("report", &report),
+            act("during", Fate::Allowed, Some("observed")),
         ],
     )
 }

@@ -224,7 +224,7 @@ fn told(seen: &Observation) -> String {
                 (Some(code), Some(signal)) => {
                     format!("both exit code {code} and {}", signal_name(*signal))
                 }
-                (None, None) => "neither an exit code nor a signal".to_string(),
+                (None, None) => "no end".to_string(),
             };
             match last_words(stderr) {
                 Some(words) => format!("{ended}; stderr: `{words}`"),

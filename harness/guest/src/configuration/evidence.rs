@@ -49,7 +49,7 @@ pub(super) const CONFIGURATIONS: &[Configuration] = &[
 ];
 
 /// The agent as shipped, on the machine as it is, which becomes ready.
-const fn shipped(name: &'static str, arguments: &'static [&'static str]) -> Configuration {
+const fn shipped(name: &'static str, arguments: &'static [&'static str]) -> Configuration<'static> {
     Configuration {
         name,
         arguments,

@@ -11,13 +11,17 @@ mod guards_names;
 mod holds_folder;
 mod holds_many_rules;
 mod holds_on;
+mod holds_out;
 mod knows_reused_inode;
+mod leaves_nothing_behind;
 mod no_pretend;
 mod notices_lost_program;
 mod promotes;
 mod refuses;
 mod renews_evidence;
+mod seam_only_lowers;
 mod splits_access;
+mod stays_up;
 mod term_can_be_ignored;
 
 use std::fmt;
@@ -25,6 +29,7 @@ use std::fmt;
 use anyhow::{Result, bail};
 use protocol::plan::PlannedProof;
 use protocol::record::Observation;
+use protocol::sabotage;
 
 use crate::agent::Running;
 use crate::lab::{During, Lab, Seen};
@@ -114,18 +119,28 @@ const PROOFS: &[&dyn Proof] = &[
     &holds_on::OVERLAYFS,
     &holds_on::TMPFS,
     &holds_on::XFS,
+    &holds_out::HoldsOut(Tier::Lsm),
+    &holds_out::HoldsOut(Tier::Modret),
+    &holds_out::HoldsOut(Tier::Signal),
     &knows_reused_inode::KnowsReusedInode(Tier::Lsm),
     &knows_reused_inode::KnowsReusedInode(Tier::Modret),
     &knows_reused_inode::KnowsReusedInode(Tier::Signal),
+    &leaves_nothing_behind::LeavesNothingBehind(Tier::Lsm),
+    &leaves_nothing_behind::LeavesNothingBehind(Tier::Modret),
+    &leaves_nothing_behind::LeavesNothingBehind(Tier::Signal),
     &no_pretend::NoPretend,
     &notices_lost_program::LSM,
     &notices_lost_program::MODRET,
     &notices_lost_program::SIGNAL,
     &promotes::Promotes,
     &refuses::Refuses,
+    &seam_only_lowers::SeamOnlyLowers,
     &splits_access::SplitsAccess(Tier::Lsm),
     &splits_access::SplitsAccess(Tier::Modret),
     &splits_access::SplitsAccess(Tier::Signal),
+    &stays_up::StaysUp(Tier::Lsm),
+    &stays_up::StaysUp(Tier::Modret),
+    &stays_up::StaysUp(Tier::Signal),
     &term_can_be_ignored::TermCanBeIgnored,
     &renews_evidence::RenewsEvidence,
 ];
@@ -138,7 +153,7 @@ pub fn of(planned: &PlannedProof) -> Result<Box<dyn Proof + '_>> {
     if let Some(way) = planned.bypass {
         return Ok(Box::new(goes_every_way::GoesAWay { way, planned }));
     }
-    let id = planned.id.as_str();
+    let (id, _) = sabotage::split(&planned.id);
     match PROOFS.iter().find(|proof| proof.ids().contains(&id)) {
         Some(proof) => Ok(Box::new(*proof)),
         None => bail!("this guest knows no proof {id:?}"),

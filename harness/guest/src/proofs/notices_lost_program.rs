@@ -54,18 +54,16 @@ impl Proof for NoticesLostProgram {
         seen.other("asked-to-detach", Observation::Document { document });
 
         let mut notices = running.listen();
-        let mut reports = running.watch_reports()?;
         holder.take_away()?;
-        let mut lost = |seen: &mut Seen, arms: [&'static str; 2], degraded: bool| -> Result<()> {
-            let what = arms[0];
-            let document = notices.hear(what, is_state)?;
+        // Whoever hears of it and looks at the report finds it there.
+        let mut told = |seen: &mut Seen, arms: [&'static str; 2]| -> Result<()> {
+            let document = notices.hear(arms[0], is_state)?;
             seen.other(arms[0], Observation::Document { document });
-            let document = reports.next(what, |report| is_degraded(report) == degraded)?;
-            seen.other(arms[1], Observation::Document { document });
+            seen.other(arms[1], super::live_report(agent)?);
             Ok(())
         };
-        lost(seen, ["told-of-loss", "report-of-loss"], true)?;
-        lost(seen, ["told-of-return", "report-of-return"], false)?;
+        told(seen, ["told-of-loss", "report-of-loss"])?;
+        told(seen, ["told-of-return", "report-of-return"])?;
 
         seen.act("again", lab.ground.open_secret(Place::Plain)?);
         seen.act("benign", lab.ground.open_benign()?);
@@ -82,8 +80,4 @@ impl Proof for NoticesLostProgram {
 /// Whether a line tells of another state.
 pub fn is_state(line: &Value) -> bool {
     line["event"] == "state"
-}
-
-fn is_degraded(report: &Value) -> bool {
-    report["runtime_state"] == "DEGRADED"
 }

@@ -1,7 +1,7 @@
 //! Where enforcement was asked for and can't be proven, the agent refuses: it says why,
 //! ends with the gate's exit code, and leaves no BPF object behind.
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use protocol::record::Observation;
 
 use super::Proof;
@@ -20,8 +20,19 @@ impl Proof for Refuses {
     }
 
     fn during(&self, lab: &Lab, agent: &During, seen: &mut Seen) -> Result<()> {
-        let During::Ended(ended) = agent else {
-            bail!("the agent is up");
+        let ended = match agent {
+            During::Ended(ended) => ended,
+            During::Running(_) => {
+                let stderr = "it became ready, where it was to refuse".to_owned();
+                let (code, signal) = (None, None);
+                let exit = Observation::Exit {
+                    code,
+                    signal,
+                    stderr,
+                };
+                seen.other("exit", exit);
+                return Ok(());
+            }
         };
         seen.other("exit", ended.observation());
         let document = lab.agent.report()?;

@@ -30,7 +30,7 @@ use crate::report;
 use crate::setup::{self, Asked, Setup, Venv};
 
 /// Everything at hand for the boots.
-pub(super) struct AtHand {
+pub(in crate::commands) struct AtHand {
     /// Where the results go.
     pub out: OutDir,
     /// The launcher.

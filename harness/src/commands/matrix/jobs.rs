@@ -126,7 +126,7 @@ fn again(
 }
 
 /// A word that no earlier boot had.
-fn nonce() -> String {
+pub(in crate::commands) fn nonce() -> String {
     use std::hash::{BuildHasher, RandomState};
     // Each state has keys of its own from the system's random source.
     let half = || RandomState::new().hash_one(std::process::id());

@@ -5,7 +5,9 @@ use protocol::plan::{Clause, Expectation, PlannedProof};
 use protocol::record::Fate;
 use serde_json::{Value, json};
 
-use super::{EPERM, SIGKILL, act, arm, contains, differs, document, equals, lacks, proof};
+use super::{
+    EPERM, SIGKILL, act, arm, contains, differs, document, equals, lacks, proof, steadiness,
+};
 
 /// A tier as these proofs see it.
 struct Tier {
@@ -62,7 +64,14 @@ pub(super) fn signal() -> Vec<PlannedProof> {
 }
 
 fn of_tier(tier: &Tier) -> Vec<PlannedProof> {
-    vec![renews(tier), notices(tier), exits(tier)]
+    let (name, fate, outcome) = (tier.name, tier.fate, tier.outcome);
+    vec![
+        renews(tier),
+        notices(tier),
+        steadiness::stays_up(name),
+        steadiness::leaves_nothing_behind(name, fate, outcome),
+        exits(tier),
+    ]
 }
 
 fn renews(tier: &Tier) -> PlannedProof {
@@ -71,6 +80,10 @@ fn renews(tier: &Tier) -> PlannedProof {
         // Every hook that fired is listed.
         contains("/hooks", json!({"hook": tier.hook, "later": true})),
         lacks("/hooks", json!({"later": false})),
+        // Each verification sends a canary of its own.
+        lacks("/hooks", json!({"same_canary": true})),
+        // The shortest validity, as the interval is shorter than half of it.
+        equals("/valid_for_ms", 10_000),
         equals("/state", tier.state),
     ];
     proof(

@@ -205,7 +205,7 @@ fn reasons_read_well() {
         (
             Expectation::Exit { code: 0 },
             exit(None, None, ""),
-            "expected exit code 0, saw neither an exit code nor a signal",
+            "expected exit code 0, saw no end",
         ),
         (
             Expectation::Exit { code: 0 },

@@ -74,7 +74,13 @@ impl Checkout {
 
     /// `matrix` with its results in `out`, that fetches nothing and installs nothing.
     pub fn matrix_by(&self, launcher: &str) -> Command {
-        let mut command = self.harness("matrix");
+        self.booting("matrix", launcher)
+    }
+
+    /// A subcommand that boots machines, with its results in `out`, that fetches nothing and
+    /// installs nothing.
+    pub fn booting(&self, subcommand: &str, launcher: &str) -> Command {
+        let mut command = self.harness(subcommand);
         command.args(["--launcher", launcher, "--accel", "tcg"]);
         command.args(["--offline", "--no-setup", "--out"]);
         command.arg(self.path("out"));

@@ -1,0 +1,154 @@
+//! The same forbidden open by many processes, one after the other: that enforcement doesn't
+//! tire, and that every one of them is told of.
+//!
+//! The guest re-executes itself (`/init many …`); that process forks a child for each open, as
+//! starting a program for each would take longer than all the opens.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Command, ExitCode, ExitStatus, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use protocol::record::Observation;
+use serde_json::{Value, json};
+
+use crate::act::{self, NOT_TRIED};
+use crate::cgroup::{self, Place};
+use crate::wait;
+
+/// How many there are.
+const COUNT: usize = 128;
+
+/// How often each of them tries, if it lives.
+const TRIES: usize = 2;
+
+/// The process's side: `many CGROUP_DIR PATH` joins the cgroup, and has [`COUNT`] children open.
+/// It prints a line for each: its pid, and the raw status with which it ended.
+pub fn commit(arguments: &[String]) -> ExitCode {
+    let [cgroup, path] = arguments else {
+        return ExitCode::from(NOT_TRIED);
+    };
+    if cgroup::join(Path::new(cgroup)).is_err() {
+        return ExitCode::from(NOT_TRIED + 1);
+    }
+    for _ in 0..COUNT {
+        let Ok((pid, status)) = open_in_child(Path::new(path)) else {
+            return ExitCode::from(NOT_TRIED + 2);
+        };
+        println!("{pid} {status}");
+    }
+    ExitCode::SUCCESS
+}
+
+fn open_in_child(path: &Path) -> io::Result<(i32, i32)> {
+    // SAFETY: this process has one thread, so the child may do anything that it could.
+    let pid = unsafe { libc::fork() };
+    if pid == 0 {
+        let mut opened = (0..TRIES).map(|_| File::open(path));
+        // Open at any try is open.
+        let code = opened.try_fold(0, |_, file| match file {
+            Ok(_) => Err(0),
+            Err(error) => Ok(error.raw_os_error().unwrap_or(NOT_TRIED.into())),
+        });
+        let code = code.unwrap_or_else(|opened| opened);
+        // SAFETY: ends the child at once, without flushing what belongs to its parent.
+        unsafe { libc::_exit(code) };
+    }
+    let mut status = 0;
+    // SAFETY: the status outlives the call.
+    if pid < 0 || unsafe { libc::waitpid(pid, &raw mut status, 0) } != pid {
+        return Err(io::Error::last_os_error());
+    }
+    Ok((pid, status))
+}
+
+/// Has the file opened by [`COUNT`] processes, and counts what came of them.
+///
+/// # Errors
+/// They couldn't be started, or took longer than the limit.
+pub fn open(place: Place, path: &Path, limit: Duration) -> Result<Observation> {
+    let mut child = Command::new("/proc/self/exe")
+        .arg("many")
+        .args([place.dir().as_path(), path])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("starting the process whose children open the file")?;
+    let output = child.stdout.take().context("its stdout is piped")?;
+    // What there is to read is far smaller than a pipe's buffer.
+    let status = wait::ended(&mut child, limit, "many processes that open a file")?;
+    let lines = io::read_to_string(output).context("reading its output")?;
+    if !status.success() {
+        bail!("the process whose children open the file ended with {status}");
+    }
+    let mut fates = BTreeMap::<String, usize>::new();
+    let mut pids = Vec::new();
+    for line in lines.lines() {
+        let (pid, status) = line.split_once(' ').context("a line without a status")?;
+        pids.push(pid.parse::<u32>()?);
+        let fate = act::fate(ExitStatus::from_raw(status.parse()?));
+        *fates.entry(name(fate)).or_default() += 1;
+    }
+    let document = json!({"fates": fates, "pids": pids});
+    Ok(Observation::Document { document })
+}
+
+fn name(fate: protocol::record::Fate) -> String {
+    use protocol::record::Fate;
+    match fate {
+        Fate::Allowed => "allowed".to_owned(),
+        Fate::Denied { errno: libc::EPERM } => "EPERM".to_owned(),
+        Fate::Denied { errno } => format!("errno {errno}"),
+        Fate::Killed {
+            signal: libc::SIGKILL,
+        } => "SIGKILL".to_owned(),
+        Fate::Killed { signal } => format!("signal {signal}"),
+        Fate::Broken { code } => format!("not tried: {code}"),
+    }
+}
+
+/// Puts what the agent told of the processes in the place of their pids: how many events of
+/// each outcome, and how many processes it told nothing of.
+pub fn join<'a>(events: &[Value], observations: impl Iterator<Item = &'a mut Observation>) {
+    for observation in observations {
+        let Observation::Document { document } = observation else {
+            continue;
+        };
+        let Some(Value::Array(pids)) = document.get("pids") else {
+            continue;
+        };
+        let mut told = BTreeMap::<&str, usize>::new();
+        for event in events.iter().filter(|event| pids.contains(&event["tgid"])) {
+            *told
+                .entry(event["outcome"].as_str().unwrap_or("?"))
+                .or_default() += 1;
+        }
+        let is_untold = |pid: &&Value| !events.iter().any(|event| event["tgid"] == **pid);
+        let untold = pids.iter().filter(is_untold).count();
+        *document = json!({"fates": document["fates"], "told": told, "untold": untold});
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_are_counted_by_outcome_and_whoever_has_none_is_untold() {
+        let document = json!({"fates": {"EPERM": 3}, "pids": [7, 8, 9]});
+        let other = Observation::Document {
+            document: json!({"pid": 7}),
+        };
+        let mut seen = [Observation::Document { document }, other.clone()];
+        let event = |tgid: u32, outcome| json!({"tgid": tgid, "outcome": outcome});
+        let events = [event(7, "denied"), event(9, "denied"), event(6, "denied")];
+        join(&events, seen.iter_mut());
+        let expected = json!({"fates": {"EPERM": 3}, "told": {"denied": 2}, "untold": 1});
+        let expected = Observation::Document { document: expected };
+        assert_eq!(seen, [expected, other]);
+    }
+}
