@@ -31,6 +31,7 @@ pub fn of(tier: Tier, circumstances: &Circumstances) -> Vec<Limit> {
             Limit::TruncatesBeforeKill,
             Limit::CreatesBeforeKill,
             Limit::SharedFdTableLeak,
+            Limit::DescriptorTakenBeforeDeath,
             Limit::SparedProcesses,
             // It has no hooks on names; what a name leads to is looked at when it is opened.
             Limit::LinksDeniedFile,

@@ -86,13 +86,15 @@ pub enum Limit {
     CreatesBeforeKill,
     /// A process that shares the dead one's table of descriptors can use the open file.
     SharedFdTableLeak,
+    /// A tracer takes the open file's descriptor from the process that is about to die.
+    DescriptorTakenBeforeDeath,
     /// The signal can be ignored or blocked, since the operator chose another than SIGKILL.
     CatchableSignal,
     /// Protected executables, pid 1 and the agent are never signalled.
     SparedProcesses,
     /// Descriptors opened before the rule held, inherited or received.
     AlreadyOpenFiles,
-    /// Acts that open nothing: stat, truncate by path, unlink, chmod.
+    /// Acts that open nothing: stat, `O_PATH`, truncate by path, unlink, chmod.
     ActsOtherThanOpen,
     /// A hard link that led out of a denied folder before the rule held.
     HardlinkOutOfFolder,
@@ -109,11 +111,12 @@ pub enum Limit {
 
 impl Limit {
     /// Every limit.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::PassedOverWhenPreempted,
         Self::TruncatesBeforeKill,
         Self::CreatesBeforeKill,
         Self::SharedFdTableLeak,
+        Self::DescriptorTakenBeforeDeath,
         Self::CatchableSignal,
         Self::SparedProcesses,
         Self::AlreadyOpenFiles,
@@ -130,6 +133,7 @@ impl Limit {
             Self::TruncatesBeforeKill => "truncates_before_kill",
             Self::CreatesBeforeKill => "creates_before_kill",
             Self::SharedFdTableLeak => "shared_fd_table_leak",
+            Self::DescriptorTakenBeforeDeath => "descriptor_taken_before_death",
             Self::CatchableSignal => "catchable_signal",
             Self::SparedProcesses => "spared_processes",
             Self::AlreadyOpenFiles => "already_open_files",

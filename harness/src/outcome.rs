@@ -45,6 +45,9 @@ pub enum Status {
     Passed,
     /// A promise broke: an arm showed something else, or the guest died in this proof.
     Failed,
+    /// What a limit of the agent's declares didn't get past it: the declaration is wrong, which
+    /// counts as a failure.
+    UnexpectedPass,
     /// Declared in `kernels.toml` with a reason, and confirmed by the guest.
     Skipped,
     /// The guest skipped what nobody declared; counts as a failure.

@@ -209,22 +209,30 @@ fn judge_proof(
     skip: Option<&DeclaredSkip>,
 ) -> ProofResult {
     let mut broken = broken_arms(planned, transcript);
+    // What broke beside the arms.
+    let mut unfinished = Vec::new();
     let mut defects = transcript.defects.clone();
     match gap {
-        Some(Gap::Died(why)) => broken.push(why),
+        Some(Gap::Died(why)) => unfinished.push(why),
         Some(Gap::Missing(why)) => defects.push(why),
         None => {}
     }
     if let Some(finish) = &transcript.finished {
-        broken.extend(broken_finish(finish));
+        unfinished.extend(broken_finish(finish));
         if finish.outcome == Outcome::Observed {
             defects.extend(transcript::arm_defects(planned, transcript));
         }
     }
     let (status, reasons) = match &transcript.finished {
-        _ if !broken.is_empty() => {
+        _ if !broken.is_empty() || !unfinished.is_empty() => {
+            let otherwise_whole = defects.is_empty() && unfinished.is_empty();
+            broken.append(&mut unfinished);
             broken.append(&mut defects);
-            (Status::Failed, broken)
+            let status = match otherwise_whole && only_unexpected_passes(planned, transcript) {
+                true => Status::UnexpectedPass,
+                false => Status::Failed,
+            };
+            (status, broken)
         }
         Some(finish) if defects.is_empty() => whole(finish, skip),
         _ => (Status::Incomplete, defects),
@@ -235,6 +243,19 @@ fn judge_proof(
         reasons,
         duration: duration(transcript),
     }
+}
+
+/// Whether every arm that broke did so by stopping what is declared to get by.
+fn only_unexpected_passes(planned: &PlannedProof, transcript: &Transcript<'_>) -> bool {
+    let arms = planned.arms.iter();
+    let mut judged = arms.flat_map(|planned| {
+        let seen = transcript.evidence.iter();
+        seen.filter(|(name, _)| planned.arm == *name)
+            .map(|(_, seen)| (&planned.expect, *seen))
+    });
+    judged.all(|(expect, seen)| {
+        arm::broken(expect, seen).is_empty() || arm::is_unexpected_pass(expect, seen)
+    })
 }
 
 /// A proof with a whole transcript in which nothing broke.

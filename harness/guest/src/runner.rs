@@ -23,9 +23,9 @@ use crate::bypass::trees;
 use crate::channel::Channel;
 use crate::configuration::{self, Configuration};
 use crate::filesystems::{Filesystems, Made};
-use crate::lab::{During, Lab, Seen};
+use crate::lab::{During, Lab, NotHere, Seen};
 use crate::many;
-use crate::proofs::{self, NotHere, Proof};
+use crate::proofs::{self, Proof};
 
 struct InProgress<'a> {
     planned: &'a PlannedProof,

@@ -1,4 +1,4 @@
-//! Makes another process make a system call. The only module here with `ptrace(2)`.
+//! Makes another process make a system call. The only module that calls `ptrace(2)`.
 //!
 //! The process is stopped wherever it is, two instructions are put there (the call and a
 //! trap), and all that was changed is put back: it goes on as if nothing had been.
@@ -121,7 +121,8 @@ impl Drop for Held {
     }
 }
 
-fn request(
+/// `ptrace(2)`, for requests that give nothing but success.
+pub fn request(
     request: libc::c_uint,
     pid: libc::pid_t,
     address: u64,

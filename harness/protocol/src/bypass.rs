@@ -20,6 +20,8 @@ pub enum Bypass {
     DotDot,
     /// A symbolic link.
     Symlink,
+    /// As many symbolic links one behind the other as the kernel follows.
+    SymlinkChain,
     /// A second name, made before the agent started.
     Hardlink,
     /// A bind mount, made before the agent started.
@@ -42,6 +44,12 @@ pub enum Bypass {
     Openat2Beneath,
     /// `openat2(2)`, which is told to take the folder for the root.
     Openat2InRoot,
+    /// `openat2(2)`, which is told to cross no mount.
+    Openat2NoXdev,
+    /// `openat2(2)`, which is told to follow no link of the kind that `/proc` has.
+    Openat2NoMagiclinks,
+    /// `openat2(2)`, which is told to look no further than the kernel's cache of names.
+    Openat2Cached,
     /// `open(2)`.
     Open,
     /// `creat(2)`.
@@ -50,24 +58,44 @@ pub enum Bypass {
     FileHandle,
     /// The 32-bit `open(2)`.
     Compat,
+    /// The 32-bit `openat(2)`.
+    CompatOpenat,
     /// `io_uring`, on the thread that submits.
     IoUring,
     /// `io_uring`, on a worker of the kernel.
     IoUringWorker,
+    /// `io_uring`, on the kernel's thread that looks for submissions.
+    IoUringSqpoll,
     /// A path on a page that isn't mapped in yet when the call begins.
     UnmappedPath,
     /// A path that a second thread writes once the call is under way.
     LatePath,
+    /// A name as long as any may be (`NAME_MAX`).
+    LongName,
+    /// A path as long as any may be (`PATH_MAX`), to a file beneath a denied folder.
+    LongPath,
     /// `O_TRUNC`: the damage is done by the open itself.
     Truncate,
     /// `O_CREAT` on a denied name that has no file.
     Create,
     /// A child that shares the table of descriptors opens the file and dies.
     SharedFdTable,
+    /// A child that this process traces opens the file; its descriptor is taken from it as it ends.
+    TracedChild,
+    /// A process whose tracer holds every signal back that it can.
+    Traced,
+    /// A process that ignores SIGTERM and every other signal that can be.
+    SigtermIgnored,
+    /// A process that blocks SIGTERM and every other signal that can be.
+    SigtermBlocked,
+    /// The pid 1 of a pid namespace, which most signals don't reach.
+    PidNamespaceInit,
     /// `execve(2)` of a denied executable.
     Exec,
     /// A file beneath a denied folder.
     BeneathFolder,
+    /// A file 200 levels beneath a denied folder.
+    DeepFolder,
     /// A second name, given while the agent is up.
     Link,
     /// Another file, put in the denied one's place.
@@ -76,6 +104,10 @@ pub enum Bypass {
     PidOne,
     /// A descriptor that was opened before the agent started, and inherited.
     AlreadyOpen,
+    /// A descriptor that was opened before the agent started, and is received over a socket.
+    ReceivedFd,
+    /// `O_PATH`: a descriptor that tells of the file and gives none of its content.
+    OPath,
     /// `truncate(2)`, which opens nothing.
     TruncateByPath,
     /// A second name outside of a denied folder, made before the agent started.
@@ -93,13 +125,14 @@ pub enum Bypass {
 
 impl Bypass {
     /// All of them, in the order in which they are reported.
-    pub const ALL: [Self; 40] = [
+    pub const ALL: [Self; 56] = [
         Self::RelativePath,
         Self::Dirfd,
         Self::DoubleSlash,
         Self::Dot,
         Self::DotDot,
         Self::Symlink,
+        Self::SymlinkChain,
         Self::Hardlink,
         Self::BindMount,
         Self::Renamed,
@@ -111,23 +144,38 @@ impl Bypass {
         Self::Openat2NoSymlinks,
         Self::Openat2Beneath,
         Self::Openat2InRoot,
+        Self::Openat2NoXdev,
+        Self::Openat2NoMagiclinks,
+        Self::Openat2Cached,
         Self::Open,
         Self::Creat,
         Self::FileHandle,
         Self::Compat,
+        Self::CompatOpenat,
         Self::IoUring,
         Self::IoUringWorker,
+        Self::IoUringSqpoll,
         Self::UnmappedPath,
         Self::LatePath,
+        Self::LongName,
+        Self::LongPath,
         Self::Truncate,
         Self::Create,
         Self::SharedFdTable,
+        Self::TracedChild,
+        Self::Traced,
+        Self::SigtermIgnored,
+        Self::SigtermBlocked,
+        Self::PidNamespaceInit,
         Self::Exec,
         Self::BeneathFolder,
+        Self::DeepFolder,
         Self::Link,
         Self::Replace,
         Self::PidOne,
         Self::AlreadyOpen,
+        Self::ReceivedFd,
+        Self::OPath,
         Self::TruncateByPath,
         Self::HardlinkOutOfFolder,
         Self::ReopenedPipe,
@@ -146,6 +194,7 @@ impl Bypass {
             Self::Dot => "dot",
             Self::DotDot => "dot-dot",
             Self::Symlink => "symlink",
+            Self::SymlinkChain => "symlink-chain",
             Self::Hardlink => "hardlink",
             Self::BindMount => "bind-mount",
             Self::Renamed => "renamed",
@@ -157,23 +206,38 @@ impl Bypass {
             Self::Openat2NoSymlinks => "openat2-no-symlinks",
             Self::Openat2Beneath => "openat2-beneath",
             Self::Openat2InRoot => "openat2-in-root",
+            Self::Openat2NoXdev => "openat2-no-xdev",
+            Self::Openat2NoMagiclinks => "openat2-no-magiclinks",
+            Self::Openat2Cached => "openat2-cached",
             Self::Open => "open",
             Self::Creat => "creat",
             Self::FileHandle => "file-handle",
             Self::Compat => "compat",
+            Self::CompatOpenat => "compat-openat",
             Self::IoUring => "io-uring",
             Self::IoUringWorker => "io-uring-worker",
+            Self::IoUringSqpoll => "io-uring-sqpoll",
             Self::UnmappedPath => "unmapped-path",
             Self::LatePath => "late-path",
+            Self::LongName => "long-name",
+            Self::LongPath => "long-path",
             Self::Truncate => "truncate",
             Self::Create => "create",
             Self::SharedFdTable => "shared-fd-table",
+            Self::TracedChild => "traced-child",
+            Self::Traced => "traced",
+            Self::SigtermIgnored => "sigterm-ignored",
+            Self::SigtermBlocked => "sigterm-blocked",
+            Self::PidNamespaceInit => "pid-namespace-init",
             Self::Exec => "exec",
             Self::BeneathFolder => "beneath-folder",
+            Self::DeepFolder => "deep-folder",
             Self::Link => "link",
             Self::Replace => "replace",
             Self::PidOne => "pid-one",
             Self::AlreadyOpen => "already-open",
+            Self::ReceivedFd => "received-fd",
+            Self::OPath => "o-path",
             Self::TruncateByPath => "truncate-by-path",
             Self::HardlinkOutOfFolder => "hardlink-out-of-folder",
             Self::ReopenedPipe => "reopened-pipe",

@@ -134,6 +134,10 @@ pub enum Expectation {
         by: Doer,
         /// The outcome that the agent's event must carry.
         event: Option<String>,
+        /// The limit by which the agent declares what gets past it here. If nothing gets past
+        /// it any more, the declaration is wrong.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        limit: Option<String>,
     },
     /// The agent ended by itself with this exit code.
     Exit {

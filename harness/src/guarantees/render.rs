@@ -66,7 +66,9 @@ fn cell(kernel: &str, proofs: &BTreeSet<&str>, results: &[BootResult]) -> String
             }
             seen.insert(proof.id.as_str());
             match proof.status {
-                Status::Failed | Status::UndeclaredSkip => return "**FAIL**".to_owned(),
+                Status::Failed | Status::UnexpectedPass | Status::UndeclaredSkip => {
+                    return "**FAIL**".to_owned();
+                }
                 Status::Passed if result.faults.is_empty() => passed += 1,
                 Status::Skipped if result.faults.is_empty() => skipped += 1,
                 Status::Passed | Status::Skipped | Status::Incomplete => unknown += 1,

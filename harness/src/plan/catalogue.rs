@@ -329,6 +329,7 @@ fn act(name: &str, fate: Fate, event: Option<&str>) -> PlannedArm {
         effects: Vec::new(),
         by: Doer::Itself,
         event: event.map(str::to_owned),
+        limit: None,
     };
     arm(name, expect)
 }

@@ -139,6 +139,9 @@ fn case(result: &BootResult, proof: &ProofResult) -> TestCase {
             TestCaseBuilder::skipped_with_cause(&name, "declared", &message)
         }
         Status::Failed => TestCaseBuilder::failure(&name, time, "failed", &message),
+        Status::UnexpectedPass => {
+            TestCaseBuilder::failure(&name, time, "unexpected-pass", &message)
+        }
         Status::UndeclaredSkip => {
             TestCaseBuilder::failure(&name, time, "undeclared-skip", &message)
         }
@@ -272,6 +275,7 @@ mod tests {
     fn every_status_has_its_element() {
         for (status, element, kind) in [
             (Status::Failed, "failure", "failed"),
+            (Status::UnexpectedPass, "failure", "unexpected-pass"),
             (Status::UndeclaredSkip, "failure", "undeclared-skip"),
             (Status::Incomplete, "error", "incomplete"),
             (Status::Skipped, "skipped", "declared"),

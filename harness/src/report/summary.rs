@@ -19,6 +19,8 @@ pub enum Word {
     Ok,
     /// Couldn't be found out.
     Err,
+    /// An unexpected pass: a declared limit is none.
+    Xpass,
     /// A promise broke, or a skip that nobody declared.
     Fail,
 }
@@ -32,6 +34,7 @@ impl Word {
             Self::Ok => "ok",
             Self::Skip => "skip",
             Self::Err => "err",
+            Self::Xpass => "XPASS",
             Self::Fail => "FAIL",
         }
     }
@@ -44,7 +47,7 @@ impl Word {
             Self::Ok => Style::new().green(),
             Self::Skip => Style::new().yellow(),
             Self::Err => Style::new().magenta().bold(),
-            Self::Fail => Style::new().red().bold(),
+            Self::Xpass | Self::Fail => Style::new().red().bold(),
         };
         // The padding stays outside of the colour: an escape has no width on the screen.
         let padding = " ".repeat(width.saturating_sub(self.text().len()));
@@ -58,6 +61,7 @@ impl From<Status> for Word {
             Status::Passed => Self::Ok,
             Status::Skipped => Self::Skip,
             Status::Incomplete => Self::Err,
+            Status::UnexpectedPass => Self::Xpass,
             Status::Failed | Status::UndeclaredSkip => Self::Fail,
         }
     }
@@ -87,11 +91,12 @@ pub fn counts<'a>(results: impl IntoIterator<Item = &'a BootResult>) -> String {
     let kinds = [
         (Status::Passed, "passed"),
         (Status::Failed, "failed"),
+        (Status::UnexpectedPass, "unexpectedly passed"),
         (Status::UndeclaredSkip, "skipped undeclared"),
         (Status::Incomplete, "incomplete"),
         (Status::Skipped, "skipped as declared"),
     ];
-    let mut numbers = [0_usize; 5];
+    let mut numbers = [0_usize; 6];
     let mut faults = 0;
     for result in results {
         faults += result.faults.len();
@@ -193,7 +198,7 @@ mod tests {
 
     #[test]
     fn a_boot_is_as_good_as_its_worst_part() {
-        use Status::{Failed, Incomplete, Passed, Skipped, UndeclaredSkip};
+        use Status::{Failed, Incomplete, Passed, Skipped, UndeclaredSkip, UnexpectedPass};
         for (statuses, faults, expected) in [
             (&[Passed, Passed][..], &[][..], Word::Ok),
             (&[Passed, Skipped], &[], Word::Ok),
@@ -201,6 +206,8 @@ mod tests {
             (&[Passed, Incomplete], &[], Word::Err),
             (&[Failed, Incomplete], &[], Word::Fail),
             (&[UndeclaredSkip, Passed], &[], Word::Fail),
+            (&[UnexpectedPass, Passed], &[], Word::Xpass),
+            (&[UnexpectedPass, Failed], &[], Word::Fail),
             (&[Passed], &["no end"], Word::Err),
             (&[Failed], &["no end"], Word::Fail),
             (&[], &[], Word::Err),

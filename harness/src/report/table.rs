@@ -84,7 +84,7 @@ fn grid(results: &[&BootResult], colour: bool, text: &mut String) {
     }
 }
 
-/// A column holds the kernel's name and every word.
+/// A column holds the kernel's name and every word; the longest has half of the gap.
 fn width(kernel: &str) -> usize {
     kernel.chars().count().max(Word::Fail.text().len()) + GAP
 }

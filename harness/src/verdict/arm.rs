@@ -22,10 +22,21 @@ pub fn broken(expect: &Expectation, seen: &Observation) -> Vec<String> {
                 effects,
                 by,
                 event,
+                limit,
             },
             Observation::Act(act),
         ) => {
-            let mut reasons: Vec<String> = broken_fate(*fate, *leaks, act).into_iter().collect();
+            let unexpected = limit
+                .as_deref()
+                .filter(|_| is_unexpected_pass(expect, seen))
+                .map(|limit| {
+                    format!(
+                        "{UNEXPECTED_PASS}: `{limit}` is declared, and nothing got past the \
+                         agent: correct the declaration"
+                    )
+                });
+            let mut reasons: Vec<String> = unexpected.into_iter().collect();
+            reasons.extend(broken_fate(*fate, *leaks, act));
             reasons.extend(broken_effects(effects, act));
             reasons.extend(broken_helper(*by, act));
             reasons.extend(broken_events(event.as_deref(), *by, act));
@@ -47,6 +58,37 @@ pub fn broken(expect: &Expectation, seen: &Observation) -> Vec<String> {
         _ => vec![format!("expected {}, saw {}", wanted(expect), told(seen))],
     }
 }
+
+/// How a reason begins that says so.
+pub const UNEXPECTED_PASS: &str = "unexpected pass";
+
+/// Whether less came of an act than the agent declares for it, and nothing else: what is to
+/// get past it was denied or killed, or left less behind. An act that failed in any other way,
+/// or did more than is declared, is an ordinary break.
+pub fn is_unexpected_pass(expect: &Expectation, seen: &Observation) -> bool {
+    let (
+        Expectation::Act {
+            fate,
+            leaks,
+            effects,
+            limit: Some(_),
+            ..
+        },
+        Observation::Act(act),
+    ) = (expect, seen)
+    else {
+        return false;
+    };
+    let stopped = STOPPED.contains(&act.fate);
+    let more = act.leaked && !leaks || act.effects.iter().any(|effect| !effects.contains(effect));
+    let less = stopped && *fate == Fate::Allowed
+        || !act.leaked && *leaks
+        || act.effects.len() < effects.len();
+    less && !more && (stopped || act.fate == *fate)
+}
+
+/// How the tiers stop an act.
+const STOPPED: [Fate; 2] = [Fate::Denied { errno: 1 }, Fate::Killed { signal: 9 }];
 
 /// The code with which a process ended by itself.
 fn exited(seen: &Observation) -> Option<i32> {

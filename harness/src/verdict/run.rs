@@ -20,7 +20,14 @@ pub enum RunVerdict {
 /// that planned nothing, misses a suite or a proof, or holds one that nobody planned has found
 /// nothing out.
 pub fn run_verdict(results: &[BootResult], planned: &Cases, reported: &Cases) -> RunVerdict {
-    let broke = |status| matches!(status, Status::Failed | Status::UndeclaredSkip);
+    let broke = |status| {
+        let red = [
+            Status::Failed,
+            Status::UnexpectedPass,
+            Status::UndeclaredSkip,
+        ];
+        red.contains(&status)
+    };
     if results
         .iter()
         .flat_map(|result| &result.proofs)
@@ -73,6 +80,7 @@ mod tests {
             (Status::Passed, AsDeclared),
             (Status::Skipped, AsDeclared),
             (Status::Failed, PromiseBroken),
+            (Status::UnexpectedPass, PromiseBroken),
             (Status::UndeclaredSkip, PromiseBroken),
             (Status::Incomplete, Infrastructure),
         ] {

@@ -86,6 +86,7 @@ fn act(fate: Fate, event: Option<&str>) -> Expectation {
         effects: vec![],
         by: Doer::Itself,
         event: event.map(String::from),
+        limit: None,
     }
 }
 

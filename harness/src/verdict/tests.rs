@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use protocol::plan::Expectation;
 use protocol::record::{Fate, Hello, Level, Observation, Outcome, Record};
 use serde_json::json;
 

@@ -21,10 +21,12 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, pidfd_open, waitpid};
 use serde::{Deserialize, Serialize};
 
+use super::raw;
 use super::trees::{self, Look, Tree};
 use super::ways::{self, Failure, Setting};
 use crate::act::{self, NOT_TRIED};
 use crate::cgroup::{self, Place};
+use crate::lab::NotHere;
 use crate::wait;
 
 /// What the guest asks for.
@@ -36,8 +38,18 @@ enum Order {
     Go(Bypass, Tree),
 }
 
-/// What comes back: nothing for [`Order::Hold`], an act otherwise, or why there is none.
-type Answer = Result<Option<Act>, String>;
+/// What comes back.
+#[derive(Serialize, Deserialize)]
+enum Answer {
+    /// To [`Order::Hold`].
+    Held,
+    /// To [`Order::Go`].
+    Gone(Act),
+    /// This kernel has no such way, for this reason.
+    Missing(String),
+    /// It couldn't be done, for this reason.
+    Failed(String),
+}
 
 /// What an act's process tells beside its exit code and what leaks.
 #[derive(Serialize, Deserialize)]
@@ -46,7 +58,12 @@ enum Note {
     Helper(Helper),
     /// Why it never came to the forbidden call.
     NotTried(String),
+    /// This kernel has no such way, for this reason.
+    Missing(String),
 }
+
+/// The longest path that is told: no hook shows more of one.
+const LONGEST_TOLD: usize = 512;
 
 /// The guest's side.
 pub struct Actors {
@@ -100,12 +117,15 @@ impl Actors {
         if way == Bypass::PidOne {
             return Ok(open_here(way, tree));
         }
-        self.order(&Order::Go(way, tree))
-            .and_then(|act| act.context("no act came back"))
-            .with_context(|| format!("{} in {}", way.name(), tree.root()))
+        let answer = self.order(&Order::Go(way, tree));
+        let act = answer.and_then(|answer| match answer {
+            Answer::Gone(act) => Ok(act),
+            _ => bail!("no act came back"),
+        });
+        act.with_context(|| format!("{} in {}", way.name(), tree.root()))
     }
 
-    fn order(&mut self, order: &Order) -> Result<Option<Act>> {
+    fn order(&mut self, order: &Order) -> Result<Answer> {
         let mut line = serde_json::to_string(order)?;
         line.push('\n');
         self.orders
@@ -117,9 +137,13 @@ impl Actors {
         self.answers
             .read_line(&mut answer)
             .context("reading an answer")?;
-        let answer: Answer =
+        let answer =
             serde_json::from_str(&answer).with_context(|| format!("answered {answer:?}"))?;
-        answer.map_err(|why| anyhow!(why))
+        match answer {
+            Answer::Missing(why) => Err(NotHere(why).into()),
+            Answer::Failed(why) => Err(anyhow!(why)),
+            answer => Ok(answer),
+        }
     }
 }
 
@@ -133,7 +157,7 @@ impl Drop for Actors {
 
 /// Opens in this process, which is the machine's pid 1.
 fn open_here(way: Bypass, tree: Tree) -> Act {
-    let path = tree.path(trees::file(way));
+    let path = tree.path(&trees::file(way, tree));
     let read = std::fs::read(&path);
     let fate = match &read {
         Ok(_) => Fate::Allowed,
@@ -174,14 +198,17 @@ fn try_to_serve(arguments: &[String]) -> Result<()> {
     let mut held = Vec::new();
     for line in std::io::stdin().lines() {
         let order = serde_json::from_str(&line.context("reading an order")?)?;
-        let answer: Result<Option<Act>> = match order {
+        let answer = match order {
             Order::Hold => hold().map(|files| {
                 held = files;
-                None
+                Answer::Held
             }),
-            Order::Go(way, tree) => go(way, tree, &held, limit).map(Some),
+            Order::Go(way, tree) => go(way, tree, &held, limit).map(Answer::Gone),
         };
-        let answer: Answer = answer.map_err(|error| format!("{error:#}"));
+        let answer = answer.unwrap_or_else(|error| match error.downcast() {
+            Ok(NotHere(why)) => Answer::Missing(why),
+            Err(error) => Answer::Failed(format!("{error:#}")),
+        });
         let mut line = serde_json::to_string(&answer)?;
         line.push('\n');
         std::io::stdout().write_all(line.as_bytes())?;
@@ -214,17 +241,25 @@ fn go(way: Bypass, tree: Tree, held: &[(Tree, File)], limit: Duration) -> Result
         std::fs::remove_file(tree.path(trees::ABSENT)).context("removing the file")?;
     }
     let look = Look::at(way, tree);
-    // SAFETY: this process has one thread, so the child may do anything.
-    let pid = match unsafe { libc::fork() } {
-        -1 => return Err(std::io::Error::last_os_error()).context("forking"),
-        0 => {
-            let code = play(way, tree, held, &output, notes);
-            // SAFETY: ends at once, so that nothing is run or flushed twice.
-            unsafe { libc::_exit(code) }
-        }
-        pid => Pid::from_raw(pid).context("a pid")?,
+    let sent = match way {
+        Bypass::ReceivedFd => Some(ways::send(held.as_fd())?),
+        _ => None,
     };
-    drop((output, notes));
+    let flags = match way {
+        Bypass::PidNamespaceInit => libc::CLONE_NEWPID,
+        _ => 0,
+    };
+    let part = Part {
+        way,
+        tree,
+        held,
+        sent: sent.as_ref(),
+        output: &output,
+        notes: File::from(notes),
+    };
+    let pid = raw::fork(flags, || play(&part)).context("forking")?;
+    drop(part);
+    drop(output);
     let status = ended(pid, limit)?;
     // Both are far smaller than a pipe's buffer, so nobody has waited for their reader.
     let (mut leaked, mut text) = (Vec::new(), String::new());
@@ -235,12 +270,13 @@ fn go(way: Bypass, tree: Tree, held: &[(Tree, File)], limit: Duration) -> Result
         match serde_json::from_str(line).context("reading a note")? {
             Note::Helper(told) => helper = Some(told),
             Note::NotTried(why) => bail!("never tried: {why}"),
+            Note::Missing(why) => return Err(NotHere(why).into()),
         }
     }
     Ok(Act {
         pid: pid.as_raw_nonzero().get().cast_unsigned(),
         target: trees::target(way, tree),
-        passed: ways::passed(way, tree),
+        passed: ways::passed(way, tree).filter(|path| path.len() <= LONGEST_TOLD),
         fate: act::fate(status),
         leaked: !leaked.is_empty(),
         effects: look.effects(),
@@ -266,32 +302,43 @@ fn ended(pid: Pid, limit: Duration) -> Result<ExitStatus> {
     in_time.map(|()| ExitStatus::from_raw(status.as_raw()))
 }
 
+/// What an act's process has.
+struct Part<'a> {
+    way: Bypass,
+    tree: Tree,
+    held: &'a File,
+    sent: Option<&'a OwnedFd>,
+    output: &'a OwnedFd,
+    notes: File,
+}
+
 /// The act's process: goes the way, and copies what it got to read. Gives its exit code, as
 /// [`act::commit`] does.
-fn play(way: Bypass, tree: Tree, held: &File, output: &OwnedFd, notes: OwnedFd) -> i32 {
-    let notes = File::from(notes);
+fn play(part: &Part) -> i32 {
     let note = |note: &Note| -> Result<()> {
         let mut line = serde_json::to_vec(note)?;
         line.push(b'\n');
-        (&notes).write_all(&line).context("writing a note")
+        (&part.notes).write_all(&line).context("writing a note")
     };
     let setting = Setting {
-        tree,
-        held: held.as_fd(),
-        output: output.as_fd(),
+        tree: part.tree,
+        held: part.held.as_fd(),
+        sent: part.sent.map(AsFd::as_fd),
+        output: part.output.as_fd(),
         tell_helper: &|helper| note(&Note::Helper(helper)),
     };
-    let why = match ways::go(way, &setting) {
+    let why = match ways::go(part.way, &setting) {
         Ok(None) => return 0,
         Err(Failure::Refused(errno)) => return errno.raw_os_error(),
-        Ok(Some(opened)) => match copy(opened, output) {
+        Ok(Some(opened)) => match copy(opened, part.output) {
             Ok(()) => return 0,
-            Err(error) => error,
+            Err(error) => Note::NotTried(format!("{error:#}")),
         },
-        Err(Failure::NotTried(error)) => error,
+        Err(Failure::NotTried(error)) => Note::NotTried(format!("{error:#}")),
+        Err(Failure::Missing(why)) => Note::Missing(why.to_owned()),
     };
     // Without the note the code alone says that nothing was tried.
-    let _ = note(&Note::NotTried(format!("{why:#}")));
+    let _ = note(&why);
     i32::from(NOT_TRIED)
 }
 

@@ -2,12 +2,13 @@
 //!
 //! [`trees`] lays two equal trees, of which one is denied: a way is the same act in both.
 //! [`actors`] has one process fork for each act, so that each has its own pid and its exact
-//! fate without the price of an `exec`; [`ways`] are the acts, [`raw`] and [`ring`] the calls
-//! that no library makes for them.
+//! fate without the price of an `exec`; [`ways`] are the acts, [`raw`], [`ring`] and [`traced`]
+//! the calls that no library makes for them.
 
 pub mod actors;
 mod raw;
 mod ring;
 mod tool;
+mod traced;
 pub mod trees;
 mod ways;

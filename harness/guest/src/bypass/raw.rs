@@ -13,6 +13,7 @@ use protocol::record::Fate;
 use rustix::fs::{MemfdFlags, ResolveFlags, memfd_create};
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags, mmap, mmap_anonymous};
+use rustix::process::{Pid, WaitOptions, waitpid};
 use rustix::thread::UnshareFlags;
 
 use crate::act;
@@ -176,32 +177,53 @@ impl LowPath {
     /// The 32-bit `open(2)` for reading, through `int 0x80`.
     pub fn open(&self) -> Result<OwnedFd, Errno> {
         /// Its number in the table of 32-bit calls.
-        const OPEN: u64 = 5;
-        let result: u64;
-        // SAFETY: the path is a C string on a page that stays. The call's first argument
-        // belongs into rbx, which the compiler keeps for itself, so it is put there by hand;
-        // some kernels clear r8 to r11.
-        unsafe {
-            std::arch::asm!(
-                "xchg {path}, rbx",
-                "int 0x80",
-                "xchg {path}, rbx",
-                path = inout(reg) u64::from(self.0) => _,
-                inlateout("rax") OPEN => result,
-                in("rcx") u64::from(libc::O_RDONLY.cast_unsigned()),
-                in("rdx") 0_u64,
-                out("r8") _,
-                out("r9") _,
-                out("r10") _,
-                out("r11") _,
-            );
-        }
-        // A 32-bit result: an errno is its negative in 32 bits.
-        match result as i32 {
-            // SAFETY: the kernel has just given it to this process, and nobody else knows it.
-            fd @ 0.. => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
-            errno => Err(Errno::from_raw_os_error(-errno)),
-        }
+        const OPEN: u32 = 5;
+        let flags = libc::O_RDONLY.cast_unsigned();
+        // SAFETY: the path is a C string on a page that stays.
+        unsafe { compat(OPEN, [self.0, flags, 0]) }
+    }
+
+    /// The 32-bit `openat(2)` for reading, through `int 0x80`.
+    pub fn openat(&self) -> Result<OwnedFd, Errno> {
+        /// Its number in the table of 32-bit calls.
+        const OPENAT: u32 = 295;
+        let (folder, flags) = (libc::AT_FDCWD, libc::O_RDONLY);
+        let arguments = [folder.cast_unsigned(), self.0, flags.cast_unsigned()];
+        // SAFETY: the path is a C string on a page that stays.
+        unsafe { compat(OPENAT, arguments) }
+    }
+}
+
+/// A 32-bit call that gives a descriptor.
+///
+/// # Safety
+/// The arguments must be what the call takes.
+unsafe fn compat(number: u32, arguments: [u32; 3]) -> Result<OwnedFd, Errno> {
+    let result: u64;
+    let [first, second, third] = arguments.map(u64::from);
+    // SAFETY: as promised by the caller. The call's first argument belongs into rbx, which the
+    // compiler keeps for itself, so it is put there by hand; some kernels clear r8 to r11.
+    unsafe {
+        std::arch::asm!(
+            "xchg {first}, rbx",
+            "int 0x80",
+            "xchg {first}, rbx",
+            first = inout(reg) first => _,
+            inlateout("rax") u64::from(number) => result,
+            in("rcx") second,
+            in("rdx") third,
+            in("rsi") 0_u64,
+            out("r8") _,
+            out("r9") _,
+            out("r10") _,
+            out("r11") _,
+        );
+    }
+    // A 32-bit result: an errno is its negative in 32 bits.
+    match result as i32 {
+        // SAFETY: the kernel has just given it to this process, and nobody else knows it.
+        fd @ 0.. => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
+        errno => Err(Errno::from_raw_os_error(-errno)),
     }
 }
 
@@ -349,13 +371,13 @@ fn write(path: &CStr, page: NonNull<u8>) -> Result<()> {
     Ok(())
 }
 
-/// Runs `work` in a child that shares this process's table of descriptors, waits for its
-/// end and gives its pid and fate; the code is what `work` returns.
+/// Runs `work` in a child, whose exit code is what it returns; gives the child's pid. The
+/// flags are those of `clone(2)` that give it no stack and no memory of this process.
 ///
 /// # Errors
 /// No child could be made.
-pub fn in_helper(work: impl FnOnce() -> i32) -> Result<(u32, Fate)> {
-    let flags = libc::CLONE_FILES | libc::SIGCHLD;
+pub fn fork(flags: libc::c_int, work: impl FnOnce() -> i32) -> Result<Pid> {
+    let flags = flags | libc::SIGCHLD;
     // SAFETY: without a stack of its own and without shared memory it is a fork, and this
     // process has one thread.
     match unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) } {
@@ -365,15 +387,20 @@ pub fn in_helper(work: impl FnOnce() -> i32) -> Result<(u32, Fate)> {
             // SAFETY: ends at once, so that nothing is run or flushed twice.
             unsafe { libc::_exit(code) }
         }
-        child => {
-            let pid = i32::try_from(child).context("a pid")?;
-            let mut status = 0;
-            // SAFETY: the status outlives the call.
-            if unsafe { libc::waitpid(pid, &raw mut status, 0) } != pid {
-                return Err(last_error()).context("waiting for the child");
-            }
-            let fate = act::fate(ExitStatus::from_raw(status));
-            Ok((pid.cast_unsigned(), fate))
-        }
+        child => Pid::from_raw(i32::try_from(child)?).context("a pid"),
     }
+}
+
+/// Runs `work` in a child that shares this process's table of descriptors, waits for its
+/// end and gives its pid and fate; the code is what `work` returns.
+///
+/// # Errors
+/// No child could be made.
+pub fn in_helper(work: impl FnOnce() -> i32) -> Result<(u32, Fate)> {
+    let child = fork(libc::CLONE_FILES, work)?;
+    let (_, status) = waitpid(Some(child), WaitOptions::empty())
+        .context("waiting for the child")?
+        .context("it hasn't ended")?;
+    let fate = act::fate(ExitStatus::from_raw(status.as_raw()));
+    Ok((child.as_raw_nonzero().get().cast_unsigned(), fate))
 }

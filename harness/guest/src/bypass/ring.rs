@@ -9,16 +9,33 @@ use io_uring::types::Fd;
 use io_uring::{IoUring, opcode};
 use rustix::io::Errno;
 
-/// Opens for reading: on the thread that submits, or, if asked, on one of the kernel's
-/// workers.
+/// Who opens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// The thread that submits.
+    Submitter,
+    /// One of the kernel's workers.
+    Worker,
+    /// The kernel's thread that looks for what was submitted.
+    Poller,
+}
+
+/// How long the poller looks before it sleeps, in milliseconds: it is woken by each submission.
+const IDLE_MS: u32 = 1;
+
+/// Opens for reading.
 ///
 /// # Errors
 /// The ring can't be had, or gave no answer.
-pub fn open(path: &CStr, on_worker: bool) -> Result<Result<OwnedFd, Errno>> {
-    let mut ring = IoUring::new(2).context("setting the ring up")?;
-    let flags = match on_worker {
-        true => Flags::ASYNC,
-        false => Flags::empty(),
+pub fn open(path: &CStr, by: By) -> Result<Result<OwnedFd, Errno>> {
+    let mut builder = IoUring::builder();
+    if by == By::Poller {
+        builder.setup_sqpoll(IDLE_MS);
+    }
+    let mut ring: IoUring = builder.build(2).context("setting the ring up")?;
+    let flags = match by {
+        By::Worker => Flags::ASYNC,
+        By::Submitter | By::Poller => Flags::empty(),
     };
     let open = opcode::OpenAt::new(Fd(libc::AT_FDCWD), path.as_ptr())
         .flags(libc::O_RDONLY)

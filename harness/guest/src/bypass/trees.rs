@@ -3,10 +3,12 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use anyhow::{Context, Result};
 use protocol::bypass::Bypass;
 use protocol::record::Effect;
+use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat};
 use rustix::io::Errno;
 use rustix::mount::{UnmountFlags, mount_bind, unmount};
 use serde::{Deserialize, Serialize};
@@ -23,7 +25,7 @@ pub enum Tree {
 }
 
 /// The files that are denied one by one, each with what it's for: an act that changes its
-/// file has one of its own. [`TOOL`] isn't text.
+/// file has one of its own. [`TOOL`] isn't text, and [`LONG_NAME`] is no constant.
 const FILES: &[&str] = &[
     SECRET,
     MOVING,
@@ -56,20 +58,33 @@ pub const LINKED_AGAIN: &str = "linked-again";
 pub const REPLACED: &str = "replaced";
 /// A file that no rule names.
 pub const REPLACEMENT: &str = "replacement";
+/// A name as long as any may be.
+pub static LONG_NAME: LazyLock<String> = LazyLock::new(|| "n".repeat(NAME_MAX));
 /// An executable.
 pub const TOOL: &str = "tool";
 /// A folder that is denied with everything beneath it.
 pub const FOLDER: &str = "folder";
 /// A file in it, not directly.
 pub const BENEATH: &str = "folder/deep/secret";
-/// A second name of that file, outside of the folder.
+/// A file as far beneath it as [`LEVELS`] says.
+pub static DEEP: LazyLock<String> =
+    LazyLock::new(|| format!("{FOLDER}/{}{SECRET}", "level/".repeat(LEVELS)));
+const LEVELS: usize = 200;
+/// A second name of [`BENEATH`], outside of the folder.
 pub const OUTSIDE: &str = "outside";
 /// A symbolic link to [`SECRET`].
 pub const LINK: &str = "link";
+/// The last symbolic link of a chain that leads to [`SECRET`].
+pub const CHAIN: &str = "chain-40";
+/// How many the kernel follows at most (`MAXSYMLINKS`).
+const LINKS: usize = 40;
 /// A second name of [`SECRET`].
 pub const SECOND: &str = "second";
 /// A file on which [`SECRET`] is mounted.
 pub const MOUNTED: &str = "mounted";
+/// The longest name, and the longest path with the byte that ends it.
+const NAME_MAX: usize = 255;
+const PATH_MAX: usize = 4096;
 /// An empty folder, to come back from by `..`.
 pub const SIDE: &str = "side";
 
@@ -90,6 +105,21 @@ impl Tree {
         format!("{}/{name}", self.root())
     }
 
+    /// A file beneath [`FOLDER`] whose whole path is as long as any may be, relative to the
+    /// root.
+    pub fn longest(self) -> String {
+        let room = PATH_MAX - 1 - self.root().len() - 1;
+        let mut path = format!("{FOLDER}/");
+        // What is left for the file's own name must be one that it can have.
+        while room - path.len() > NAME_MAX {
+            let name = NAME_MAX.min(room - path.len() - 2);
+            path.push_str(&"n".repeat(name));
+            path.push('/');
+        }
+        path.push_str(&"n".repeat(room - path.len()));
+        path
+    }
+
     fn lay(self) -> Result<()> {
         let root = Path::new(self.root());
         let mounted = self.path(MOUNTED);
@@ -103,7 +133,12 @@ impl Tree {
         for folder in [SIDE, "folder/deep"] {
             fs::create_dir_all(root.join(folder)).with_context(|| format!("making {folder}"))?;
         }
-        for name in FILES.iter().chain([&BENEATH, &MOUNTED, &REPLACEMENT]) {
+        for path in [DEEP.clone(), self.longest()] {
+            make_folders(root, &path).with_context(|| format!("making the folders of {path}"))?;
+            fs::write(root.join(&path), "the content\n")
+                .with_context(|| format!("writing {path}"))?;
+        }
+        for name in files().chain([BENEATH, MOUNTED, REPLACEMENT]) {
             fs::write(root.join(name), format!("the content of {name}\n"))
                 .with_context(|| format!("writing {name}"))?;
         }
@@ -111,12 +146,40 @@ impl Tree {
         fs::set_permissions(root.join(TOOL), fs::Permissions::from_mode(0o755))
             .context("making the tool executable")?;
         symlink(SECRET, root.join(LINK)).context("making the symbolic link")?;
+        for number in 1..=LINKS {
+            let to = match number {
+                1 => SECRET.to_owned(),
+                _ => format!("chain-{}", number - 1),
+            };
+            symlink(to, root.join(format!("chain-{number}"))).context("making the chain")?;
+        }
         for (from, to) in [(SECRET, SECOND), (BENEATH, OUTSIDE)] {
             fs::hard_link(root.join(from), root.join(to))
                 .with_context(|| format!("giving {from} the name {to}"))?;
         }
         mount_bind(self.path(SECRET), &mounted).context("mounting the secret on a file")
     }
+}
+
+/// All files that are denied one by one and hold text.
+fn files<'a>() -> impl Iterator<Item = &'a str> {
+    FILES.iter().copied().chain([LONG_NAME.as_str()])
+}
+
+/// Makes the folders of a path, each from the one above it: of so many, looking each up from the
+/// root would take much longer.
+fn make_folders(root: &Path, path: &str) -> Result<()> {
+    let open = OFlags::PATH | OFlags::DIRECTORY;
+    let mut above = openat(CWD, root, open, Mode::empty())?;
+    let (folders, _) = path.rsplit_once('/').context("a path without a folder")?;
+    for name in folders.split('/') {
+        match mkdirat(&above, name, Mode::from_raw_mode(0o700)) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(error) => return Err(error.into()),
+        }
+        above = openat(&above, name, open, Mode::empty())?;
+    }
+    Ok(())
 }
 
 /// Lays both trees anew, whatever was there: each file is as if never touched.
@@ -133,17 +196,15 @@ pub fn lay() -> Result<()> {
 /// The rules of a policy that denies the one tree.
 pub fn rules() -> String {
     let folder = format!("{FOLDER}/");
-    FILES
-        .iter()
-        .copied()
+    files()
         .chain([TOOL, folder.as_str()])
         .map(|name| format!("\n[[deny.file]]\npath = \"{}\"\n", Tree::Denied.path(name)))
         .collect()
 }
 
 /// The file that a way leads to.
-pub fn file(way: Bypass) -> &'static str {
-    match way {
+pub fn file(way: Bypass, tree: Tree) -> String {
+    let name = match way {
         Bypass::Renamed => MOVING,
         Bypass::Creat => CREATED_ANEW,
         Bypass::Truncate => EMPTIED,
@@ -152,16 +213,21 @@ pub fn file(way: Bypass) -> &'static str {
         Bypass::Exec => TOOL,
         Bypass::Link => LINKED,
         Bypass::Replace => REPLACED,
+        Bypass::LongName => &LONG_NAME,
         Bypass::BeneathFolder | Bypass::HardlinkOutOfFolder => BENEATH,
+        Bypass::DeepFolder => &DEEP,
+        Bypass::LongPath => return tree.longest(),
         _ => SECRET,
-    }
+    };
+    name.to_owned()
 }
 
 /// The path by which the agent knows the rule that covers that file.
 pub fn target(way: Bypass, tree: Tree) -> String {
-    match file(way) {
-        BENEATH => tree.path(FOLDER),
-        file => tree.path(file),
+    let file = file(way, tree);
+    match file.split_once('/') {
+        Some((folder, _)) => tree.path(folder),
+        None => tree.path(&file),
     }
 }
 
@@ -182,10 +248,10 @@ impl Look {
     /// Looks at where a way leaves its effect.
     pub fn at(way: Bypass, tree: Tree) -> Self {
         let name = match way {
-            Bypass::Link => LINKED_AGAIN,
-            _ => file(way),
+            Bypass::Link => LINKED_AGAIN.to_owned(),
+            _ => file(way, tree),
         };
-        let path = PathBuf::from(tree.path(name));
+        let path = PathBuf::from(tree.path(&name));
         let sight = sight(&path);
         Self { path, sight }
     }
@@ -235,6 +301,19 @@ mod tests {
     }
 
     #[test]
+    fn the_longest_path_is_as_long_as_any_may_be_and_so_is_each_name() {
+        for tree in Tree::BOTH {
+            let path = tree.path(&tree.longest());
+            assert_eq!(path.len() + 1, PATH_MAX);
+            for name in path.split('/').skip(1) {
+                assert!((1..=NAME_MAX).contains(&name.len()), "{}", name.len());
+            }
+        }
+        assert_eq!(DEEP.split('/').count(), 1 + LEVELS + 1);
+        assert_eq!(CHAIN, format!("chain-{LINKS}"));
+    }
+
+    #[test]
     fn every_way_leads_to_a_file_that_a_rule_covers() {
         let rules = rules();
         for way in Bypass::ALL {
@@ -245,6 +324,7 @@ mod tests {
         }
         for other_name in [
             LINK,
+            CHAIN,
             SECOND,
             MOUNTED,
             MOVED,

@@ -4,7 +4,10 @@
 //! tried, and its failure must not pass for a denial.
 
 use std::ffi::CString;
+use std::io::{IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::ptr::null_mut;
 
 use anyhow::{Context, Error, Result, anyhow};
 use protocol::bypass::Bypass;
@@ -12,11 +15,16 @@ use protocol::record::{Fate, Helper};
 use rustix::fs::{CWD, MemfdFlags, Mode, OFlags, ResolveFlags, memfd_create, openat};
 use rustix::io::Errno;
 use rustix::mount::mount_bind;
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
+};
 use rustix::pipe::pipe;
-use rustix::process::{PidfdFlags, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
+use super::ring::{self, By};
 use super::trees::{self, Tree};
-use super::{raw, ring};
+use super::{raw, traced};
 
 /// Where the mount namespace of its own has the tree.
 const ELSEWHERE: &str = "/tmp";
@@ -31,6 +39,8 @@ const CONTENT: &[u8] = b"nobody's secret\n";
 pub enum Failure {
     /// It never came to the forbidden call.
     NotTried(Error),
+    /// This kernel has no such way.
+    Missing(&'static str),
     /// The forbidden call failed.
     Refused(Errno),
 }
@@ -47,6 +57,8 @@ pub struct Setting<'a> {
     pub tree: Tree,
     /// The secret, opened before the agent started.
     pub held: BorrowedFd<'a>,
+    /// Where it is received from whoever opened it then, where the way is that.
+    pub sent: Option<BorrowedFd<'a>>,
     /// Where what leaks goes.
     pub output: BorrowedFd<'a>,
     /// Called with the process that acted in place of this one.
@@ -57,7 +69,9 @@ pub struct Setting<'a> {
 pub fn passed(way: Bypass, tree: Tree) -> Option<String> {
     let root = tree.root();
     let path = match way {
-        Bypass::FileHandle | Bypass::AlreadyOpen | Bypass::Pidfd => return None,
+        Bypass::FileHandle | Bypass::AlreadyOpen | Bypass::ReceivedFd | Bypass::Pidfd => {
+            return None;
+        }
         Bypass::ProcSelfFd | Bypass::ReopenedPipe | Bypass::ReopenedMemfd => {
             format!("/proc/self/fd/{REOPENED}")
         }
@@ -65,12 +79,16 @@ pub fn passed(way: Bypass, tree: Tree) -> Option<String> {
         Bypass::RelativePath
         | Bypass::Dirfd
         | Bypass::Openat2NoSymlinks
+        | Bypass::Openat2NoXdev
+        | Bypass::Openat2NoMagiclinks
+        | Bypass::Openat2Cached
         | Bypass::Openat2Beneath => trees::SECRET.to_owned(),
         Bypass::Chroot | Bypass::Openat2InRoot => format!("/{}", trees::SECRET),
         Bypass::DoubleSlash => tree.path("/secret"),
         Bypass::Dot => tree.path("./secret"),
         Bypass::DotDot => tree.path("side/../secret"),
         Bypass::Symlink => tree.path(trees::LINK),
+        Bypass::SymlinkChain => tree.path(trees::CHAIN),
         Bypass::Hardlink => tree.path(trees::SECOND),
         Bypass::BindMount => tree.path(trees::MOUNTED),
         Bypass::Renamed => tree.path(trees::MOVED),
@@ -93,7 +111,18 @@ pub fn passed(way: Bypass, tree: Tree) -> Option<String> {
         | Bypass::Link
         | Bypass::Replace
         | Bypass::PidOne
-        | Bypass::TruncateByPath => tree.path(trees::file(way)),
+        | Bypass::CompatOpenat
+        | Bypass::IoUringSqpoll
+        | Bypass::LongName
+        | Bypass::LongPath
+        | Bypass::DeepFolder
+        | Bypass::TracedChild
+        | Bypass::Traced
+        | Bypass::SigtermIgnored
+        | Bypass::SigtermBlocked
+        | Bypass::PidNamespaceInit
+        | Bypass::OPath
+        | Bypass::TruncateByPath => tree.path(&trees::file(way, tree)),
     };
     Some(path)
 }
@@ -117,10 +146,14 @@ pub fn go(way: Bypass, setting: &Setting) -> Result<Option<OwnedFd>, Failure> {
         | Bypass::Dot
         | Bypass::DotDot
         | Bypass::Symlink
+        | Bypass::SymlinkChain
         | Bypass::Hardlink
         | Bypass::BindMount
         | Bypass::ProcSelfRoot
+        | Bypass::LongName
+        | Bypass::LongPath
         | Bypass::BeneathFolder
+        | Bypass::DeepFolder
         | Bypass::PidOne
         | Bypass::HardlinkOutOfFolder => plainly(),
         Bypass::RelativePath => {
@@ -180,6 +213,21 @@ pub fn go(way: Bypass, setting: &Setting) -> Result<Option<OwnedFd>, Failure> {
             let refuse = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
             raw::openat2(folder()?.as_fd(), &path, refuse)
         }
+        Bypass::Openat2NoXdev => raw::openat2(folder()?.as_fd(), &path, ResolveFlags::NO_XDEV),
+        Bypass::Openat2NoMagiclinks => {
+            raw::openat2(folder()?.as_fd(), &path, ResolveFlags::NO_MAGICLINKS)
+        }
+        Bypass::Openat2Cached => {
+            let folder = folder()?;
+            match raw::openat2(folder.as_fd(), c".", ResolveFlags::CACHED) {
+                Ok(_) => {}
+                Err(Errno::INVAL) => {
+                    return Err(Failure::Missing("the kernel doesn't know RESOLVE_CACHED"));
+                }
+                Err(error) => return Err(anyhow!(error).context("a look at the cache").into()),
+            }
+            raw::openat2(folder.as_fd(), &path, ResolveFlags::CACHED)
+        }
         Bypass::Openat2Beneath => raw::openat2(folder()?.as_fd(), &path, ResolveFlags::BENEATH),
         Bypass::Openat2InRoot => raw::openat2(folder()?.as_fd(), &path, ResolveFlags::IN_ROOT),
         Bypass::Open => raw::open(&path),
@@ -202,8 +250,13 @@ pub fn go(way: Bypass, setting: &Setting) -> Result<Option<OwnedFd>, Failure> {
             let path = raw::LowPath::new(&path).context("a path below 4 GiB")?;
             path.open()
         }
-        Bypass::IoUring => ring::open(&path, false).context("io_uring")?,
-        Bypass::IoUringWorker => ring::open(&path, true).context("io_uring")?,
+        Bypass::CompatOpenat => {
+            let path = raw::LowPath::new(&path).context("a path below 4 GiB")?;
+            path.openat()
+        }
+        Bypass::IoUring => ring::open(&path, By::Submitter).context("io_uring")?,
+        Bypass::IoUringWorker => ring::open(&path, By::Worker).context("io_uring")?,
+        Bypass::IoUringSqpoll => ring::open(&path, By::Poller).context("io_uring")?,
         Bypass::UnmappedPath => raw::open_unmapped(&path).context("a page that isn't mapped")?,
         Bypass::LatePath => raw::open_late(&path).context("a path that comes late")?,
         Bypass::Truncate => openat(CWD, &path, OFlags::RDWR | OFlags::TRUNC, Mode::empty()),
@@ -212,8 +265,32 @@ pub fn go(way: Bypass, setting: &Setting) -> Result<Option<OwnedFd>, Failure> {
             openat(CWD, &path, flags, Mode::from_raw_mode(0o600))
         }
         Bypass::SharedFdTable => by_helper(&path, setting)?,
+        Bypass::TracedChild => return by_traced_child(&path, setting),
+        Bypass::Traced => {
+            traced::hold_signals_back().context("being traced")?;
+            plainly()
+        }
+        Bypass::SigtermIgnored => {
+            for signal in catchable() {
+                // SAFETY: ignoring a signal runs no handler, so nothing of ours is called by it.
+                unsafe { libc::signal(signal, libc::SIG_IGN) };
+            }
+            plainly()
+        }
+        Bypass::SigtermBlocked => {
+            block_all().context("blocking signals")?;
+            plainly()
+        }
+        Bypass::PidNamespaceInit => {
+            if rustix::process::getpid() != Pid::INIT {
+                return Err(anyhow!("not pid 1").into());
+            }
+            plainly()
+        }
         Bypass::Exec => return Err(exec(&path, setting.output)),
         Bypass::AlreadyOpen => Ok(setting.held.try_clone_to_owned().context("duplicating")?),
+        Bypass::ReceivedFd => Ok(receive(setting.sent.context("nothing was sent")?)?),
+        Bypass::OPath => return tell_only(&path),
         Bypass::TruncateByPath => return done(raw::truncate(&path)),
     };
     opened.map(Some).map_err(Failure::Refused)
@@ -222,6 +299,40 @@ pub fn go(way: Bypass, setting: &Setting) -> Result<Option<OwnedFd>, Failure> {
 /// Why an act that yields nothing to read failed, if it did.
 fn done(result: Result<(), Errno>) -> Result<Option<OwnedFd>, Failure> {
     result.map(|()| None).map_err(Failure::Refused)
+}
+
+/// Every signal that a process may ignore or block.
+fn catchable() -> impl Iterator<Item = libc::c_int> {
+    (1..=libc::SIGRTMAX()).filter(|signal| ![libc::SIGKILL, libc::SIGSTOP].contains(signal))
+}
+
+fn block_all() -> std::io::Result<()> {
+    // SAFETY: the set is filled in before it is used, and both calls only read and write it.
+    let blocked = unsafe {
+        let mut all = std::mem::zeroed();
+        libc::sigfillset(&raw mut all);
+        libc::sigprocmask(libc::SIG_BLOCK, &raw const all, null_mut())
+    };
+    match blocked {
+        0 => Ok(()),
+        _ => Err(std::io::Error::last_os_error()),
+    }
+}
+
+/// Opens a file with `O_PATH`, sees that the descriptor tells of it, and tries to read from it.
+fn tell_only(path: &CString) -> Result<Option<OwnedFd>, Failure> {
+    let opened = openat(CWD, path, OFlags::PATH, Mode::empty()).map_err(Failure::Refused)?;
+    let size = rustix::fs::fstat(&opened)
+        .context("asking of the file")?
+        .st_size;
+    if size == 0 {
+        return Err(anyhow!("there would be nothing to read").into());
+    }
+    match rustix::io::read(&opened, &mut [0; 1]) {
+        Err(Errno::BADF) => Ok(None),
+        Ok(_) => Ok(Some(opened)),
+        Err(error) => Err(anyhow!(error).context("reading from it").into()),
+    }
 }
 
 /// Has a descriptor under the number that is opened again.
@@ -258,6 +369,53 @@ fn by_helper(path: &CString, setting: &Setting) -> Result<Result<OwnedFd, Errno>
         }
         Fate::Broken { code } => Err(anyhow!("it ended with {code}")),
     }
+}
+
+/// A traced child opens the file and ends; what it opened is taken from it then.
+fn by_traced_child(path: &CString, setting: &Setting) -> Result<Option<OwnedFd>, Failure> {
+    let opened = traced::take_from_child(path).context("the traced child")?;
+    let (pid, fate) = (opened.pid, opened.fate);
+    (setting.tell_helper)(Helper { pid, fate })?;
+    match fate {
+        Fate::Denied { errno } => Err(Failure::Refused(Errno::from_raw_os_error(errno))),
+        Fate::Allowed | Fate::Killed { .. } => Ok(opened.taken),
+        Fate::Broken { code } => Err(anyhow!("it ended with {code}").into()),
+    }
+}
+
+/// Sends a descriptor, and gives the socket from which it is to be received: whoever does
+/// gets what this process opened.
+pub fn send(descriptor: BorrowedFd) -> Result<OwnedFd> {
+    let (to, from) = socketpair(
+        AddressFamily::UNIX,
+        SocketType::DGRAM,
+        SocketFlags::CLOEXEC,
+        None,
+    )
+    .context("a pair of sockets")?;
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let descriptors = [descriptor];
+    if !control.push(SendAncillaryMessage::ScmRights(&descriptors)) {
+        return Err(anyhow!("no room for a descriptor"));
+    }
+    let payload = [IoSlice::new(b"d")];
+    sendmsg(&to, &payload, &mut control, SendFlags::empty()).context("sending a descriptor")?;
+    Ok(from)
+}
+
+/// Receives a descriptor.
+fn receive(socket: BorrowedFd) -> Result<OwnedFd> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut byte = [0];
+    let mut payload = [IoSliceMut::new(&mut byte)];
+    recvmsg(socket, &mut payload, &mut control, RecvFlags::empty()).context("receiving")?;
+    let mut received = control.drain().filter_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
+        _ => None,
+    });
+    received.next().context("no descriptor came")
 }
 
 fn exec(path: &CString, output: BorrowedFd) -> Failure {

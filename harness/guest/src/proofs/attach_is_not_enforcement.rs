@@ -5,8 +5,8 @@ use anyhow::{Result, bail};
 use protocol::record::Observation;
 use serde_json::Value;
 
-use super::{NotHere, Proof};
-use crate::lab::{During, Lab, Seen};
+use super::Proof;
+use crate::lab::{During, Lab, NotHere, Seen};
 
 /// See the module.
 pub struct AttachIsNotEnforcement;
@@ -21,6 +21,7 @@ impl Proof for AttachIsNotEnforcement {
         if document.pointer("/features/bpf_lsm_types") == Some(&Value::Bool(false)) {
             bail!(NotHere(
                 "the kernel was built without CONFIG_BPF_LSM, and has nothing to attach to"
+                    .to_owned()
             ));
         }
         seen.other("capabilities", Observation::Document { document });

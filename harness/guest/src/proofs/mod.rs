@@ -24,8 +24,6 @@ mod splits_access;
 mod stays_up;
 mod term_can_be_ignored;
 
-use std::fmt;
-
 use anyhow::{Result, bail};
 use protocol::plan::PlannedProof;
 use protocol::record::Observation;
@@ -80,19 +78,6 @@ pub trait Proof: Sync {
         false
     }
 }
-
-/// Why a proof can't be put to the test on this kernel: a skip, which counts only where it is
-/// declared.
-#[derive(Debug)]
-pub struct NotHere(pub &'static str);
-
-impl fmt::Display for NotHere {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
-    }
-}
-
-impl std::error::Error for NotHere {}
 
 const PROOFS: &[&dyn Proof] = &[
     &attach_is_not_enforcement::AttachIsNotEnforcement,

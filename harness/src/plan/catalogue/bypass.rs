@@ -33,14 +33,6 @@ impl Tier {
             Self::Signal => "signal",
         }
     }
-
-    /// What it does to whoever goes a way, in proofs' ids.
-    fn verb(self) -> &'static str {
-        match self {
-            Self::Lsm | Self::Modret => "stops",
-            Self::Signal => "kills",
-        }
-    }
 }
 
 /// What an act comes to.
@@ -62,7 +54,7 @@ fn free(way: Bypass) -> Met {
         }
         Bypass::Create | Bypass::Link => (false, vec![Effect::Created]),
         Bypass::Replace => (false, vec![Effect::Replaced]),
-        Bypass::NamespaceFile | Bypass::Pidfd => (false, Vec::new()),
+        Bypass::NamespaceFile | Bypass::Pidfd | Bypass::OPath => (false, Vec::new()),
         _ => (true, Vec::new()),
     };
     Met {
@@ -103,6 +95,7 @@ fn met(way: Bypass, tier: Tier) -> Met {
         Bypass::Truncate => Some("truncates_before_kill"),
         Bypass::Create => Some("creates_before_kill"),
         Bypass::SharedFdTable => Some("shared_fd_table_leak"),
+        Bypass::TracedChild => Some("descriptor_taken_before_death"),
         Bypass::Link => Some("links_denied_file"),
         Bypass::Replace => Some("replaces_denied_name"),
         Bypass::PidOne => Some("spared_processes"),
@@ -121,7 +114,7 @@ fn met(way: Bypass, tier: Tier) -> Met {
             ..after_the_fact
         },
         // Only the child dies; who waits for it reads on.
-        Bypass::SharedFdTable => Met {
+        Bypass::SharedFdTable | Bypass::TracedChild => Met {
             fate: after_the_fact.fate,
             leaks: after_the_fact.leaks,
             limit,
@@ -146,8 +139,8 @@ fn is_neighbour(way: Bypass) -> bool {
 /// What no tier stops, by the name that it has in the agent's report.
 fn limit_of_all(way: Bypass) -> Option<&'static str> {
     match way {
-        Bypass::AlreadyOpen => Some("already_open_files"),
-        Bypass::TruncateByPath => Some("acts_other_than_open"),
+        Bypass::AlreadyOpen | Bypass::ReceivedFd => Some("already_open_files"),
+        Bypass::OPath | Bypass::TruncateByPath => Some("acts_other_than_open"),
         Bypass::HardlinkOutOfFolder => Some("hardlink_out_of_folder"),
         _ => None,
     }
@@ -156,22 +149,29 @@ fn limit_of_all(way: Bypass) -> Option<&'static str> {
 /// Who carries it out, where whoever does meets this fate.
 fn doer(way: Bypass, fate: Fate) -> Doer {
     match way {
-        Bypass::IoUringWorker => Doer::Worker,
-        Bypass::SharedFdTable => Doer::Helper { fate },
+        Bypass::IoUringWorker | Bypass::IoUringSqpoll => Doer::Worker,
+        Bypass::SharedFdTable | Bypass::TracedChild => Doer::Helper { fate },
         _ => Doer::Itself,
     }
 }
 
-/// The proof's id: `TIER-stops-WAY`, `signal-kills-WAY`, `limit-TIER-LIMIT` where the way
-/// shows a limit that the tier declares, or `TIER-spares-WAY` where it is none.
+/// The proof's id, `CONFIGURATION-VERB-WAY`: so each way has one in each tier, whatever it
+/// comes to there.
 #[must_use]
 pub fn id(way: Bypass, tier: Tier) -> String {
-    let configuration = tier.configuration();
-    match met(way, tier).limit {
-        Some(limit) => format!("limit-{configuration}-{limit}"),
-        None if is_neighbour(way) => format!("{configuration}-spares-{}", way.name()),
-        None => format!("{configuration}-{}-{}", tier.verb(), way.name()),
-    }
+    let verb = match met(way, tier).fate {
+        _ if is_neighbour(way) => "spares",
+        Fate::Denied { .. } => "stops",
+        Fate::Killed { .. } => "kills",
+        Fate::Allowed | Fate::Broken { .. } => "leaks",
+    };
+    format!("{}-{verb}-{}", tier.configuration(), way.name())
+}
+
+/// The limit of the agent's report that declares what the way comes to, if one does.
+#[must_use]
+pub fn limit(way: Bypass, tier: Tier) -> Option<&'static str> {
+    met(way, tier).limit
 }
 
 /// The proofs of a tier, one a way.
@@ -214,6 +214,7 @@ fn arm(name: &str, met: &Met) -> PlannedArm {
         effects: met.effects.clone(),
         by: met.by,
         event: met.event.map(str::to_owned),
+        limit: met.limit.map(str::to_owned),
     };
     PlannedArm {
         arm: name.to_owned(),
@@ -268,6 +269,9 @@ fn described(way: Bypass) -> &'static str {
         Bypass::Dot => "`/./` in the path",
         Bypass::DotDot => "`..` in the path",
         Bypass::Symlink => "a symbolic link",
+        Bypass::SymlinkChain => {
+            "40 symbolic links one behind the other, as many as the kernel follows"
+        }
         Bypass::Hardlink => "a hard link, made before the agent started",
         Bypass::BindMount => "a bind mount, made before the agent started",
         Bypass::Renamed => "the file under another name, given to it while the agent is up",
@@ -279,21 +283,43 @@ fn described(way: Bypass) -> &'static str {
         Bypass::Openat2NoSymlinks => "`openat2(2)` with `RESOLVE_NO_SYMLINKS`",
         Bypass::Openat2Beneath => "`openat2(2)` with `RESOLVE_BENEATH`",
         Bypass::Openat2InRoot => "`openat2(2)` with `RESOLVE_IN_ROOT`",
+        Bypass::Openat2NoXdev => "`openat2(2)` with `RESOLVE_NO_XDEV`",
+        Bypass::Openat2NoMagiclinks => "`openat2(2)` with `RESOLVE_NO_MAGICLINKS`",
+        Bypass::Openat2Cached => "`openat2(2)` with `RESOLVE_CACHED`",
         Bypass::Open => "`open(2)`",
         Bypass::Creat => "`creat(2)`, which truncates",
         Bypass::FileHandle => "`open_by_handle_at(2)`",
         Bypass::Compat => "the 32-bit `open(2)`, through `int 0x80`",
+        Bypass::CompatOpenat => "the 32-bit `openat(2)`, in the same way",
         Bypass::IoUring => "`io_uring`, on the thread that submits",
         Bypass::IoUringWorker => "`io_uring`, on a worker (`IOSQE_ASYNC`)",
+        Bypass::IoUringSqpoll => {
+            "`io_uring`, on the thread that polls for submissions (`IORING_SETUP_SQPOLL`)"
+        }
         Bypass::UnmappedPath => "a path on a page that isn't mapped in when the call begins",
         Bypass::LatePath => "a path that a second thread writes once the call is under way",
+        Bypass::LongName => "a name of 255 bytes (`NAME_MAX`)",
+        Bypass::LongPath => "a path of 4095 bytes (`PATH_MAX`), beneath a denied folder",
         Bypass::Truncate => "`O_TRUNC`",
         Bypass::Create => "`O_CREAT` on a denied name that has no file",
         Bypass::SharedFdTable => {
             "a child that shares the table of descriptors (`CLONE_FILES`) opens the file and dies"
         }
+        Bypass::TracedChild => {
+            "a traced child opens the file and ends; its tracer takes the descriptor from it \
+             (`pidfd_getfd(2)` at `PTRACE_EVENT_EXIT`)"
+        }
+        Bypass::Traced => "a process whose tracer holds every signal back that can be",
+        Bypass::SigtermIgnored => {
+            "a process that ignores SIGTERM and every other signal that can be"
+        }
+        Bypass::SigtermBlocked => {
+            "a process that blocks SIGTERM and every other signal that can be"
+        }
+        Bypass::PidNamespaceInit => "pid 1 of a pid namespace",
         Bypass::Exec => "`execve(2)` of a denied executable",
         Bypass::BeneathFolder => "a file beneath a denied folder",
+        Bypass::DeepFolder => "a file 200 levels beneath a denied folder",
         Bypass::Link => "`link(2)`: a second name, given while the agent is up",
         Bypass::Replace => "`rename(2)`: another file, put in the denied one's place",
         Bypass::PidOne => "the machine's pid 1",
@@ -302,6 +328,12 @@ fn described(way: Bypass) -> &'static str {
         Bypass::NamespaceFile => "no way: a namespace's file, `/proc/self/ns/mnt`",
         Bypass::Pidfd => "no way: `pidfd_open(2)`, which newer kernels take for an open",
         Bypass::AlreadyOpen => "a descriptor opened before the agent started, and inherited",
+        Bypass::ReceivedFd => {
+            "a descriptor opened before the agent started, and received over a Unix socket"
+        }
+        Bypass::OPath => {
+            "`O_PATH`: the descriptor tells of the file (`fstat(2)`), and can't be read"
+        }
         Bypass::TruncateByPath => "`truncate(2)`, which opens nothing",
         Bypass::HardlinkOutOfFolder => {
             "a hard link outside of a denied folder, made before the agent started"
@@ -348,6 +380,7 @@ mod tests {
             effects: vec![Effect::Truncated],
             by: Doer::Itself,
             event: Some("killed".to_owned()),
+            limit: Some("truncates_before_kill".to_owned()),
         };
         assert_eq!(truncates, expected);
         let reads_on = during(Bypass::SharedFdTable, Tier::Signal);
@@ -357,6 +390,7 @@ mod tests {
             effects: vec![],
             by: Doer::Helper { fate: SIGKILL },
             event: Some("killed".to_owned()),
+            limit: Some("shared_fd_table_leak".to_owned()),
         };
         assert_eq!(reads_on, expected);
     }
@@ -379,13 +413,27 @@ mod tests {
     }
 
     #[test]
+    fn an_id_says_what_the_way_comes_to() {
+        for (way, tier, expected) in [
+            (Bypass::Dot, Tier::Lsm, "enforce-stops-dot"),
+            (Bypass::Dot, Tier::Signal, "signal-kills-dot"),
+            (Bypass::Truncate, Tier::Modret, "modret-stops-truncate"),
+            (Bypass::Truncate, Tier::Signal, "signal-kills-truncate"),
+            (Bypass::Link, Tier::Signal, "signal-leaks-link"),
+            (Bypass::AlreadyOpen, Tier::Lsm, "enforce-leaks-already-open"),
+            (Bypass::Pidfd, Tier::Signal, "signal-spares-pidfd"),
+        ] {
+            assert_eq!(id(way, tier), expected);
+        }
+    }
+
+    #[test]
     fn a_limit_is_shown_beside_the_report_that_declares_it() {
         for (way, limit) in [
             (Bypass::Truncate, "truncates_before_kill"),
             (Bypass::AlreadyOpen, "already_open_files"),
         ] {
             let proof = proof(way, Tier::Signal);
-            assert_eq!(proof.id, format!("limit-signal-{limit}"));
             let report = proof.arms.iter().find(|arm| arm.arm == "report");
             let clause = contains("/classes/file/limits", limit);
             let expected = document("report", &[clause]);

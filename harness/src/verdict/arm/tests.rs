@@ -40,6 +40,7 @@ fn expect(fate: Fate, event: Option<&str>) -> Expectation {
         effects: vec![],
         by: Doer::Itself,
         event: event.map(String::from),
+        limit: None,
     }
 }
 
@@ -245,6 +246,7 @@ fn a_leak_is_a_promise_of_its_own() {
         effects: vec![],
         by: Doer::Itself,
         event: None,
+        limit: None,
     };
     let saw = |fate, leaked| {
         let mut act = act(fate, None);
@@ -289,6 +291,7 @@ fn what_is_left_behind_is_exact() {
         effects: effects.to_vec(),
         by: Doer::Itself,
         event: Some("killed".into()),
+        limit: None,
     };
     let left = |effects: &[Effect]| changed(|act| act.effects = effects.to_vec());
     let sets: [&[Effect]; 3] = [&[], &[Effect::Truncated], &[Effect::Created]];
@@ -316,6 +319,7 @@ fn an_event_must_name_whoever_carried_the_act_out() {
         effects: vec![],
         by,
         event: Some("killed".into()),
+        limit: None,
     };
     let helper = || by(Doer::Helper { fate: KILLED });
     assert_eq!(broken(&helper(), &reads_on(|_| {})), Vec::<String>::new());
@@ -427,4 +431,88 @@ fn an_observation_of_another_kind_is_a_reason() {
         broken(&expectations[2], &observations[2]),
         ["plan error: no clause says what the document must show"],
     );
+}
+
+/// An act that a limit declares, with what is to come of it.
+fn declared(fate: Fate, leaks: bool, effects: &[Effect]) -> Expectation {
+    Expectation::Act {
+        fate,
+        leaks,
+        effects: effects.to_vec(),
+        by: Doer::Itself,
+        event: None,
+        limit: Some("already_open_files".into()),
+    }
+}
+
+fn came_of(fate: Fate, leaked: bool, effects: &[Effect]) -> Observation {
+    let mut act = act(fate, None);
+    act.leaked = leaked;
+    act.effects = effects.to_vec();
+    Observation::Act(act)
+}
+
+#[test]
+fn what_is_declared_to_get_by_and_is_stopped_is_an_unexpected_pass() {
+    let truncates = [Effect::Truncated];
+    for (expect, seen) in [
+        (
+            declared(Fate::Allowed, true, &[]),
+            came_of(EPERM, false, &[]),
+        ),
+        (
+            declared(Fate::Allowed, true, &[]),
+            came_of(KILLED, false, &[]),
+        ),
+        (
+            declared(Fate::Allowed, true, &[]),
+            came_of(Fate::Allowed, false, &[]),
+        ),
+        (
+            declared(Fate::Allowed, false, &truncates),
+            came_of(EPERM, false, &[]),
+        ),
+        (
+            declared(KILLED, false, &truncates),
+            came_of(KILLED, false, &[]),
+        ),
+        (
+            declared(KILLED, false, &truncates),
+            came_of(EPERM, false, &[]),
+        ),
+    ] {
+        assert!(is_unexpected_pass(&expect, &seen), "{seen:?}");
+        let reasons = broken(&expect, &seen);
+        assert_eq!(
+            reasons[0],
+            "unexpected pass: `already_open_files` is declared, and nothing got past the agent: \
+             correct the declaration"
+        );
+        assert!(reasons.len() > 1, "{reasons:?}");
+    }
+}
+
+#[test]
+fn what_broke_in_any_other_way_is_no_unexpected_pass() {
+    let leaks = || declared(Fate::Allowed, true, &[]);
+    let truncates = || declared(KILLED, false, &[Effect::Truncated]);
+    for (expect, seen) in [
+        // As declared.
+        (leaks(), came_of(Fate::Allowed, true, &[])),
+        // The surroundings failed, or the process died of something else.
+        (leaks(), came_of(Fate::Denied { errno: 2 }, false, &[])),
+        (leaks(), came_of(Fate::Killed { signal: 11 }, false, &[])),
+        (leaks(), came_of(Fate::Broken { code: 200 }, false, &[])),
+        // More got past it than is declared.
+        (leaks(), came_of(EPERM, false, &[Effect::Truncated])),
+        (truncates(), came_of(KILLED, true, &[])),
+        (truncates(), came_of(Fate::Allowed, false, &[])),
+        // Nothing is declared.
+        (expect(Fate::Allowed, None), came_of(EPERM, false, &[])),
+    ] {
+        assert!(!is_unexpected_pass(&expect, &seen), "{seen:?}");
+        let reasons = broken(&expect, &seen);
+        let says_so = |reason: &String| reason.starts_with(UNEXPECTED_PASS);
+        assert!(!reasons.iter().any(says_so), "{reasons:?}");
+    }
 }

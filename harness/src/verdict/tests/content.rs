@@ -149,3 +149,55 @@ fn a_kernel_warning_in_a_skipped_proof_is_no_skip() {
     let judged = judged(&channel(&ended(records)), &[skip(KILLS)], &CLEAN_END, "");
     assert_eq!(judged.proofs[1].status, Status::Failed);
 }
+
+/// The good guest's plan with the second proof's act declared to leak, and its records with
+/// another observation of it.
+fn declared_to_leak(observation: Observation, change: impl FnOnce(&mut Vec<Record>)) -> Judged {
+    let mut plan = plan();
+    let Expectation::Act {
+        fate,
+        leaks,
+        event,
+        limit,
+        ..
+    } = &mut plan.proofs[1].arms[1].expect
+    else {
+        unreachable!("an act");
+    };
+    (*fate, *leaks, *event) = (Fate::Allowed, true, None);
+    *limit = Some("already_open_files".into());
+    let mut records = records();
+    records[6] = evidence(KILLS, "during", observation);
+    change(&mut records);
+    let channel = channel(&ended(records));
+    judge(&plan, NONCE, &[], &channel, &CLEAN_END, "")
+}
+
+#[test]
+fn a_declared_leak_that_is_stopped_is_red_and_no_ordinary_failure() {
+    let leaks = declared_to_leak(seen(Fate::Allowed), |_| {});
+    assert_judged(&leaks, [PASSED; 3], &[]);
+    let stopped = declared_to_leak(seen(KILLED), |_| {});
+    let reasons: &[&str] = &[
+        "during: unexpected pass: `already_open_files` is declared, and nothing got past the \
+         agent: correct the declaration",
+        "during: expected allowed, saw killed by SIGKILL",
+        "during: expected no event, saw `killed` for pid 42 on /secret",
+    ];
+    let unexpected = (Status::UnexpectedPass, reasons);
+    assert_judged(&stopped, [PASSED, unexpected, PASSED], &[]);
+}
+
+#[test]
+fn an_unexpected_pass_hides_no_failure_of_the_same_proof() {
+    let broken_control = declared_to_leak(seen(KILLED), |records| {
+        records[7] = evidence(KILLS, "after", seen(Fate::Denied { errno: 1 }));
+    });
+    assert_eq!(broken_control.proofs[1].status, Status::Failed);
+    let warned = declared_to_leak(seen(KILLED), |records| {
+        records[8] = finished(KILLS, Outcome::Observed, None, 1 << 9);
+    });
+    assert_eq!(warned.proofs[1].status, Status::Failed);
+    let missing = declared_to_leak(seen(KILLED), |records| drop(records.remove(7)));
+    assert_eq!(missing.proofs[1].status, Status::Failed);
+}
