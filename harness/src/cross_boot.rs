@@ -131,6 +131,7 @@ pub fn judge(real: Side<'_>, seam: Side<'_>, dir: PathBuf) -> BootResult {
             status,
             reasons,
             duration: Duration::ZERO,
+            race: None,
         }],
         faults: Vec::new(),
         ending: None,

@@ -35,6 +35,27 @@ pub struct ProofResult {
     pub reasons: Vec<String>,
     /// From its first record to its last.
     pub duration: Duration,
+    /// What was measured while the agent was up, where the proof is of a race.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub race: Option<Race>,
+}
+
+/// A race, measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Race {
+    /// How often it was tried.
+    pub attempts: usize,
+    /// How often some of the secret came out.
+    pub leaks: usize,
+}
+
+impl std::fmt::Display for Race {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { attempts, leaks } = self;
+        // No more exact than so few attempts can be.
+        let rate = (100 * leaks).checked_div(*attempts).unwrap_or_default();
+        write!(f, "{leaks} of {attempts} attempts leaked ({rate} %)")
+    }
 }
 
 /// How a proof came out.

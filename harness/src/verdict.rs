@@ -17,6 +17,7 @@ mod arm;
 mod clause;
 pub mod explain;
 mod machine;
+mod race;
 mod run;
 #[cfg(test)]
 pub(crate) mod samples;
@@ -146,6 +147,7 @@ fn unjudged(plan: &BootPlan, faults: Vec<String>, release: Option<String>) -> Ju
             status: Status::Incomplete,
             reasons: reasons.clone(),
             duration: Duration::ZERO,
+            race: None,
         })
         .collect();
     Judged {
@@ -242,6 +244,7 @@ fn judge_proof(
         status,
         reasons,
         duration: duration(transcript),
+        race: race::measured(planned, &transcript.evidence),
     }
 }
 

@@ -285,7 +285,12 @@ fn during(lab: &Lab, agent: &During, proofs: &mut [InProgress]) {
 
 fn join_events(ended: &Ended, seen: &mut Seen) -> Result<()> {
     for (_, observation) in &mut seen.arms {
-        if let Observation::Act(act) = observation {
+        let acts = match observation {
+            Observation::Act(act) => std::slice::from_mut(act),
+            Observation::Race { acts } => acts,
+            _ => continue,
+        };
+        for act in acts {
             let mut pids = vec![act.pid];
             pids.extend(act.helper.map(|helper| helper.pid));
             act.events = ended.events_of(&pids)?;

@@ -70,6 +70,9 @@ pub enum Bypass {
     UnmappedPath,
     /// A path that a second thread writes once the call is under way.
     LatePath,
+    /// Another file's path, which a second thread writes the file's over once the call is under
+    /// way: whoever looks at the beginning sees that one.
+    RewrittenPath,
     /// A name as long as any may be (`NAME_MAX`).
     LongName,
     /// A path as long as any may be (`PATH_MAX`), to a file beneath a denied folder.
@@ -125,7 +128,7 @@ pub enum Bypass {
 
 impl Bypass {
     /// All of them, in the order in which they are reported.
-    pub const ALL: [Self; 56] = [
+    pub const ALL: [Self; 57] = [
         Self::RelativePath,
         Self::Dirfd,
         Self::DoubleSlash,
@@ -157,6 +160,7 @@ impl Bypass {
         Self::IoUringSqpoll,
         Self::UnmappedPath,
         Self::LatePath,
+        Self::RewrittenPath,
         Self::LongName,
         Self::LongPath,
         Self::Truncate,
@@ -183,6 +187,16 @@ impl Bypass {
         Self::NamespaceFile,
         Self::Pidfd,
     ];
+
+    /// How many attempts are measured, if it is a race: whether somebody gets there first is
+    /// shown by no single one.
+    #[must_use]
+    pub fn race(self) -> Option<usize> {
+        match self {
+            Self::RewrittenPath | Self::SharedFdTable => Some(32),
+            _ => None,
+        }
+    }
 
     /// As it stands in proofs' ids.
     #[must_use]
@@ -219,6 +233,7 @@ impl Bypass {
             Self::IoUringSqpoll => "io-uring-sqpoll",
             Self::UnmappedPath => "unmapped-path",
             Self::LatePath => "late-path",
+            Self::RewrittenPath => "rewritten-path",
             Self::LongName => "long-name",
             Self::LongPath => "long-path",
             Self::Truncate => "truncate",

@@ -139,6 +139,14 @@ pub enum Expectation {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         limit: Option<String>,
     },
+    /// As many attempts at one act, each exactly like this. Where a limit declares that it
+    /// leaks, some may be stopped, but not all.
+    Race {
+        /// How many.
+        attempts: usize,
+        /// An [`Expectation::Act`].
+        each: Box<Expectation>,
+    },
     /// The agent ended by itself with this exit code.
     Exit {
         /// The exact code.

@@ -109,6 +109,11 @@ pub enum Level {
 pub enum Observation {
     /// Somebody tried something.
     Act(Act),
+    /// Somebody tried the same again and again.
+    Race {
+        /// Every attempt.
+        acts: Vec<Act>,
+    },
     /// The agent ended.
     Exit {
         /// Its exit code, unless a signal ended it.

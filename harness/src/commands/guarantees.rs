@@ -41,7 +41,11 @@ pub fn run(args: &GuaranteesArgs, root: &Path) -> Result<ExitCode> {
         return Err(differs(&findings));
     }
     match &args.results {
-        Some(folder) => print!("{}", render::table(&promises, &shown, &results(folder)?)),
+        Some(folder) => {
+            let results = results(folder)?;
+            print!("{}", render::table(&promises, &shown, &results));
+            print!("\n{}", render::races(&results));
+        }
         None => println!(
             "GUARANTEES.md: {} promises, and a proof for each line of theirs; {} proofs, each \
              planned on a kernel",

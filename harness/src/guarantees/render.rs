@@ -2,28 +2,18 @@
 //!
 //! In: promises and judged suites. Out: text. Pure.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{EVERY_WAY, Promise};
 use crate::guarantees::check::Shown;
-use crate::outcome::{BootResult, Status};
+use crate::outcome::{BootResult, Race, Status};
 
 /// The table, with the kernels in the order of the results.
 #[must_use]
 pub fn table(promises: &[Promise], shown: &[Shown], results: &[BootResult]) -> String {
-    let mut kernels: Vec<&str> = Vec::new();
-    for result in results {
-        if !kernels.contains(&result.suite.kernel.as_str()) {
-            kernels.push(&result.suite.kernel);
-        }
-    }
-    let mut text = String::from("| promise |");
-    kernels
-        .iter()
-        .for_each(|kernel| text.push_str(&format!(" {kernel} |")));
-    text.push_str("\n| --- |");
-    text.push_str(&" --- |".repeat(kernels.len()));
-    text.push_str("\n| *package* |");
+    let kernels = kernels(results);
+    let mut text = header("promise", &kernels);
+    text.push_str("| *package* |");
     for kernel in &kernels {
         let of_kernel = |result: &&BootResult| result.suite.kernel == *kernel;
         let mut packages = results.iter().filter(of_kernel);
@@ -39,6 +29,58 @@ pub fn table(promises: &[Promise], shown: &[Shown], results: &[BootResult]) -> S
         }
         text.push('\n');
     }
+    text
+}
+
+/// The races with what was measured of each while the agent was up: leaks of attempts. Empty if
+/// none was.
+#[must_use]
+pub fn races(results: &[BootResult]) -> String {
+    let kernels = kernels(results);
+    let mut rows = BTreeMap::<&str, BTreeMap<&str, Race>>::new();
+    for result in results {
+        for proof in &result.proofs {
+            if let Some(race) = proof.race {
+                let row = rows.entry(&proof.id).or_default();
+                row.insert(&result.suite.kernel, race);
+            }
+        }
+    }
+    if rows.is_empty() {
+        return String::new();
+    }
+    let mut text = header("race", &kernels);
+    for (id, measured) in rows {
+        text.push_str(&format!("| `{id}` |"));
+        for kernel in &kernels {
+            let measured = measured.get(kernel).map(Race::to_string);
+            let measured = measured.unwrap_or_else(|| "unknown".to_owned());
+            text.push_str(&format!(" {measured} |"));
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// Every kernel, in the order of the results.
+fn kernels(results: &[BootResult]) -> Vec<&str> {
+    let mut kernels: Vec<&str> = Vec::new();
+    for result in results {
+        if !kernels.contains(&result.suite.kernel.as_str()) {
+            kernels.push(&result.suite.kernel);
+        }
+    }
+    kernels
+}
+
+fn header(first: &str, kernels: &[&str]) -> String {
+    let mut text = format!("| {first} |");
+    for kernel in kernels {
+        text.push_str(&format!(" {kernel} |"));
+    }
+    text.push_str("\n| --- |");
+    text.push_str(&" --- |".repeat(kernels.len()));
+    text.push('\n');
     text
 }
 
@@ -127,6 +169,18 @@ mod tests {
         assert_eq!(row(&results[..1]), "| `denies-open` | 1 unknown |");
         results[1].faults = vec!["no `end` record".to_owned()];
         assert_eq!(row(&results), "| `denies-open` | 1 unknown |");
+    }
+
+    #[test]
+    fn a_race_shows_what_was_measured_on_each_kernel() {
+        let mut results = results(Status::Passed, Status::Passed);
+        assert_eq!(races(&results), "");
+        let (attempts, leaks) = (32, 8);
+        results[1].proofs[0].race = Some(Race { attempts, leaks });
+        results.push(boot("7.3", "no-bpf-lsm", vec![]));
+        let expected = "| race | 6.1 | 7.3 |\n| --- | --- | --- |\n\
+                        | `kills-denied-open` | 8 of 32 attempts leaked (25 %) | unknown |\n";
+        assert_eq!(races(&results), expected);
     }
 
     #[test]

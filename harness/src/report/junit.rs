@@ -147,7 +147,11 @@ fn case(result: &BootResult, proof: &ProofResult) -> TestCase {
         }
         Status::Incomplete => TestCaseBuilder::error(&name, time, "incomplete", &message),
     };
-    explained(case, result, &proof.reasons)
+    let mut case = explained(case, result, &proof.reasons);
+    if let Some(race) = proof.race {
+        case.set_system_out(&race.to_string());
+    }
+    case
 }
 
 /// Adds the reasons and the console's tail, which the crate keeps only where a case failed.
@@ -269,6 +273,15 @@ mod tests {
     fn a_run_with_one_of_everything() {
         let lines = xml(&samples::results()).replace("><", ">\n<");
         insta::assert_snapshot!(lines);
+    }
+
+    #[test]
+    fn a_race_says_what_was_measured() {
+        let (attempts, leaks) = (32, 1);
+        let mut proof = samples::proof("a-race", Status::Passed, &[]);
+        proof.race = Some(crate::outcome::Race { attempts, leaks });
+        let xml = xml(&[samples::boot("6.1", "bpf-lsm", vec![proof])]);
+        assert!(xml.contains("1 of 32 attempts leaked (3 %)"), "{xml}");
     }
 
     #[test]

@@ -18,6 +18,7 @@ pub fn proof(id: &str, status: Status, reasons: &[&str]) -> ProofResult {
         status,
         reasons: reasons.iter().map(ToString::to_string).collect(),
         duration: Duration::from_millis(250),
+        race: None,
     }
 }
 

@@ -134,6 +134,7 @@ mod tests {
             status,
             reasons: reasons.iter().map(|reason| (*reason).to_owned()).collect(),
             duration: Duration::ZERO,
+            race: None,
         }
     }
 

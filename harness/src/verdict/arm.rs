@@ -7,7 +7,7 @@
 use protocol::plan::{Doer, Expectation};
 use protocol::record::{Act, Effect, Fate, Observation, SeenEvent};
 
-use super::clause;
+use super::{clause, race};
 
 /// How much of the agent's standard error a reason shows.
 const MAX_STDERR: usize = 300;
@@ -42,6 +42,9 @@ pub fn broken(expect: &Expectation, seen: &Observation) -> Vec<String> {
             reasons.extend(broken_events(event.as_deref(), *by, act));
             reasons
         }
+        (Expectation::Race { attempts, each }, Observation::Race { acts }) => {
+            race::broken(*attempts, each, acts)
+        }
         (Expectation::Exit { code }, Observation::Exit { .. }) if exited(seen) == Some(*code) => {
             Vec::new()
         }
@@ -66,6 +69,9 @@ pub const UNEXPECTED_PASS: &str = "unexpected pass";
 /// get past it was denied or killed, or left less behind. An act that failed in any other way,
 /// or did more than is declared, is an ordinary break.
 pub fn is_unexpected_pass(expect: &Expectation, seen: &Observation) -> bool {
+    if let (Expectation::Race { attempts, each }, Observation::Race { acts }) = (expect, seen) {
+        return acts.len() == *attempts && race::all_unexpected_passes(each, acts);
+    }
     let (
         Expectation::Act {
             fate,
@@ -246,6 +252,7 @@ fn rule(event: &SeenEvent) -> &str {
 fn wanted(expect: &Expectation) -> String {
     match expect {
         Expectation::Act { fate, .. } => format!("an act that is {}", fate_name(fate)),
+        Expectation::Race { attempts, .. } => format!("{attempts} attempts"),
         Expectation::Exit { code } => format!("exit code {code}"),
         Expectation::Document { .. } => "a document".to_string(),
         Expectation::NoBpfLeft => "a list of BPF objects left".to_string(),
@@ -255,6 +262,7 @@ fn wanted(expect: &Expectation) -> String {
 fn told(seen: &Observation) -> String {
     match seen {
         Observation::Act(act) => format!("an act that was {}", fate_name(&act.fate)),
+        Observation::Race { acts } => format!("{} attempts", acts.len()),
         Observation::Exit {
             code,
             signal,

@@ -1,8 +1,6 @@
 //! System calls as they are, where a library would choose another or knows none.
 
 use std::ffi::{CStr, CString, c_long};
-use std::fs::File;
-use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
@@ -10,19 +8,19 @@ use std::ptr::{NonNull, null, null_mut};
 
 use anyhow::{Context, Result, bail};
 use protocol::record::Fate;
-use rustix::fs::{MemfdFlags, ResolveFlags, memfd_create};
+use rustix::fs::ResolveFlags;
 use rustix::io::Errno;
-use rustix::mm::{MapFlags, ProtFlags, mmap, mmap_anonymous};
+use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
 use rustix::process::{Pid, WaitOptions, waitpid};
 use rustix::thread::UnshareFlags;
 
 use crate::act;
 
 /// The size of a page on x86-64, the only machine here.
-const PAGE: usize = 4096;
+pub(super) const PAGE: usize = 4096;
 
 /// What a call gave that is to give a descriptor.
-fn descriptor(result: c_long) -> Result<OwnedFd, Errno> {
+pub(super) fn descriptor(result: c_long) -> Result<OwnedFd, Errno> {
     match i32::try_from(result) {
         // SAFETY: the kernel has just given it to this process, and nobody else knows it.
         Ok(fd @ 0..) => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
@@ -30,7 +28,7 @@ fn descriptor(result: c_long) -> Result<OwnedFd, Errno> {
     }
 }
 
-fn last_error() -> Errno {
+pub(super) fn last_error() -> Errno {
     // Always set after a failed call.
     Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)
 }
@@ -49,32 +47,42 @@ pub fn creat(path: &CStr) -> Result<OwnedFd, Errno> {
 
 /// `openat2(2)` for reading.
 pub fn openat2(folder: BorrowedFd, path: &CStr, resolve: ResolveFlags) -> Result<OwnedFd, Errno> {
-    /// `struct open_how`.
-    #[repr(C)]
-    struct How {
-        flags: u64,
-        mode: u64,
-        resolve: u64,
-    }
     let how = How {
         flags: libc::O_RDONLY as u64,
         mode: 0,
         resolve: resolve.bits(),
     };
-    // SAFETY: path and structure outlive the call, and the size is the structure's.
+    openat2_as(folder, path.as_ptr().cast(), &raw const how)
+}
+
+/// `struct open_how`.
+#[repr(C)]
+pub(super) struct How {
+    flags: u64,
+    mode: u64,
+    resolve: u64,
+}
+
+/// `openat2(2)` of a path and a structure that may not be readable yet.
+pub(super) fn openat2_as(
+    folder: BorrowedFd,
+    path: *const u8,
+    how: *const How,
+) -> Result<OwnedFd, Errno> {
+    // SAFETY: the kernel reads both itself and answers EFAULT where it can't.
     descriptor(unsafe {
         libc::syscall(
             libc::SYS_openat2,
             folder.as_raw_fd(),
-            path.as_ptr(),
-            &raw const how,
+            path,
+            how,
             size_of::<How>(),
         )
     })
 }
 
 /// `openat(2)` for reading, of a path that may not be readable yet.
-fn openat_at(path: NonNull<u8>) -> Result<OwnedFd, Errno> {
+pub(super) fn openat_at(path: NonNull<u8>) -> Result<OwnedFd, Errno> {
     // SAFETY: the kernel reads the path itself and answers EFAULT where it can't.
     descriptor(unsafe {
         libc::syscall(
@@ -227,141 +235,15 @@ unsafe fn compat(number: u32, arguments: [u32; 3]) -> Result<OwnedFd, Errno> {
     }
 }
 
-/// Opens with the path on a page that has content but isn't mapped in: the kernel faults it
-/// in when it reads the path, which a program on a hook can't.
-///
-/// # Errors
-/// The page can't be had.
-pub fn open_unmapped(path: &CStr) -> Result<Result<OwnedFd, Errno>> {
-    let file = memfd_create("path", MemfdFlags::CLOEXEC).context("a file in memory")?;
-    File::from(file.try_clone()?)
-        .write_all(path.to_bytes_with_nul())
-        .context("writing the path")?;
-    // SAFETY: a new mapping, of which nothing is known to the compiler.
-    let page = unsafe {
-        mmap(
-            null_mut(),
-            PAGE,
-            ProtFlags::READ,
-            MapFlags::PRIVATE,
-            &file,
-            0,
-        )
-    };
-    let page = NonNull::new(page.context("mapping it")?.cast()).context("a page at 0")?;
-    Ok(openat_at(page))
-}
-
-/// Opens with the path on a page that a second thread fills in only once the call is under
-/// way and waits for it: whoever looks before sees nothing.
-///
-/// # Errors
-/// The kernel doesn't let the page be watched, or nobody waited for it.
-pub fn open_late(path: &CStr) -> Result<Result<OwnedFd, Errno>> {
-    let page = new_page(MapFlags::PRIVATE)?;
-    let watch = watch(page)?;
-    let mut filled = vec![0_u8; PAGE];
-    filled[..path.to_bytes().len()].copy_from_slice(path.to_bytes());
-    let second = std::thread::spawn(move || fill_when_missed(watch, &filled));
-    let opened = openat_at(page);
-    second
-        .join()
-        .map_err(|_| anyhow::anyhow!("the second thread panicked"))??;
-    Ok(opened)
-}
-
-/// Asks for the faults on a page (`userfaultfd(2)`).
-fn watch(page: NonNull<u8>) -> Result<OwnedFd> {
-    #[repr(C)]
-    struct Api {
-        api: u64,
-        features: u64,
-        ioctls: u64,
-    }
-    #[repr(C)]
-    struct Register {
-        start: u64,
-        length: u64,
-        mode: u64,
-        ioctls: u64,
-    }
-    const UFFDIO_API: u64 = 0xc018_aa3f;
-    const UFFDIO_REGISTER: u64 = 0xc020_aa00;
-    const MISSING: u64 = 1;
-    // SAFETY: no memory is passed.
-    let watch = descriptor(unsafe { libc::syscall(libc::SYS_userfaultfd, libc::O_CLOEXEC) })
-        .context("userfaultfd")?;
-    let mut api = Api {
-        api: 0xaa,
-        features: 0,
-        ioctls: 0,
-    };
-    let mut register = Register {
-        start: page.as_ptr() as u64,
-        length: PAGE as u64,
-        mode: MISSING,
-        ioctls: 0,
-    };
-    // SAFETY: each structure is the one that its number stands for, and outlives the call.
-    unsafe {
-        ioctl(&watch, UFFDIO_API, &raw mut api)?;
-        ioctl(&watch, UFFDIO_REGISTER, &raw mut register)?;
-    }
-    Ok(watch)
-}
-
-/// Waits for the fault and fills the page in.
-fn fill_when_missed(watch: OwnedFd, filled: &[u8]) -> Result<()> {
-    #[repr(C)]
-    struct Copy {
-        to: u64,
-        from: u64,
-        length: u64,
-        mode: u64,
-        copied: i64,
-    }
-    const UFFDIO_COPY: u64 = 0xc028_aa03;
-    /// Of a message: its size, what a fault is called, and where its address stands.
-    const MESSAGE: usize = 32;
-    const FAULT: u8 = 0x12;
-    const ADDRESS: std::ops::Range<usize> = 16..24;
-    let mut message = [0_u8; MESSAGE];
-    let mut reader = File::from(watch.try_clone()?);
-    reader.read_exact(&mut message).context("waiting for it")?;
-    if message[0] != FAULT {
-        bail!("not a fault but {:#x}", message[0]);
-    }
-    let address = u64::from_ne_bytes(message[ADDRESS].try_into()?);
-    let mut copy = Copy {
-        to: address & !(PAGE as u64 - 1),
-        from: filled.as_ptr() as u64,
-        length: PAGE as u64,
-        mode: 0,
-        copied: 0,
-    };
-    // SAFETY: the structure is the one that the number stands for, and the source has a page.
-    unsafe { ioctl(&watch, UFFDIO_COPY, &raw mut copy) }
-}
-
-/// # Safety
-/// The argument must be what the request takes.
-unsafe fn ioctl<T>(fd: &OwnedFd, request: u64, argument: *mut T) -> Result<()> {
-    // SAFETY: as promised by the caller.
-    match unsafe { libc::ioctl(fd.as_raw_fd(), request, argument) } {
-        -1 => Err(last_error()).with_context(|| format!("ioctl {request:#x}")),
-        _ => Ok(()),
-    }
-}
-
 /// A page of zeros that nobody has touched yet.
-fn new_page(flags: MapFlags) -> Result<NonNull<u8>> {
+pub(super) fn new_page(flags: MapFlags) -> Result<NonNull<u8>> {
     let access = ProtFlags::READ | ProtFlags::WRITE;
     // SAFETY: a new mapping, of which nothing is known to the compiler.
     let page = unsafe { mmap_anonymous(null_mut(), PAGE, access, flags) };
     NonNull::new(page.context("mapping it")?.cast()).context("a page at 0")
 }
 
-fn write(path: &CStr, page: NonNull<u8>) -> Result<()> {
+pub(super) fn write(path: &CStr, page: NonNull<u8>) -> Result<()> {
     let bytes = path.to_bytes_with_nul();
     if bytes.len() > PAGE {
         bail!("a path longer than a page");

@@ -24,7 +24,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::ring::{self, By};
 use super::trees::{self, Tree};
-use super::{raw, traced};
+use super::{late, raw, traced};
 
 /// Where the mount namespace of its own has the tree.
 const ELSEWHERE: &str = "/tmp";
@@ -103,6 +103,7 @@ pub fn passed(way: Bypass, tree: Tree) -> Option<String> {
         | Bypass::IoUringWorker
         | Bypass::UnmappedPath
         | Bypass::LatePath
+        | Bypass::RewrittenPath
         | Bypass::Truncate
         | Bypass::Create
         | Bypass::SharedFdTable
@@ -257,8 +258,12 @@ pub fn go(way: Bypass, setting: &Setting) -> Result<Option<OwnedFd>, Failure> {
         Bypass::IoUring => ring::open(&path, By::Submitter).context("io_uring")?,
         Bypass::IoUringWorker => ring::open(&path, By::Worker).context("io_uring")?,
         Bypass::IoUringSqpoll => ring::open(&path, By::Poller).context("io_uring")?,
-        Bypass::UnmappedPath => raw::open_unmapped(&path).context("a page that isn't mapped")?,
-        Bypass::LatePath => raw::open_late(&path).context("a path that comes late")?,
+        Bypass::UnmappedPath => late::open_unmapped(&path).context("a page that isn't mapped")?,
+        Bypass::LatePath => late::open_late(&path).context("a path that comes late")?,
+        Bypass::RewrittenPath => {
+            let other = CString::new(tree.path(trees::REPLACEMENT)).context("a path with a NUL")?;
+            late::open_rewritten(&other, &path).context("a path that is rewritten")?
+        }
         Bypass::Truncate => openat(CWD, &path, OFlags::RDWR | OFlags::TRUNC, Mode::empty()),
         Bypass::Create => {
             let flags = OFlags::RDWR | OFlags::CREATE;

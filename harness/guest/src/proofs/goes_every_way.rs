@@ -4,7 +4,7 @@
 use anyhow::{Context, Result, bail};
 use protocol::bypass::Bypass;
 use protocol::plan::PlannedProof;
-use protocol::record::Act;
+use protocol::record::{Act, Observation};
 
 use super::Proof;
 use crate::bypass::trees::Tree;
@@ -27,6 +27,17 @@ impl GoesAWay<'_> {
         let actors = lab.actors.context("nobody is there to act")?;
         actors.borrow_mut().go(self.way, tree)
     }
+
+    /// Goes it as often as it is measured, if it is a race.
+    fn race(&self, lab: &Lab, seen: &mut Seen, arm: &str) -> Result<()> {
+        let attempts = 0..self.way.race().unwrap_or_default();
+        let acts = attempts.map(|_| self.go(lab, Tree::Denied));
+        if self.wants(arm) {
+            let acts = acts.collect::<Result<_>>()?;
+            seen.other(arm, Observation::Race { acts });
+        }
+        Ok(())
+    }
 }
 
 impl Proof for GoesAWay<'_> {
@@ -38,7 +49,7 @@ impl Proof for GoesAWay<'_> {
         if self.wants("before") {
             seen.act("before", self.go(lab, Tree::Denied)?);
         }
-        Ok(())
+        self.race(lab, seen, "race-before")
     }
 
     fn during(&self, lab: &Lab, agent: &During, seen: &mut Seen) -> Result<()> {
@@ -54,6 +65,6 @@ impl Proof for GoesAWay<'_> {
         if self.wants("benign") {
             seen.act("benign", self.go(lab, Tree::Free)?);
         }
-        Ok(())
+        self.race(lab, seen, "race")
     }
 }

@@ -189,6 +189,14 @@ fn proof(way: Bypass, tier: Tier) -> PlannedProof {
     if !same_process {
         arms.push(arm("before", &free));
     }
+    let race = |name: &str, met: &Met| {
+        let attempts = way.race()?;
+        let each = Box::new(expected(met));
+        let arm = name.to_owned();
+        let expect = Expectation::Race { attempts, each };
+        Some(PlannedArm { arm, expect })
+    };
+    arms.extend(race("race-before", &free));
     if let Some(limit) = met.limit {
         let declared = contains("/classes/file/limits", limit);
         arms.push(document("report", &[declared]));
@@ -198,6 +206,7 @@ fn proof(way: Bypass, tier: Tier) -> PlannedProof {
     if met.event.is_some() && !same_process {
         arms.push(arm("benign", &free));
     }
+    arms.extend(race("race", &met));
     PlannedProof {
         id: id(way, tier),
         configuration: tier.configuration().to_owned(),
@@ -208,17 +217,20 @@ fn proof(way: Bypass, tier: Tier) -> PlannedProof {
 }
 
 fn arm(name: &str, met: &Met) -> PlannedArm {
-    let expect = Expectation::Act {
+    PlannedArm {
+        arm: name.to_owned(),
+        expect: expected(met),
+    }
+}
+
+fn expected(met: &Met) -> Expectation {
+    Expectation::Act {
         fate: met.fate,
         leaks: met.leaks,
         effects: met.effects.clone(),
         by: met.by,
         event: met.event.map(str::to_owned),
         limit: met.limit.map(str::to_owned),
-    };
-    PlannedArm {
-        arm: name.to_owned(),
-        expect,
     }
 }
 
@@ -298,6 +310,9 @@ fn described(way: Bypass) -> &'static str {
         }
         Bypass::UnmappedPath => "a path on a page that isn't mapped in when the call begins",
         Bypass::LatePath => "a path that a second thread writes once the call is under way",
+        Bypass::RewrittenPath => {
+            "a path that a second thread writes over another file's once the call is under way"
+        }
         Bypass::LongName => "a name of 255 bytes (`NAME_MAX`)",
         Bypass::LongPath => "a path of 4095 bytes (`PATH_MAX`), beneath a denied folder",
         Bypass::Truncate => "`O_TRUNC`",
