@@ -25,6 +25,7 @@ mod paused;
 mod proofs;
 mod reports;
 mod runner;
+mod stopwatch;
 mod tier;
 mod told;
 mod tracer;

@@ -26,6 +26,7 @@ use crate::filesystems::{Filesystems, Made};
 use crate::lab::{During, Lab, NotHere, Seen};
 use crate::many;
 use crate::proofs::{self, Proof};
+use crate::stopwatch::Stopwatch;
 
 struct InProgress<'a> {
     planned: &'a PlannedProof,
@@ -134,6 +135,7 @@ fn run_configuration<'a>(
     channel: &mut Channel,
 ) -> Result<Vec<InProgress<'a>>> {
     let configuration = &configuration::by_name(name)?;
+    let mut watch = Stopwatch::start();
     let ground = Ground::make(limit)?;
     if broken_world(name) == Some(World::SecretMissing) {
         ground.lose_secret()?;
@@ -167,13 +169,16 @@ fn run_configuration<'a>(
         actors: actors.as_ref(),
     };
     let objects = bpf_objects::all()?;
+    watch.lap("preparing");
     for proof in &mut proofs {
         proof.phase("before the agent", |proof, seen| proof.before(&lab, seen));
     }
+    watch.lap("before the agent");
     if let Some(actors) = &actors {
         actors.borrow_mut().lay_anew()?;
     }
-    match live(&lab, configuration, &mut proofs) {
+    watch.lap("laying anew");
+    match live(&lab, configuration, &mut proofs, &mut watch) {
         Ok(ended) => {
             if !ended.stderr.is_empty() {
                 channel.log(Level::Info, &format!("{name}: {}", ended.stderr))?;
@@ -190,6 +195,8 @@ fn run_configuration<'a>(
             }
         }
     }
+    watch.lap("after the agent");
+    channel.log(Level::Info, &format!("{name}: {}", watch.laps()))?;
     let left: Vec<String> = bpf_objects::all()?.difference(&objects).cloned().collect();
     for proof in proofs
         .iter_mut()
@@ -249,11 +256,16 @@ fn live(
     lab: &Lab,
     configuration: &Configuration,
     proofs: &mut [InProgress],
+    watch: &mut Stopwatch,
 ) -> Result<Ended, Unseen> {
-    match lab.agent.start()? {
+    let started = lab.agent.start()?;
+    watch.lap("starting the agent");
+    match started {
         Start::Ready(running) => {
             during(lab, &During::Running(&running), proofs);
+            watch.lap("during");
             let ended = running.stop()?;
+            watch.lap("stopping the agent");
             if !configuration.becomes_ready {
                 return Err(anyhow!("it became ready, where it was to refuse").into());
             }
