@@ -222,10 +222,15 @@ static __always_inline bool match_for_mutant(struct dentry *dentry, struct hit *
 	struct inode_key folder;
 	struct inode_rules *rules;
 
-	if (!is_mutant(DENIES_NEIGHBOURS) && !is_mutant(DENIES_EVERYTHING))
+	if (!is_mutant(DENIES_NEIGHBOURS) && !is_mutant(DENIES_EVERYTHING) &&
+	    !is_mutant(DENIES_OTHER_NAMES))
 		return false;
 	if (bpf_get_current_cgroup_id() == ROOT_CGROUP)
 		return false;
+#ifdef SABOTAGE
+	if (is_mutant(DENIES_OTHER_NAMES) && BPF_CORE_READ(dentry, d_inode, i_nlink) < 2)
+		return false;
+#endif
 	if (is_mutant(DENIES_NEIGHBOURS)) {
 		rules = rules_on(BPF_CORE_READ(dentry, d_parent, d_inode), &folder);
 		if (!rules || !rules->has_names)

@@ -55,6 +55,9 @@ struct inode {
 	struct super_block *i_sb;
 	unsigned long i_ino;
 	__u32 i_generation;
+#ifdef SABOTAGE
+	unsigned int i_nlink;
+#endif
 };
 
 struct vfsmount {

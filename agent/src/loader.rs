@@ -174,7 +174,7 @@ impl Programs {
         let (Some(program), Some(code)) = (program, code) else {
             return Err(format!("the BPF object has no program {name}"));
         };
-        let program = Program {
+        let mut program = Program {
             name,
             instructions: &code.instructions,
             license: &program.license,
@@ -182,6 +182,10 @@ impl Programs {
             types: &self.types,
             functions: &code.func_info.func_info,
         };
+        if is_to_be_rejected(name) {
+            // No kernel takes a program that ends anywhere but at its end.
+            program.instructions = &program.instructions[..1];
+        }
         let program = timings::measure(Step::Load, || program.load())
             .map_err(|rejection| rejected(&rejection.error, &rejection.log))?;
         let link = timings::measure(Step::Attach, || bpf_call::link(&program, target))
@@ -289,6 +293,12 @@ fn data(map: &Map) -> &MapData {
         Map::Array(data) | Map::HashMap(data) | Map::RingBuf(data) => data,
         _ => unreachable!("create makes no other"),
     }
+}
+
+/// Whether a program is to be one that the kernel rejects, which only sabotage wants.
+fn is_to_be_rejected(program: &str) -> bool {
+    sabotage::is(Mutant::RejectsGuard) && program == "lsm_inode_rename"
+        || sabotage::is(Mutant::RejectsLsm) && program.starts_with("lsm_")
 }
 
 /// Whether the kernel was built with the functions that LSM programs attach to.

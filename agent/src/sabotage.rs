@@ -87,6 +87,12 @@ pub enum Mutant {
     EnforcesWhenAuditing = 38,
     /// The report outlives the agent.
     LeavesReportOnStop = 39,
+    /// The kernel is given no valid program for the hook that guards renames.
+    RejectsGuard = 40,
+    /// The kernel is given no valid program of the BPF LSM's.
+    RejectsLsm = 41,
+    /// Whatever has more than one name is denied, which is more than is promised.
+    DeniesOtherNames = 42,
 }
 
 #[cfg(not(feature = "sabotage"))]
@@ -129,7 +135,7 @@ mod choice {
     const VARIABLE: &str = "AEGIS_SABOTAGE";
 
     /// Every mutant with its name.
-    pub(super) const NAMES: [(Mutant, &str); 39] = [
+    pub(super) const NAMES: [(Mutant, &str); 42] = [
         (Mutant::LsmReturnsZero, "lsm-returns-zero"),
         (Mutant::NeverSignals, "never-signals"),
         (Mutant::SignalsOnlyCanaries, "signals-only-canaries"),
@@ -178,6 +184,9 @@ mod choice {
         (Mutant::HidesLimits, "hides-limits"),
         (Mutant::EnforcesWhenAuditing, "enforces-when-auditing"),
         (Mutant::LeavesReportOnStop, "leaves-report-on-stop"),
+        (Mutant::RejectsGuard, "rejects-guard"),
+        (Mutant::RejectsLsm, "rejects-lsm"),
+        (Mutant::DeniesOtherNames, "denies-other-names"),
     ];
 
     static CHOSEN: OnceLock<Mutant> = OnceLock::new();

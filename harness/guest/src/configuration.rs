@@ -154,6 +154,22 @@ const CONFIGURATIONS: &[Configuration] = &[
         denies_trees: false,
     },
     Configuration {
+        name: "rejects-guard",
+        arguments: &["--enforce"],
+        seam: false,
+        sabotage: Some("rejects-guard"),
+        becomes_ready: true,
+        denies_trees: false,
+    },
+    Configuration {
+        name: "rejects-lsm",
+        arguments: FALLBACK_TO_SIGNAL,
+        seam: false,
+        sabotage: Some("rejects-lsm"),
+        becomes_ready: true,
+        denies_trees: false,
+    },
+    Configuration {
         name: "lsm-returns-zero",
         arguments: &["--enforce"],
         seam: false,

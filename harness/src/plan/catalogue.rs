@@ -43,9 +43,9 @@ pub fn state(configuration: &str) -> &'static str {
     match (configuration, tier) {
         ("fail-closed" | "lsm-returns-zero", _) => "REFUSED",
         ("audit-fallback" | "seam-audit-fallback", _) => "AUDIT_FALLBACK",
-        ("seam-signal", _) | (_, "signal") => "ENFORCE_SIGNAL",
+        ("seam-signal" | "rejects-lsm", _) | (_, "signal") => "ENFORCE_SIGNAL",
         (_, "modret") => "ENFORCE_MODRET",
-        (_, "enforce") => "ENFORCE",
+        ("rejects-guard", _) | (_, "enforce") => "ENFORCE",
         _ => unreachable!("the catalogue has no configuration {configuration}"),
     }
 }
@@ -94,13 +94,53 @@ fn bpf_lsm(sabotaged_agent: bool) -> Vec<PlannedProof> {
     proofs.extend(evidence::enforce());
     proofs.push(many_rules::enforce());
     if sabotaged_agent {
-        proofs.push(proof(
-            "refuses-hook-that-returns-zero",
-            "lsm-returns-zero",
-            refused("LSM_CANARY_FAILED"),
-        ));
+        proofs.extend([
+            proof(
+                "enforce-outlives-rejected-guard",
+                "rejects-guard",
+                denied_open(&without_guard(), EPERM, "denied"),
+            ),
+            proof(
+                "falls-back-from-rejected-lsm",
+                "rejects-lsm",
+                denied_open(&without_lsm(), SIGKILL, "killed"),
+            ),
+            proof(
+                "refuses-hook-that-returns-zero",
+                "lsm-returns-zero",
+                refused("LSM_CANARY_FAILED"),
+            ),
+        ]);
     }
     proofs
+}
+
+/// The clauses of a report by an agent of which the kernel rejected the program that guards
+/// renames: it enforces all the same, and says what it doesn't stop.
+fn without_guard() -> [Clause; 6] {
+    let rejected = json!({"hook": "lsm/inode_rename", "attached": false, "fired": false});
+    [
+        equals("/runtime_state", "ENFORCE"),
+        equals("/enforce_capable", true),
+        equals("/enforce_blockers", json!([])),
+        equals("/rules/unenforced", json!([])),
+        contains("/classes/file/limits", "replaces_denied_name"),
+        contains("/hooks", rejected),
+    ]
+}
+
+/// The clauses of a report by an agent of which the kernel rejected every program of the BPF
+/// LSM's, though it runs the BPF LSM.
+fn without_lsm() -> [Clause; 7] {
+    [
+        equals("/runtime_state", "ENFORCE_SIGNAL"),
+        equals("/audit_only", false),
+        equals("/enforce_capable", false),
+        equals("/enforce_blockers", json!(["LSM_PROGRAM_REJECTED"])),
+        equals("/rules/unenforced", json!([])),
+        lacks("/hooks", json!({"tier": "lsm", "attached": true})),
+        lacks("/hooks", json!({"tier": "signal", "fired": false})),
+    ]
 }
 
 fn no_bpf_lsm() -> Vec<PlannedProof> {

@@ -253,6 +253,18 @@ fn bpf_lsm() -> Vec<Mutant> {
             "every file that is opened is denied",
             [DENIES, "benign", "expected allowed, saw denied with EPERM"],
         ),
+        Mutant {
+            shows_as: Status::UnexpectedPass,
+            ..mutant(
+                "denies-other-names",
+                "a leak that is declared, a hard link out of a denied folder, doesn't leak",
+                [
+                    "enforce-leaks-hardlink-out-of-folder",
+                    "during",
+                    "unexpected pass: `hardlink_out_of_folder` is declared",
+                ],
+            )
+        },
         mutant(
             "denies-only-canaries",
             "nothing but the agent's own canary is denied, and the state is ENFORCE",

@@ -20,6 +20,8 @@ impl Proof for DeniesOpen {
             "modret-denies-open",
             "kills-denied-open",
             "seam-kills-denied-open",
+            "enforce-outlives-rejected-guard",
+            "falls-back-from-rejected-lsm",
         ]
     }
 
