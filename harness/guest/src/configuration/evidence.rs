@@ -4,13 +4,13 @@
 use super::Configuration;
 
 pub(super) const CONFIGURATIONS: &[Configuration] = &[
-    shipped("enforce-verifying", &["--enforce", "--verify-interval=0.5"]),
+    shipped("enforce-verifying", &["--enforce", "--verify-interval=0.2"]),
     shipped(
         "modret-verifying",
         &[
             "--enforce",
             "--enforce-fallback=modret",
-            "--verify-interval=0.5",
+            "--verify-interval=0.2",
         ],
     ),
     shipped(
@@ -18,19 +18,19 @@ pub(super) const CONFIGURATIONS: &[Configuration] = &[
         &[
             "--enforce",
             "--enforce-fallback=signal",
-            "--verify-interval=0.5",
+            "--verify-interval=0.2",
         ],
     ),
     shipped(
         "enforce-exiting",
-        &["--enforce", "--verify-interval=0.5", "--on-degraded=exit"],
+        &["--enforce", "--verify-interval=0.2", "--on-degraded=exit"],
     ),
     shipped(
         "modret-exiting",
         &[
             "--enforce",
             "--enforce-fallback=modret",
-            "--verify-interval=0.5",
+            "--verify-interval=0.2",
             "--on-degraded=exit",
         ],
     ),
@@ -39,7 +39,7 @@ pub(super) const CONFIGURATIONS: &[Configuration] = &[
         &[
             "--enforce",
             "--enforce-fallback=signal",
-            "--verify-interval=0.5",
+            "--verify-interval=0.2",
             "--on-degraded=exit",
         ],
     ),
