@@ -23,6 +23,7 @@ enum mutant {
 	MUTANT_SPARES_SECOND_TRY = 34,
 	MUTANT_DENIES_WITH_EACCES = 35,
 	MUTANT_DENIES_OTHER_NAMES = 42,
+	MUTANT_SPARES_USERS = 43,
 };
 
 /* Set before loading. */

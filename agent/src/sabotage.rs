@@ -93,6 +93,10 @@ pub enum Mutant {
     RejectsLsm = 41,
     /// Whatever has more than one name is denied, which is more than is promised.
     DeniesOtherNames = 42,
+    /// Whoever isn't root isn't denied.
+    SparesUsers = 43,
+    /// While the agent verifies, no rule is in force.
+    RestsWhileVerifying = 44,
 }
 
 #[cfg(not(feature = "sabotage"))]
@@ -135,7 +139,7 @@ mod choice {
     const VARIABLE: &str = "AEGIS_SABOTAGE";
 
     /// Every mutant with its name.
-    pub(super) const NAMES: [(Mutant, &str); 42] = [
+    pub(super) const NAMES: [(Mutant, &str); 44] = [
         (Mutant::LsmReturnsZero, "lsm-returns-zero"),
         (Mutant::NeverSignals, "never-signals"),
         (Mutant::SignalsOnlyCanaries, "signals-only-canaries"),
@@ -187,6 +191,8 @@ mod choice {
         (Mutant::RejectsGuard, "rejects-guard"),
         (Mutant::RejectsLsm, "rejects-lsm"),
         (Mutant::DeniesOtherNames, "denies-other-names"),
+        (Mutant::SparesUsers, "spares-users"),
+        (Mutant::RestsWhileVerifying, "rests-while-verifying"),
     ];
 
     static CHOSEN: OnceLock<Mutant> = OnceLock::new();

@@ -145,6 +145,9 @@ impl Session {
     /// Verifies again what the claim rests on, looks at the rules' targets again, decides
     /// again, and fills the maps anew. Says if that changed the state.
     pub fn refresh(&mut self) -> Result<Option<Notice>> {
+        if sabotage::is(Mutant::RestsWhileVerifying) {
+            self.idle()?;
+        }
         self.trials.repeat(&self.claimed.1);
         let rules = resolve::rules(self.policy.files.iter(), self.trials.kernel())?;
         let before = std::mem::take(&mut self.rules).into_iter();

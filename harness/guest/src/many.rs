@@ -66,11 +66,29 @@ fn open_in_child(path: &Path) -> io::Result<(i32, i32)> {
     Ok((pid, status))
 }
 
+/// What came of many processes.
+pub struct Many {
+    /// How many met which fate, by name.
+    pub fates: BTreeMap<String, usize>,
+    /// All of them.
+    pub pids: Vec<u32>,
+}
+
 /// Has the file opened by [`COUNT`] processes, and counts what came of them.
 ///
 /// # Errors
-/// They couldn't be started, or took longer than the limit.
+/// As [`all`].
 pub fn open(place: Place, path: &Path, limit: Duration) -> Result<Observation> {
+    let Many { fates, pids } = all(place, path, limit)?;
+    let document = json!({"fates": fates, "pids": pids});
+    Ok(Observation::Document { document })
+}
+
+/// The same, for whoever makes something else of it.
+///
+/// # Errors
+/// They couldn't be started, or took longer than the limit.
+pub fn all(place: Place, path: &Path, limit: Duration) -> Result<Many> {
     let mut child = Command::new("/proc/self/exe")
         .arg("many")
         .args([place.dir().as_path(), path])
@@ -93,8 +111,7 @@ pub fn open(place: Place, path: &Path, limit: Duration) -> Result<Observation> {
         let fate = act::fate(ExitStatus::from_raw(status.parse()?));
         *fates.entry(name(fate)).or_default() += 1;
     }
-    let document = json!({"fates": fates, "pids": pids});
-    Ok(Observation::Document { document })
+    Ok(Many { fates, pids })
 }
 
 fn name(fate: protocol::record::Fate) -> String {

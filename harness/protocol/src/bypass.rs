@@ -93,6 +93,10 @@ pub enum Bypass {
     SigtermBlocked,
     /// The pid 1 of a pid namespace, which most signals don't reach.
     PidNamespaceInit,
+    /// A process without root's rights.
+    OtherUser,
+    /// A process that is in a user namespace of its own.
+    UserNamespace,
     /// `execve(2)` of a denied executable.
     Exec,
     /// A file beneath a denied folder.
@@ -128,7 +132,7 @@ pub enum Bypass {
 
 impl Bypass {
     /// All of them, in the order in which they are reported.
-    pub const ALL: [Self; 57] = [
+    pub const ALL: [Self; 59] = [
         Self::RelativePath,
         Self::Dirfd,
         Self::DoubleSlash,
@@ -171,6 +175,8 @@ impl Bypass {
         Self::SigtermIgnored,
         Self::SigtermBlocked,
         Self::PidNamespaceInit,
+        Self::OtherUser,
+        Self::UserNamespace,
         Self::Exec,
         Self::BeneathFolder,
         Self::DeepFolder,
@@ -244,6 +250,8 @@ impl Bypass {
             Self::SigtermIgnored => "sigterm-ignored",
             Self::SigtermBlocked => "sigterm-blocked",
             Self::PidNamespaceInit => "pid-namespace-init",
+            Self::OtherUser => "other-user",
+            Self::UserNamespace => "user-namespace",
             Self::Exec => "exec",
             Self::BeneathFolder => "beneath-folder",
             Self::DeepFolder => "deep-folder",

@@ -286,6 +286,16 @@ fn bpf_lsm() -> Vec<Mutant> {
             ["enforce-stops-io-uring-worker", "during", "saw allowed"],
         ),
         mutant(
+            "spares-users",
+            "whoever isn't root is let by",
+            ["enforce-stops-other-user", "during", "saw allowed"],
+        ),
+        mutant(
+            "rests-while-verifying",
+            "no rule is in force while the agent verifies",
+            ["enforce-renews-evidence", "meanwhile", "/fates: expected"],
+        ),
+        mutant(
             "spares-second-try",
             "a process that tries again is let by",
             ["enforce-holds-out", "during", "/fates: expected"],

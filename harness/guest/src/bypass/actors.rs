@@ -247,6 +247,7 @@ fn go(way: Bypass, tree: Tree, held: &[(Tree, File)], limit: Duration) -> Result
     };
     let flags = match way {
         Bypass::PidNamespaceInit => libc::CLONE_NEWPID,
+        Bypass::UserNamespace => libc::CLONE_NEWUSER,
         _ => 0,
     };
     let part = Part {

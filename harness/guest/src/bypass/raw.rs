@@ -112,6 +112,20 @@ pub fn execve(path: &CStr) -> Errno {
     last_error()
 }
 
+/// Gives up root's rights for those of a user, whose group has the same number.
+pub fn become_user(user: u32) -> Result<(), Errno> {
+    // SAFETY: the list of groups is empty, and no call here has any other pointer.
+    let given_up = unsafe {
+        libc::setgroups(0, null()) == 0
+            && libc::setresgid(user, user, user) == 0
+            && libc::setresuid(user, user, user) == 0
+    };
+    match given_up {
+        true => Ok(()),
+        false => Err(last_error()),
+    }
+}
+
 /// Gives this process a mount namespace of its own.
 pub fn own_mount_namespace() -> Result<(), Errno> {
     // SAFETY: only sharing the table of descriptors is what others here could rely on.

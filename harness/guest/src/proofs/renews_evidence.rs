@@ -1,12 +1,18 @@
 //! A claim is renewed from one verification to the next: `verified_at` of the hook that it
-//! rests on, and `valid_until` of the report.
+//! rests on, and `valid_until` of the report. Meanwhile it goes on holding: whoever opens the
+//! file from before the verification until after it is denied.
 
-use anyhow::{Context, Result};
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
 use protocol::record::Observation;
 use serde_json::{Value, json};
 
 use super::Proof;
+use crate::cgroup::Place;
 use crate::lab::{During, Lab, Seen};
+use crate::many;
 
 /// See the module.
 pub struct RenewsEvidence;
@@ -20,12 +26,22 @@ impl Proof for RenewsEvidence {
         ]
     }
 
-    fn during(&self, _lab: &Lab, agent: &During, seen: &mut Seen) -> Result<()> {
+    fn during(&self, lab: &Lab, agent: &During, seen: &mut Seen) -> Result<()> {
         let running = super::running(agent)?;
-        let mut reports = running.watch_reports()?;
         let first = running.report()?;
-        let newer = |report: &Value| report["generated_at"] != first["generated_at"];
-        let second = reports.next("a newer report", newer)?;
+        let deadline = Instant::now() + lab.ground.limit();
+        let mut fates = BTreeSet::new();
+        let second = loop {
+            let many = many::all(Place::Plain, lab.ground.secret(), lab.ground.limit())?;
+            fates.extend(many.fates.into_keys());
+            let report = running.report()?;
+            if report["generated_at"] != first["generated_at"] {
+                break report;
+            }
+            ensure!(Instant::now() < deadline, "no newer report came in time");
+        };
+        let document = json!({ "fates": fates });
+        seen.other("meanwhile", Observation::Document { document });
         let document = json!({
             "hooks": verified_later(&first, &second)?,
             "valid_until": later(&first["valid_until"], &second["valid_until"])?,
@@ -62,7 +78,7 @@ fn later(first: &Value, second: &Value) -> Result<Value> {
     let times = first.as_str().zip(second.as_str());
     let (before, after) = times.with_context(|| format!("no times: {first}, {second}"))?;
     // Written alike, times sort as text does.
-    anyhow::ensure!(
+    ensure!(
         before.len() == after.len(),
         "{before} and {after} differ in form"
     );

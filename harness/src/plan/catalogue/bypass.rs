@@ -332,6 +332,8 @@ fn described(way: Bypass) -> &'static str {
             "a process that blocks SIGTERM and every other signal that can be"
         }
         Bypass::PidNamespaceInit => "pid 1 of a pid namespace",
+        Bypass::OtherUser => "a process of another user than root",
+        Bypass::UserNamespace => "a process in a user namespace of its own",
         Bypass::Exec => "`execve(2)` of a denied executable",
         Bypass::BeneathFolder => "a file beneath a denied folder",
         Bypass::DeepFolder => "a file 200 levels beneath a denied folder",

@@ -75,6 +75,10 @@ fn of_tier(tier: &Tier) -> Vec<PlannedProof> {
 }
 
 fn renews(tier: &Tier) -> PlannedProof {
+    let met = match tier.fate {
+        Fate::Killed { .. } => "SIGKILL",
+        _ => "EPERM",
+    };
     let renewed = [
         equals("/valid_until/later", true),
         // Every hook that fired is listed.
@@ -89,7 +93,10 @@ fn renews(tier: &Tier) -> PlannedProof {
     proof(
         &format!("{}-renews-evidence", tier.name),
         &format!("{}-verifying", tier.name),
-        vec![document("renewed", &renewed)],
+        vec![
+            document("meanwhile", &[equals("/fates", json!([met]))]),
+            document("renewed", &renewed),
+        ],
     )
 }
 
