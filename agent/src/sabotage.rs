@@ -87,6 +87,10 @@ pub enum Mutant {
     EnforcesWhenAuditing = 38,
     /// The report outlives the agent.
     LeavesReportOnStop = 39,
+    /// Protected executables are signalled too.
+    KillsProtected = 40,
+    /// The agent is signalled too, the second time that it opens what is denied.
+    KillsAgent = 41,
 }
 
 #[cfg(not(feature = "sabotage"))]
@@ -129,7 +133,7 @@ mod choice {
     const VARIABLE: &str = "AEGIS_SABOTAGE";
 
     /// Every mutant with its name.
-    pub(super) const NAMES: [(Mutant, &str); 39] = [
+    pub(super) const NAMES: [(Mutant, &str); 41] = [
         (Mutant::LsmReturnsZero, "lsm-returns-zero"),
         (Mutant::NeverSignals, "never-signals"),
         (Mutant::SignalsOnlyCanaries, "signals-only-canaries"),
@@ -178,6 +182,8 @@ mod choice {
         (Mutant::HidesLimits, "hides-limits"),
         (Mutant::EnforcesWhenAuditing, "enforces-when-auditing"),
         (Mutant::LeavesReportOnStop, "leaves-report-on-stop"),
+        (Mutant::KillsProtected, "kills-protected"),
+        (Mutant::KillsAgent, "kills-agent"),
     ];
 
     static CHOSEN: OnceLock<Mutant> = OnceLock::new();

@@ -62,6 +62,11 @@ pub enum Start {
     Ended(Ended),
 }
 
+/// The folder with the files of a configuration's agent, among them its report.
+pub fn folder(configuration: &Configuration) -> PathBuf {
+    PathBuf::from("/run").join(configuration.name)
+}
+
 impl<'a> Agent<'a> {
     /// Prepares the files of a configuration under `/run`.
     ///
@@ -72,7 +77,7 @@ impl<'a> Agent<'a> {
         policy: &str,
         limit: Duration,
     ) -> Result<Self> {
-        let dir = PathBuf::from("/run").join(configuration.name);
+        let dir = folder(configuration);
         fs::create_dir_all(&dir).with_context(|| format!("making {}", dir.display()))?;
         let agent = Self {
             configuration,

@@ -12,6 +12,7 @@ mod evidence;
 mod filesystems;
 mod identity;
 mod many_rules;
+mod protected;
 mod steadiness;
 
 const EPERM: Fate = Fate::Denied { errno: 1 };

@@ -134,6 +134,20 @@ fn signal() -> Vec<Mutant> {
             ["signal-holds-out", "during", "/untold: expected 0"],
         ),
         signal(
+            "kills-protected",
+            "protected executables are signalled too",
+            [
+                "signal-spares-protected",
+                "protected",
+                "/fate: expected \"allowed\", saw \"SIGKILL\"",
+            ],
+        ),
+        signal(
+            "kills-agent",
+            "the agent is signalled too",
+            ["signal-spares-protected", "agent", "/up: expected true"],
+        ),
+        signal(
             "compares-paths-only",
             "a rule goes by its path's spelling",
             ["signal-kills-relative-path", "during", "saw allowed"],

@@ -17,12 +17,15 @@ mod leaves_nothing_behind;
 mod no_pretend;
 mod notices_lost_program;
 mod promotes;
+mod protects;
 mod refuses;
 mod renews_evidence;
 mod seam_only_lowers;
 mod splits_access;
 mod stays_up;
 mod term_can_be_ignored;
+
+use std::path::Path;
 
 use anyhow::{Result, bail};
 use protocol::plan::PlannedProof;
@@ -44,6 +47,16 @@ pub trait Proof: Sync {
     /// Something can't be made.
     fn rules(&self) -> Result<String> {
         Ok(String::new())
+    }
+
+    /// The rules on the folder of the agent's report that the policy is to have for it.
+    fn rules_on_reports(&self, _folder: &Path) -> String {
+        String::new()
+    }
+
+    /// The executables that the policy is to protect for it.
+    fn protected(&self) -> &'static [&'static str] {
+        &[]
     }
 
     /// While the agent is absent.
@@ -118,6 +131,9 @@ const PROOFS: &[&dyn Proof] = &[
     &notices_lost_program::MODRET,
     &notices_lost_program::SIGNAL,
     &promotes::Promotes,
+    &protects::Protects(Tier::Lsm),
+    &protects::Protects(Tier::Modret),
+    &protects::Protects(Tier::Signal),
     &refuses::Refuses,
     &seam_only_lowers::SeamOnlyLowers,
     &splits_access::SplitsAccess(Tier::Lsm),
@@ -172,6 +188,14 @@ impl<P: Proof + ?Sized> Proof for &P {
 
     fn rules(&self) -> Result<String> {
         (**self).rules()
+    }
+
+    fn rules_on_reports(&self, folder: &Path) -> String {
+        (**self).rules_on_reports(folder)
+    }
+
+    fn protected(&self) -> &'static [&'static str] {
+        (**self).protected()
     }
 }
 
