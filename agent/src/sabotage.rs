@@ -91,6 +91,8 @@ pub enum Mutant {
     KillsProtected = 40,
     /// The agent is signalled too, the second time that it opens what is denied.
     KillsAgent = 41,
+    /// The agent dies, and its programs go on with their rules.
+    LeavesProgramsOnDeath = 42,
 }
 
 #[cfg(not(feature = "sabotage"))]
@@ -133,7 +135,7 @@ mod choice {
     const VARIABLE: &str = "AEGIS_SABOTAGE";
 
     /// Every mutant with its name.
-    pub(super) const NAMES: [(Mutant, &str); 41] = [
+    pub(super) const NAMES: [(Mutant, &str); 42] = [
         (Mutant::LsmReturnsZero, "lsm-returns-zero"),
         (Mutant::NeverSignals, "never-signals"),
         (Mutant::SignalsOnlyCanaries, "signals-only-canaries"),
@@ -184,6 +186,7 @@ mod choice {
         (Mutant::LeavesReportOnStop, "leaves-report-on-stop"),
         (Mutant::KillsProtected, "kills-protected"),
         (Mutant::KillsAgent, "kills-agent"),
+        (Mutant::LeavesProgramsOnDeath, "leaves-programs-on-death"),
     ];
 
     static CHOSEN: OnceLock<Mutant> = OnceLock::new();

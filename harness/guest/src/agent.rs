@@ -253,7 +253,15 @@ impl Running {
         self.report.exists()
     }
 
-    /// Waits for its end, which it comes to by itself.
+    /// Ends it without a warning.
+    ///
+    /// # Errors
+    /// It can't be killed.
+    pub fn kill(&self) -> Result<()> {
+        kill_process(Pid::from_child(&self.child), Signal::KILL).context("killing the agent")
+    }
+
+    /// Waits for its end, without asking for it.
     ///
     /// # Errors
     /// It doesn't end within the limit.
@@ -290,7 +298,7 @@ impl Running {
         Ok(report)
     }
 
-    /// Asks it to stop and waits for its end.
+    /// Asks it to stop, unless it has ended, and waits for its end.
     ///
     /// # Errors
     /// It doesn't end within the limit, or printed something other than JSON lines.

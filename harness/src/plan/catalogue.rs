@@ -93,7 +93,7 @@ fn bpf_lsm(sabotaged_agent: bool) -> Vec<PlannedProof> {
     proofs.extend(filesystems::enforce(&enforces));
     proofs.extend(identity::enforce());
     proofs.extend(evidence::enforce());
-    proofs.push(many_rules::enforce());
+    proofs.extend(many_rules::enforce());
     if sabotaged_agent {
         proofs.push(proof(
             "refuses-hook-that-returns-zero",
@@ -158,7 +158,8 @@ fn no_bpf_lsm() -> Vec<PlannedProof> {
     proofs.extend(identity::signal());
     proofs.extend(evidence::modret());
     proofs.extend(evidence::signal());
-    proofs.extend([many_rules::modret(), many_rules::signal()]);
+    proofs.extend(many_rules::modret());
+    proofs.extend(many_rules::signal());
     proofs
 }
 

@@ -392,6 +392,15 @@ fn alone() -> Vec<Mutant> {
             [nothing_behind, "left-behind", left],
         ),
         leaves(
+            "leaves-programs-on-death",
+            "the agent is killed, and its programs go on denying",
+            [
+                "enforce-ends-with-its-agent",
+                "after",
+                "expected allowed, saw denied with EPERM",
+            ],
+        ),
+        leaves(
             "leaves-link-after-refusing",
             "the agent refuses, and its programs stay",
             ["refuses-hook-that-returns-zero", "left-behind", left],

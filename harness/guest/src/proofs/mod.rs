@@ -4,6 +4,7 @@ mod attach_is_not_enforcement;
 mod audit_fallback_when_asked;
 mod denies_handle;
 mod denies_open;
+mod ends_with_its_agent;
 mod exits_when_degraded;
 mod follows_identity;
 mod goes_every_way;
@@ -81,7 +82,8 @@ pub trait Proof: Sync {
         Ok(())
     }
 
-    /// Whether the agent ends by itself during it; how, is for its arms to tell.
+    /// Whether the agent ends during it without being asked to stop; how, is for its arms to
+    /// tell. Of the proofs of a configuration that is the last one.
     fn ends_agent(&self) -> bool {
         false
     }
@@ -108,6 +110,9 @@ const PROOFS: &[&dyn Proof] = &[
     &holds_folder::HoldsFolder(Tier::Lsm),
     &holds_folder::HoldsFolder(Tier::Modret),
     &holds_folder::HoldsFolder(Tier::Signal),
+    &ends_with_its_agent::EndsWithItsAgent(Tier::Lsm),
+    &ends_with_its_agent::EndsWithItsAgent(Tier::Modret),
+    &ends_with_its_agent::EndsWithItsAgent(Tier::Signal),
     &exits_when_degraded::LSM,
     &exits_when_degraded::MODRET,
     &exits_when_degraded::SIGNAL,

@@ -5,7 +5,7 @@ use protocol::plan::{Expectation, PlannedProof};
 use protocol::record::Fate;
 use serde_json::{Map, Value, json};
 
-use super::{act, arm, document, equals, proof};
+use super::{act, arm, differs, document, equals, proof};
 
 /// How many processes open the file in each arm, as the guest has it; each tries twice.
 const MANY: u32 = 128;
@@ -47,6 +47,37 @@ pub(super) fn stays_up(tier: &str) -> PlannedProof {
         &format!("{tier}-stays-up"),
         &format!("{tier}-verifying"),
         vec![document("verified-again", &[equals("/up", true)])],
+    )
+}
+
+/// Killed, the agent takes everything with it but its report. In the life of the proof on many
+/// rules, which it ends.
+pub(super) fn ends_with_its_agent(
+    tier: &str,
+    state: &str,
+    fate: Fate,
+    outcome: &str,
+) -> PlannedProof {
+    let report = |is_there: bool| {
+        [
+            equals("/runtime_state", state),
+            equals("/survives_agent_death/links_pinned", false),
+            equals("/survives_agent_death/deadman_ms", Value::Null),
+            differs("/valid_until", Value::Null),
+            equals("/is_there", is_there),
+        ]
+    };
+    proof(
+        &format!("{tier}-ends-with-its-agent"),
+        &format!("{tier}-many"),
+        vec![
+            document("report", &report(true)),
+            act("during", fate, Some(outcome)),
+            document("killed", &[equals("/signal", 9)]),
+            act("after", Fate::Allowed, None),
+            document("report-left", &report(false)),
+            arm("left-behind", Expectation::NoBpfLeft),
+        ],
     )
 }
 
