@@ -93,6 +93,8 @@ pub enum Mutant {
     KillsAgent = 41,
     /// The agent dies, and its programs go on with their rules.
     LeavesProgramsOnDeath = 42,
+    /// The report has no lost events.
+    HidesLostEvents = 43,
 }
 
 #[cfg(not(feature = "sabotage"))]
@@ -135,7 +137,7 @@ mod choice {
     const VARIABLE: &str = "AEGIS_SABOTAGE";
 
     /// Every mutant with its name.
-    pub(super) const NAMES: [(Mutant, &str); 42] = [
+    pub(super) const NAMES: [(Mutant, &str); 43] = [
         (Mutant::LsmReturnsZero, "lsm-returns-zero"),
         (Mutant::NeverSignals, "never-signals"),
         (Mutant::SignalsOnlyCanaries, "signals-only-canaries"),
@@ -187,6 +189,7 @@ mod choice {
         (Mutant::KillsProtected, "kills-protected"),
         (Mutant::KillsAgent, "kills-agent"),
         (Mutant::LeavesProgramsOnDeath, "leaves-programs-on-death"),
+        (Mutant::HidesLostEvents, "hides-lost-events"),
     ];
 
     static CHOSEN: OnceLock<Mutant> = OnceLock::new();

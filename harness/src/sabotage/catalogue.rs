@@ -311,6 +311,15 @@ fn bpf_lsm() -> Vec<Mutant> {
             ],
         ),
         mutant(
+            "hides-lost-events",
+            "the report counts no event that was lost",
+            [
+                "enforce-accounts-for-lost-events",
+                "during",
+                "/accounted: expected 832",
+            ],
+        ),
+        mutant(
             "dies-after-ready",
             "the agent ends as soon as it is ready",
             ["enforce-stays-up", "verified-again", "/up: expected true"],

@@ -1,5 +1,6 @@
 //! The proofs, one file a guarantee. Each observes; what it must show stands in the plan.
 
+mod accounts_for_lost_events;
 mod attach_is_not_enforcement;
 mod audit_fallback_when_asked;
 mod denies_handle;
@@ -95,6 +96,9 @@ pub trait Proof: Sync {
 }
 
 const PROOFS: &[&dyn Proof] = &[
+    &accounts_for_lost_events::AccountsForLostEvents(Tier::Lsm),
+    &accounts_for_lost_events::AccountsForLostEvents(Tier::Modret),
+    &accounts_for_lost_events::AccountsForLostEvents(Tier::Signal),
     &attach_is_not_enforcement::AttachIsNotEnforcement,
     &audit_fallback_when_asked::AuditFallbackWhenAsked,
     &denies_open::DeniesOpen,

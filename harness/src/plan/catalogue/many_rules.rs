@@ -24,6 +24,7 @@ pub(super) fn signal() -> Vec<PlannedProof> {
 fn of_tier(tier: &str, state: &str, fate: Fate, outcome: &str) -> Vec<PlannedProof> {
     vec![
         holds_many_rules(tier, state, fate, outcome),
+        steadiness::accounts_for_lost_events(tier, fate, outcome),
         steadiness::ends_with_its_agent(tier, state, fate, outcome),
     ]
 }
