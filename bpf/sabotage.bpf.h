@@ -24,6 +24,7 @@ enum mutant {
 	MUTANT_DENIES_WITH_EACCES = 35,
 	MUTANT_KILLS_PROTECTED = 40,
 	MUTANT_KILLS_AGENT = 41,
+	MUTANT_SIGNAL_REFUSED = 44,
 };
 
 /* Set before loading. */

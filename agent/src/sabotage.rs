@@ -95,6 +95,8 @@ pub enum Mutant {
     LeavesProgramsOnDeath = 42,
     /// The report has no lost events.
     HidesLostEvents = 43,
+    /// The signal helper fails for all but the canary.
+    SignalRefused = 44,
 }
 
 #[cfg(not(feature = "sabotage"))]
@@ -137,7 +139,7 @@ mod choice {
     const VARIABLE: &str = "AEGIS_SABOTAGE";
 
     /// Every mutant with its name.
-    pub(super) const NAMES: [(Mutant, &str); 43] = [
+    pub(super) const NAMES: [(Mutant, &str); 44] = [
         (Mutant::LsmReturnsZero, "lsm-returns-zero"),
         (Mutant::NeverSignals, "never-signals"),
         (Mutant::SignalsOnlyCanaries, "signals-only-canaries"),
@@ -190,6 +192,7 @@ mod choice {
         (Mutant::KillsAgent, "kills-agent"),
         (Mutant::LeavesProgramsOnDeath, "leaves-programs-on-death"),
         (Mutant::HidesLostEvents, "hides-lost-events"),
+        (Mutant::SignalRefused, "signal-refused"),
     ];
 
     static CHOSEN: OnceLock<Mutant> = OnceLock::new();

@@ -27,7 +27,7 @@ const LSM_HOOK: &str = "lsm/file_open";
 pub fn proofs(boot: Boot, sabotaged_agent: bool) -> Vec<PlannedProof> {
     match boot {
         Boot::BpfLsm => bpf_lsm(sabotaged_agent),
-        Boot::NoBpfLsm => no_bpf_lsm(),
+        Boot::NoBpfLsm => no_bpf_lsm(sabotaged_agent),
     }
 }
 
@@ -104,7 +104,7 @@ fn bpf_lsm(sabotaged_agent: bool) -> Vec<PlannedProof> {
     proofs
 }
 
-fn no_bpf_lsm() -> Vec<PlannedProof> {
+fn no_bpf_lsm(sabotaged_agent: bool) -> Vec<PlannedProof> {
     let mut proofs = vec![
         proof(
             "promotes-to-enforce-modret",
@@ -160,6 +160,9 @@ fn no_bpf_lsm() -> Vec<PlannedProof> {
     proofs.extend(evidence::signal());
     proofs.extend(many_rules::modret());
     proofs.extend(many_rules::signal());
+    if sabotaged_agent {
+        proofs.push(evidence::admits_refused_signal());
+    }
     proofs
 }
 

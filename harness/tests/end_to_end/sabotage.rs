@@ -18,7 +18,7 @@ fn signs() -> BTreeSet<String> {
         .map(|mutant| mutant.name)
         .filter(|name| World::from_name(name).is_none());
     of_agent
-        .chain(["lsm-returns-zero", "MUTANT_", VARIABLE])
+        .chain(["lsm-returns-zero", "signal-refused", "MUTANT_", VARIABLE])
         .map(str::to_owned)
         .collect()
 }

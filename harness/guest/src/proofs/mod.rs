@@ -1,6 +1,7 @@
 //! The proofs, one file a guarantee. Each observes; what it must show stands in the plan.
 
 mod accounts_for_lost_events;
+mod admits_refused_signal;
 mod attach_is_not_enforcement;
 mod audit_fallback_when_asked;
 mod denies_handle;
@@ -99,6 +100,7 @@ const PROOFS: &[&dyn Proof] = &[
     &accounts_for_lost_events::AccountsForLostEvents(Tier::Lsm),
     &accounts_for_lost_events::AccountsForLostEvents(Tier::Modret),
     &accounts_for_lost_events::AccountsForLostEvents(Tier::Signal),
+    &admits_refused_signal::AdmitsRefusedSignal,
     &attach_is_not_enforcement::AttachIsNotEnforcement,
     &audit_fallback_when_asked::AuditFallbackWhenAsked,
     &denies_open::DeniesOpen,

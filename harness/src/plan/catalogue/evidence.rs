@@ -156,6 +156,38 @@ fn exits(tier: &Tier) -> PlannedProof {
     )
 }
 
+/// A signal that the kernel refuses, which only a sabotaged build makes it do.
+pub(super) fn admits_refused_signal() -> PlannedProof {
+    let claim = [
+        equals("/runtime_state", "ENFORCE_SIGNAL"),
+        equals("/rules/enforced", 1),
+    ];
+    let told = [
+        equals("/event", "state"),
+        equals("/from", "ENFORCE_SIGNAL"),
+        equals("/to", "DEGRADED"),
+        equals("/names_process", true),
+        equals("/names_result", true),
+    ];
+    let lost = [
+        equals("/runtime_state", "DEGRADED"),
+        equals("/audit_only", false),
+        equals("/enforce_capable", false),
+        equals("/rules/enforced", 0),
+        differs("/rules/unenforced", json!([])),
+    ];
+    proof(
+        "signal-admits-refused-signal",
+        "signal-refused",
+        vec![
+            document("report", &claim),
+            act("during", Fate::Allowed, Some("observed")),
+            document("told-of-loss", &told),
+            document("report-of-loss", &lost),
+        ],
+    )
+}
+
 fn claim(tier: &Tier) -> Vec<Clause> {
     vec![
         equals("/runtime_state", tier.state),
