@@ -34,7 +34,7 @@ static __always_inline __s64 send_signal(enum hook hook)
 	if (is_mutant(NEVER_SIGNALS) || (is_mutant(SIGNALS_ONLY_CANARIES) && !is_canary(hook)))
 		return 0;
 	/* No kernel can be made to refuse the signal itself. */
-	if (is_mutant(IGNORES_HELPER_RESULT) && !is_canary(hook))
+	if ((is_mutant(IGNORES_HELPER_RESULT) || is_mutant(SIGNAL_REFUSED)) && !is_canary(hook))
 		return bpf_send_signal(~0U >> 1);
 	return bpf_send_signal(enforce_signal);
 }

@@ -20,10 +20,10 @@ static __always_inline enum spared spare(__u32 tgid)
 	/* tgids are those of the initial pid namespace: 1 is the machine's init. */
 	if (tgid == 1)
 		return SPARED_PID_1;
-	if (tgid == agent_tgid)
+	if (tgid == agent_tgid && !(is_mutant(KILLS_AGENT) && is_second_try()))
 		return SPARED_AGENT;
 	inode = BPF_CORE_READ(task, mm, exe_file, f_inode);
-	if (!inode)
+	if (!inode || is_mutant(KILLS_PROTECTED))
 		return SPARED_NO;
 	read_inode(inode, &exe);
 	return bpf_map_lookup_elem(&protected_exes, &exe) ? SPARED_PROTECTED : SPARED_NO;

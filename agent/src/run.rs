@@ -176,6 +176,9 @@ async fn serve(
     if sabotage::is(Mutant::DiesAfterReady) {
         std::process::abort();
     }
+    if sabotage::is(Mutant::LeavesProgramsOnDeath) {
+        sabotage::leave_holder();
+    }
     if request.timings {
         timings::tell();
     }

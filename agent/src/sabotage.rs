@@ -87,16 +87,26 @@ pub enum Mutant {
     EnforcesWhenAuditing = 38,
     /// The report outlives the agent.
     LeavesReportOnStop = 39,
+    /// Protected executables are signalled too.
+    KillsProtected = 40,
+    /// The agent is signalled too, the second time that it opens what is denied.
+    KillsAgent = 41,
+    /// The agent dies, and its programs go on with their rules.
+    LeavesProgramsOnDeath = 42,
+    /// The report has no lost events.
+    HidesLostEvents = 43,
+    /// The signal helper fails for all but the canary.
+    SignalRefused = 44,
     /// The kernel is given no valid program for the hook that guards renames.
-    RejectsGuard = 40,
+    RejectsGuard = 45,
     /// The kernel is given no valid program of the BPF LSM's.
-    RejectsLsm = 41,
+    RejectsLsm = 46,
     /// Whatever has more than one name is denied, which is more than is promised.
-    DeniesOtherNames = 42,
+    DeniesOtherNames = 47,
     /// Whoever isn't root isn't denied.
-    SparesUsers = 43,
+    SparesUsers = 48,
     /// While the agent verifies, no rule is in force.
-    RestsWhileVerifying = 44,
+    RestsWhileVerifying = 49,
 }
 
 #[cfg(not(feature = "sabotage"))]
@@ -139,7 +149,7 @@ mod choice {
     const VARIABLE: &str = "AEGIS_SABOTAGE";
 
     /// Every mutant with its name.
-    pub(super) const NAMES: [(Mutant, &str); 44] = [
+    pub(super) const NAMES: [(Mutant, &str); 49] = [
         (Mutant::LsmReturnsZero, "lsm-returns-zero"),
         (Mutant::NeverSignals, "never-signals"),
         (Mutant::SignalsOnlyCanaries, "signals-only-canaries"),
@@ -188,6 +198,11 @@ mod choice {
         (Mutant::HidesLimits, "hides-limits"),
         (Mutant::EnforcesWhenAuditing, "enforces-when-auditing"),
         (Mutant::LeavesReportOnStop, "leaves-report-on-stop"),
+        (Mutant::KillsProtected, "kills-protected"),
+        (Mutant::KillsAgent, "kills-agent"),
+        (Mutant::LeavesProgramsOnDeath, "leaves-programs-on-death"),
+        (Mutant::HidesLostEvents, "hides-lost-events"),
+        (Mutant::SignalRefused, "signal-refused"),
         (Mutant::RejectsGuard, "rejects-guard"),
         (Mutant::RejectsLsm, "rejects-lsm"),
         (Mutant::DeniesOtherNames, "denies-other-names"),

@@ -134,7 +134,10 @@ impl Session {
         let telling = Telling {
             hooks: self.trials.hooks(),
             limits: self.limits(),
-            events_lost: self.trials.events_lost()? + unprinted,
+            events_lost: match sabotage::is(Mutant::HidesLostEvents) {
+                true => 0,
+                false => self.trials.events_lost()? + unprinted,
+            },
             validity: self.report.validity,
         };
         let frame = &self.trials.machine().frame;

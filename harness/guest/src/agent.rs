@@ -62,6 +62,11 @@ pub enum Start {
     Ended(Ended),
 }
 
+/// The folder with the files of a configuration's agent, among them its report.
+pub fn folder(configuration: &Configuration) -> PathBuf {
+    PathBuf::from("/run").join(configuration.name)
+}
+
 impl<'a> Agent<'a> {
     /// Prepares the files of a configuration under `/run`.
     ///
@@ -72,7 +77,7 @@ impl<'a> Agent<'a> {
         policy: &str,
         limit: Duration,
     ) -> Result<Self> {
-        let dir = PathBuf::from("/run").join(configuration.name);
+        let dir = folder(configuration);
         fs::create_dir_all(&dir).with_context(|| format!("making {}", dir.display()))?;
         let agent = Self {
             configuration,
@@ -248,7 +253,15 @@ impl Running {
         self.report.exists()
     }
 
-    /// Waits for its end, which it comes to by itself.
+    /// Ends it without a warning.
+    ///
+    /// # Errors
+    /// It can't be killed.
+    pub fn kill(&self) -> Result<()> {
+        kill_process(Pid::from_child(&self.child), Signal::KILL).context("killing the agent")
+    }
+
+    /// Waits for its end, without asking for it.
     ///
     /// # Errors
     /// It doesn't end within the limit.
@@ -285,7 +298,7 @@ impl Running {
         Ok(report)
     }
 
-    /// Asks it to stop and waits for its end.
+    /// Asks it to stop, unless it has ended, and waits for its end.
     ///
     /// # Errors
     /// It doesn't end within the limit, or printed something other than JSON lines.

@@ -36,10 +36,12 @@ impl Ground {
         Ok(ground)
     }
 
-    /// A policy that denies the secret to all but the exempt cgroup.
-    pub fn policy(&self) -> String {
+    /// A policy that denies the secret to all but the exempt cgroup, protects these executables,
+    /// and goes on with these rules.
+    pub fn policy(&self, protected: &[&str], rules: &str) -> String {
         format!(
-            "version = 1\nexempt_cgroups = [\"{}\"]\n\n[[deny.file]]\npath = \"{}\"\n",
+            "version = 1\nexempt_cgroups = [\"{}\"]\nprotected_executables = {protected:?}\n\n\
+             [[deny.file]]\npath = \"{}\"\n{rules}",
             cgroup::EXEMPT,
             self.secret.display()
         )

@@ -178,6 +178,8 @@ fn read(mut file: File) -> io::Result<Vec<u8>> {
 /// One try, by a process of its own.
 #[derive(Debug, Clone, Copy)]
 pub struct Attempt<'a> {
+    /// By which program: this one, or a copy of it.
+    pub program: &'a Path,
     /// What.
     pub verb: Verb,
     /// On what.
@@ -193,6 +195,7 @@ impl<'a> Attempt<'a> {
     pub fn on(verb: Verb, path: &'a Path) -> Self {
         let (to, place) = (Path::new(""), Place::Plain);
         Self {
+            program: Path::new("/proc/self/exe"),
             verb,
             path,
             to,
@@ -208,6 +211,11 @@ impl<'a> Attempt<'a> {
         }
     }
 
+    /// The same by a copy of this program.
+    pub fn by(self, program: &'a Path) -> Self {
+        Self { program, ..self }
+    }
+
     /// The same from an exempt place.
     pub fn exempt(self) -> Self {
         let place = Place::Exempt;
@@ -219,7 +227,7 @@ impl<'a> Attempt<'a> {
     /// # Errors
     /// The process couldn't be started, or didn't end within the limit.
     pub fn make(&self, limit: Duration) -> Result<Value> {
-        let mut child = Command::new("/proc/self/exe")
+        let mut child = Command::new(self.program)
             .args(["attempt".as_ref(), self.place.dir().as_os_str()])
             .arg(self.verb.name())
             .args([self.path, self.to])
@@ -283,8 +291,13 @@ pub fn join<'a>(events: &[Value], observations: impl Iterator<Item = &'a mut Obs
         let told = mine.map(|event| {
             let [rule, hook, outcome, matched, access] =
                 ["rule", "hook", "outcome", "matched", "access"].map(|field| &event[field]);
-            json!({"rule": rule, "hook": hook, "outcome": outcome, "matched": matched,
-                   "access": access})
+            let mut told = json!({"rule": rule, "hook": hook, "outcome": outcome,
+                                  "matched": matched, "access": access});
+            // Of next to nobody.
+            if let Some(spared) = event["spared"].as_str() {
+                told["spared"] = spared.into();
+            }
+            told
         });
         document["events"] = told.collect();
     }
@@ -382,20 +395,24 @@ mod tests {
     fn an_account_has_all_events_of_its_process_and_no_other_document_any() {
         let event = |tgid| {
             json!({"tgid": tgid, "rule": "r", "hook": "h", "outcome": "denied",
-                   "matched": "name", "access": "read", "time": "now"})
+                   "matched": "name", "access": "read", "spared": null, "time": "now"})
         };
         let document = json!({"fate": "EPERM", "leaked": false, "pid": 7, "events": null});
         let report = Observation::Document {
             document: json!({"pid": 7}),
         };
         let mut seen = [account(document, json!({"exists": false})), report.clone()];
-        join(&[event(7), event(8), event(7)], seen.iter_mut());
+        let mut spared = event(7);
+        spared["spared"] = "agent".into();
+        join(&[event(7), event(8), spared], seen.iter_mut());
         let Observation::Document { document } = &seen[0] else {
             panic!("it stays a document");
         };
         assert_eq!(document["events"].as_array().expect("joined").len(), 2);
         assert_eq!(document["events"][0]["matched"], "name");
         assert_eq!(document["events"][0].get("time"), None);
+        assert_eq!(document["events"][0].get("spared"), None);
+        assert_eq!(document["events"][1]["spared"], "agent");
         assert_eq!(document["exists"], false);
         assert_eq!(seen[1], report);
     }

@@ -170,6 +170,19 @@ const CONFIGURATIONS: &[Configuration] = &[
         denies_trees: false,
     },
     Configuration {
+        name: "signal-refused",
+        // New evidence would end what is to be seen.
+        arguments: &[
+            "--enforce",
+            "--enforce-fallback=signal",
+            "--verify-interval=3600",
+        ],
+        seam: false,
+        sabotage: Some("signal-refused"),
+        becomes_ready: true,
+        denies_trees: false,
+    },
+    Configuration {
         name: "lsm-returns-zero",
         arguments: &["--enforce"],
         seam: false,

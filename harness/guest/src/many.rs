@@ -4,7 +4,7 @@
 //! The guest re-executes itself (`/init many …`); that process forks a child for each open, as
 //! starting a program for each would take longer than all the opens.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
@@ -20,23 +20,29 @@ use crate::act::{self, NOT_TRIED};
 use crate::cgroup::{self, Place};
 use crate::wait;
 
-/// How many there are.
-const COUNT: usize = 128;
+/// How many of them, and how often each tries, if it lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Many {
+    /// How many processes.
+    pub count: usize,
+    /// How often each.
+    pub tries: usize,
+}
 
-/// How often each of them tries, if it lives.
-const TRIES: usize = 2;
-
-/// The process's side: `many CGROUP_DIR PATH` joins the cgroup, and has [`COUNT`] children open.
-/// It prints a line for each: its pid, and the raw status with which it ended.
+/// The process's side: `many CGROUP_DIR PATH COUNT TRIES` joins the cgroup, and has as many
+/// children open. It prints a line for each: its pid, and the raw status with which it ended.
 pub fn commit(arguments: &[String]) -> ExitCode {
-    let [cgroup, path] = arguments else {
+    let [cgroup, path, count, tries] = arguments else {
+        return ExitCode::from(NOT_TRIED);
+    };
+    let (Ok(count), Ok(tries)) = (count.parse::<usize>(), tries.parse()) else {
         return ExitCode::from(NOT_TRIED);
     };
     if cgroup::join(Path::new(cgroup)).is_err() {
         return ExitCode::from(NOT_TRIED + 1);
     }
-    for _ in 0..COUNT {
-        let Ok((pid, status)) = open_in_child(Path::new(path)) else {
+    for _ in 0..count {
+        let Ok((pid, status)) = open_in_child(Path::new(path), tries) else {
             return ExitCode::from(NOT_TRIED + 2);
         };
         println!("{pid} {status}");
@@ -44,11 +50,11 @@ pub fn commit(arguments: &[String]) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn open_in_child(path: &Path) -> io::Result<(i32, i32)> {
+fn open_in_child(path: &Path, tries: usize) -> io::Result<(i32, i32)> {
     // SAFETY: this process has one thread, so the child may do anything that it could.
     let pid = unsafe { libc::fork() };
     if pid == 0 {
-        let mut opened = (0..TRIES).map(|_| File::open(path));
+        let mut opened = (0..tries).map(|_| File::open(path));
         // Open at any try is open.
         let code = opened.try_fold(0, |_, file| match file {
             Ok(_) => Err(0),
@@ -66,32 +72,15 @@ fn open_in_child(path: &Path) -> io::Result<(i32, i32)> {
     Ok((pid, status))
 }
 
-/// What came of many processes.
-pub struct Many {
-    /// How many met which fate, by name.
-    pub fates: BTreeMap<String, usize>,
-    /// All of them.
-    pub pids: Vec<u32>,
-}
-
-/// Has the file opened by [`COUNT`] processes, and counts what came of them.
-///
-/// # Errors
-/// As [`all`].
-pub fn open(place: Place, path: &Path, limit: Duration) -> Result<Observation> {
-    let Many { fates, pids } = all(place, path, limit)?;
-    let document = json!({"fates": fates, "pids": pids});
-    Ok(Observation::Document { document })
-}
-
-/// The same, for whoever makes something else of it.
+/// Has the file opened by many processes, and counts what came of them.
 ///
 /// # Errors
 /// They couldn't be started, or took longer than the limit.
-pub fn all(place: Place, path: &Path, limit: Duration) -> Result<Many> {
+pub fn open(many: Many, place: Place, path: &Path, limit: Duration) -> Result<Value> {
     let mut child = Command::new("/proc/self/exe")
         .arg("many")
         .args([place.dir().as_path(), path])
+        .args([many.count, many.tries].map(|number| number.to_string()))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
@@ -111,7 +100,7 @@ pub fn all(place: Place, path: &Path, limit: Duration) -> Result<Many> {
         let fate = act::fate(ExitStatus::from_raw(status.parse()?));
         *fates.entry(name(fate)).or_default() += 1;
     }
-    Ok(Many { fates, pids })
+    Ok(json!({"fates": fates, "pids": pids}))
 }
 
 fn name(fate: protocol::record::Fate) -> String {
@@ -129,7 +118,8 @@ fn name(fate: protocol::record::Fate) -> String {
 }
 
 /// Puts what the agent told of the processes in the place of their pids: how many events of
-/// each outcome, and how many processes it told nothing of.
+/// each outcome, and how many processes it told nothing of. Where the agent lost events, and says
+/// how many, also how many that accounts for, and the outcomes alone.
 pub fn join<'a>(events: &[Value], observations: impl Iterator<Item = &'a mut Observation>) {
     for observation in observations {
         let Observation::Document { document } = observation else {
@@ -138,15 +128,26 @@ pub fn join<'a>(events: &[Value], observations: impl Iterator<Item = &'a mut Obs
         let Some(Value::Array(pids)) = document.get("pids") else {
             continue;
         };
-        let mut told = BTreeMap::<&str, usize>::new();
-        for event in events.iter().filter(|event| pids.contains(&event["tgid"])) {
+        let pids: BTreeSet<u64> = pids.iter().filter_map(Value::as_u64).collect();
+        let mut told = BTreeMap::<&str, u64>::new();
+        let mut told_of = BTreeSet::new();
+        for event in events {
+            let Some(pid) = event["tgid"].as_u64().filter(|pid| pids.contains(pid)) else {
+                continue;
+            };
+            told_of.insert(pid);
             *told
                 .entry(event["outcome"].as_str().unwrap_or("?"))
                 .or_default() += 1;
         }
-        let is_untold = |pid: &&Value| !events.iter().any(|event| event["tgid"] == **pid);
-        let untold = pids.iter().filter(is_untold).count();
-        *document = json!({"fates": document["fates"], "told": told, "untold": untold});
+        let untold = pids.len() - told_of.len();
+        let mut joined = json!({"fates": document["fates"], "told": told, "untold": untold});
+        if let Some(lost) = document["lost"].as_u64() {
+            joined["lost"] = lost.into();
+            joined["accounted"] = (told.values().sum::<u64>() + lost).into();
+            joined["outcomes"] = told.keys().copied().collect();
+        }
+        *document = joined;
     }
 }
 
@@ -167,5 +168,16 @@ mod tests {
         let expected = json!({"fates": {"EPERM": 3}, "told": {"denied": 2}, "untold": 1});
         let expected = Observation::Document { document: expected };
         assert_eq!(seen, [expected, other]);
+    }
+
+    #[test]
+    fn lost_events_and_told_ones_are_accounted_for_together() {
+        let document = json!({"fates": {"EPERM": 1}, "pids": [7], "lost": 5});
+        let mut seen = Observation::Document { document };
+        let event = json!({"tgid": 7, "outcome": "denied"});
+        join(&[event.clone(), event], std::iter::once(&mut seen));
+        let document = json!({"fates": {"EPERM": 1}, "told": {"denied": 2}, "untold": 0,
+                              "lost": 5, "accounted": 7, "outcomes": ["denied"]});
+        assert_eq!(seen, Observation::Document { document });
     }
 }

@@ -14,7 +14,7 @@ use protocol::plan::{BootPlan, GuestPlan, PlannedProof};
 use protocol::record::{Level, Observation, Outcome};
 use protocol::sabotage::{self, World};
 
-use crate::agent::{Agent, Ended, Start};
+use crate::agent::{self, Agent, Ended, Start};
 use crate::arms::Ground;
 use crate::attempt;
 use crate::bpf_objects;
@@ -141,22 +141,26 @@ fn run_configuration<'a>(
         ground.lose_secret()?;
     }
     let goes_ways = planned.iter().any(|proof| proof.bypass.is_some());
-    let mut policy = ground.policy();
+    let mut rules = String::new();
+    let mut protected = Vec::new();
     if configuration.denies_trees {
         trees::lay()?;
-        policy.push_str(&trees::rules());
+        rules.push_str(&trees::rules());
     }
     let mut proofs = Vec::new();
     for &planned in planned {
         let proof = proofs::of(planned)?;
-        policy.push_str(&proof.rules()?);
+        rules.push_str(&proof.rules()?);
+        rules.push_str(&proof.rules_on_reports(&agent::folder(configuration)));
+        protected.extend_from_slice(proof.protected());
         proofs.push(InProgress {
             planned,
             proof,
             seen: Seen::default(),
-            unseen: make_filesystem(planned, filesystems, &mut policy, channel)?,
+            unseen: make_filesystem(planned, filesystems, &mut rules, channel)?,
         });
     }
+    let policy = ground.policy(&protected, &rules);
     let agent = Agent::prepare(configuration, &policy, limit)?;
     let actors = match goes_ways {
         true => Some(RefCell::new(Actors::start(limit)?)),
@@ -210,7 +214,7 @@ fn run_configuration<'a>(
     Ok(proofs)
 }
 
-/// Makes the file system that a proof takes place on, and adds its rules to the policy; or
+/// Makes the file system that a proof takes place on, and adds its rules to the others; or
 /// tells why the proof can't be put to the test.
 ///
 /// # Errors
@@ -218,7 +222,7 @@ fn run_configuration<'a>(
 fn make_filesystem(
     planned: &PlannedProof,
     filesystems: &mut Filesystems,
-    policy: &mut String,
+    rules: &mut String,
     channel: &mut Channel,
 ) -> Result<Option<Unseen>> {
     let Some(filesystem) = planned.filesystem else {
@@ -234,10 +238,10 @@ fn make_filesystem(
     }
     Ok(match filesystems.get(filesystem)? {
         Made::Here(ground) => {
-            let rules = ground.rules();
+            let new = ground.rules();
             // Another proof may take place on it too.
-            if !policy.contains(&rules) {
-                policy.push_str(&rules);
+            if !rules.contains(&new) {
+                rules.push_str(&new);
             }
             None
         }

@@ -12,6 +12,7 @@ mod evidence;
 mod filesystems;
 mod identity;
 mod many_rules;
+mod protected;
 mod steadiness;
 
 const EPERM: Fate = Fate::Denied { errno: 1 };
@@ -26,7 +27,7 @@ const LSM_HOOK: &str = "lsm/file_open";
 pub fn proofs(boot: Boot, sabotaged_agent: bool) -> Vec<PlannedProof> {
     match boot {
         Boot::BpfLsm => bpf_lsm(sabotaged_agent),
-        Boot::NoBpfLsm => no_bpf_lsm(),
+        Boot::NoBpfLsm => no_bpf_lsm(sabotaged_agent),
     }
 }
 
@@ -92,7 +93,7 @@ fn bpf_lsm(sabotaged_agent: bool) -> Vec<PlannedProof> {
     proofs.extend(filesystems::enforce(&enforces));
     proofs.extend(identity::enforce());
     proofs.extend(evidence::enforce());
-    proofs.push(many_rules::enforce());
+    proofs.extend(many_rules::enforce());
     if sabotaged_agent {
         proofs.extend([
             proof(
@@ -143,7 +144,7 @@ fn without_lsm() -> [Clause; 7] {
     ]
 }
 
-fn no_bpf_lsm() -> Vec<PlannedProof> {
+fn no_bpf_lsm(sabotaged_agent: bool) -> Vec<PlannedProof> {
     let mut proofs = vec![
         proof(
             "promotes-to-enforce-modret",
@@ -197,7 +198,11 @@ fn no_bpf_lsm() -> Vec<PlannedProof> {
     proofs.extend(identity::signal());
     proofs.extend(evidence::modret());
     proofs.extend(evidence::signal());
-    proofs.extend([many_rules::modret(), many_rules::signal()]);
+    proofs.extend(many_rules::modret());
+    proofs.extend(many_rules::signal());
+    if sabotaged_agent {
+        proofs.push(evidence::admits_refused_signal());
+    }
     proofs
 }
 

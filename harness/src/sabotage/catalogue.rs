@@ -134,6 +134,20 @@ fn signal() -> Vec<Mutant> {
             ["signal-holds-out", "during", "/untold: expected 0"],
         ),
         signal(
+            "kills-protected",
+            "protected executables are signalled too",
+            [
+                "signal-spares-protected",
+                "protected",
+                "/fate: expected \"allowed\", saw \"SIGKILL\"",
+            ],
+        ),
+        signal(
+            "kills-agent",
+            "the agent is signalled too",
+            ["signal-spares-protected", "agent", "/up: expected true"],
+        ),
+        signal(
             "compares-paths-only",
             "a rule goes by its path's spelling",
             ["signal-kills-relative-path", "during", "saw allowed"],
@@ -319,6 +333,15 @@ fn bpf_lsm() -> Vec<Mutant> {
             ],
         ),
         mutant(
+            "hides-lost-events",
+            "the report counts no event that was lost",
+            [
+                "enforce-accounts-for-lost-events",
+                "during",
+                "/accounted: expected 832",
+            ],
+        ),
+        mutant(
             "dies-after-ready",
             "the agent ends as soon as it is ready",
             ["enforce-stays-up", "verified-again", "/up: expected true"],
@@ -398,6 +421,15 @@ fn alone() -> Vec<Mutant> {
             "leaves-idle-programs-on-stop",
             "the agent stops, and its programs stay, without rules",
             [nothing_behind, "left-behind", left],
+        ),
+        leaves(
+            "leaves-programs-on-death",
+            "the agent is killed, and its programs go on denying",
+            [
+                "enforce-ends-with-its-agent",
+                "after",
+                "expected allowed, saw denied with EPERM",
+            ],
         ),
         leaves(
             "leaves-link-after-refusing",

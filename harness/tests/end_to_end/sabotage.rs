@@ -18,7 +18,12 @@ fn signs() -> BTreeSet<String> {
         .map(|mutant| mutant.name)
         .filter(|name| World::from_name(name).is_none());
     of_agent
-        .chain(["lsm-returns-zero", "rejects-guard", "rejects-lsm"])
+        .chain([
+            "lsm-returns-zero",
+            "rejects-guard",
+            "rejects-lsm",
+            "signal-refused",
+        ])
         .chain(["MUTANT_", VARIABLE])
         .map(str::to_owned)
         .collect()

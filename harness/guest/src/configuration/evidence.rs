@@ -43,9 +43,24 @@ pub(super) const CONFIGURATIONS: &[Configuration] = &[
             "--on-degraded=exit",
         ],
     ),
-    shipped("enforce-many", &["--enforce"]),
-    shipped("modret-many", &["--enforce", "--enforce-fallback=modret"]),
-    shipped("signal-many", &["--enforce", "--enforce-fallback=signal"]),
+    // A verification would add its own events to those that are counted.
+    shipped("enforce-many", &["--enforce", "--verify-interval=3600"]),
+    shipped(
+        "modret-many",
+        &[
+            "--enforce",
+            "--enforce-fallback=modret",
+            "--verify-interval=3600",
+        ],
+    ),
+    shipped(
+        "signal-many",
+        &[
+            "--enforce",
+            "--enforce-fallback=signal",
+            "--verify-interval=3600",
+        ],
+    ),
 ];
 
 /// The agent as shipped, on the machine as it is, which becomes ready.

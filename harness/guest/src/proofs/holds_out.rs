@@ -4,12 +4,18 @@
 use std::path::Path;
 
 use anyhow::Result;
+use protocol::record::Observation;
 
 use super::Proof;
 use crate::cgroup::Place;
 use crate::lab::{During, Lab, Seen};
-use crate::many;
+use crate::many::{self, Many};
 use crate::tier::Tier;
+
+const MANY: Many = Many {
+    count: 128,
+    tries: 2,
+};
 
 /// See the module.
 pub struct HoldsOut(pub Tier);
@@ -35,6 +41,7 @@ impl Proof for HoldsOut {
 }
 
 fn open(lab: &Lab, seen: &mut Seen, arm: &str, path: &Path) -> Result<()> {
-    seen.other(arm, many::open(Place::Plain, path, lab.ground.limit())?);
+    let document = many::open(MANY, Place::Plain, path, lab.ground.limit())?;
+    seen.other(arm, Observation::Document { document });
     Ok(())
 }

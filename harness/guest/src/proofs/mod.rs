@@ -1,9 +1,12 @@
 //! The proofs, one file a guarantee. Each observes; what it must show stands in the plan.
 
+mod accounts_for_lost_events;
+mod admits_refused_signal;
 mod attach_is_not_enforcement;
 mod audit_fallback_when_asked;
 mod denies_handle;
 mod denies_open;
+mod ends_with_its_agent;
 mod exits_when_degraded;
 mod follows_identity;
 mod goes_every_way;
@@ -17,12 +20,15 @@ mod leaves_nothing_behind;
 mod no_pretend;
 mod notices_lost_program;
 mod promotes;
+mod protects;
 mod refuses;
 mod renews_evidence;
 mod seam_only_lowers;
 mod splits_access;
 mod stays_up;
 mod term_can_be_ignored;
+
+use std::path::Path;
 
 use anyhow::{Result, bail};
 use protocol::plan::PlannedProof;
@@ -44,6 +50,16 @@ pub trait Proof: Sync {
     /// Something can't be made.
     fn rules(&self) -> Result<String> {
         Ok(String::new())
+    }
+
+    /// The rules on the folder of the agent's report that the policy is to have for it.
+    fn rules_on_reports(&self, _folder: &Path) -> String {
+        String::new()
+    }
+
+    /// The executables that the policy is to protect for it.
+    fn protected(&self) -> &'static [&'static str] {
+        &[]
     }
 
     /// While the agent is absent.
@@ -68,7 +84,8 @@ pub trait Proof: Sync {
         Ok(())
     }
 
-    /// Whether the agent ends by itself during it; how, is for its arms to tell.
+    /// Whether the agent ends during it without being asked to stop; how, is for its arms to
+    /// tell. Of the proofs of a configuration that is the last one.
     fn ends_agent(&self) -> bool {
         false
     }
@@ -80,6 +97,10 @@ pub trait Proof: Sync {
 }
 
 const PROOFS: &[&dyn Proof] = &[
+    &accounts_for_lost_events::AccountsForLostEvents(Tier::Lsm),
+    &accounts_for_lost_events::AccountsForLostEvents(Tier::Modret),
+    &accounts_for_lost_events::AccountsForLostEvents(Tier::Signal),
+    &admits_refused_signal::AdmitsRefusedSignal,
     &attach_is_not_enforcement::AttachIsNotEnforcement,
     &audit_fallback_when_asked::AuditFallbackWhenAsked,
     &denies_open::DeniesOpen,
@@ -95,6 +116,9 @@ const PROOFS: &[&dyn Proof] = &[
     &holds_folder::HoldsFolder(Tier::Lsm),
     &holds_folder::HoldsFolder(Tier::Modret),
     &holds_folder::HoldsFolder(Tier::Signal),
+    &ends_with_its_agent::EndsWithItsAgent(Tier::Lsm),
+    &ends_with_its_agent::EndsWithItsAgent(Tier::Modret),
+    &ends_with_its_agent::EndsWithItsAgent(Tier::Signal),
     &exits_when_degraded::LSM,
     &exits_when_degraded::MODRET,
     &exits_when_degraded::SIGNAL,
@@ -118,6 +142,9 @@ const PROOFS: &[&dyn Proof] = &[
     &notices_lost_program::MODRET,
     &notices_lost_program::SIGNAL,
     &promotes::Promotes,
+    &protects::Protects(Tier::Lsm),
+    &protects::Protects(Tier::Modret),
+    &protects::Protects(Tier::Signal),
     &refuses::Refuses,
     &seam_only_lowers::SeamOnlyLowers,
     &splits_access::SplitsAccess(Tier::Lsm),
@@ -172,6 +199,14 @@ impl<P: Proof + ?Sized> Proof for &P {
 
     fn rules(&self) -> Result<String> {
         (**self).rules()
+    }
+
+    fn rules_on_reports(&self, folder: &Path) -> String {
+        (**self).rules_on_reports(folder)
+    }
+
+    fn protected(&self) -> &'static [&'static str] {
+        (**self).protected()
     }
 }
 

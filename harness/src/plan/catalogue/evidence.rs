@@ -6,7 +6,8 @@ use protocol::record::Fate;
 use serde_json::{Value, json};
 
 use super::{
-    EPERM, SIGKILL, act, arm, contains, differs, document, equals, lacks, proof, steadiness,
+    EPERM, SIGKILL, act, arm, contains, differs, document, equals, lacks, proof, protected,
+    steadiness,
 };
 
 /// A tier as these proofs see it.
@@ -21,6 +22,8 @@ struct Tier {
     outcome: &'static str,
     /// What comes of asking the kernel to detach the hook's program.
     asked_to_detach: Value,
+    /// What becomes of protected executables, in the same life of the agent.
+    protected: fn() -> PlannedProof,
 }
 
 /// A link that can't be detached.
@@ -29,6 +32,7 @@ const EOPNOTSUPP: i32 = 95;
 /// Under the BPF LSM.
 pub(super) fn enforce() -> Vec<PlannedProof> {
     of_tier(&Tier {
+        protected: protected::enforce,
         name: "enforce",
         state: "ENFORCE",
         hook: "lsm/file_open",
@@ -41,6 +45,7 @@ pub(super) fn enforce() -> Vec<PlannedProof> {
 /// By modified return values.
 pub(super) fn modret() -> Vec<PlannedProof> {
     of_tier(&Tier {
+        protected: protected::modret,
         name: "modret",
         state: "ENFORCE_MODRET",
         hook: "fmod_ret/security_file_open",
@@ -53,6 +58,7 @@ pub(super) fn modret() -> Vec<PlannedProof> {
 /// By a signal.
 pub(super) fn signal() -> Vec<PlannedProof> {
     of_tier(&Tier {
+        protected: protected::signal,
         name: "signal",
         state: "ENFORCE_SIGNAL",
         hook: "kprobe/security_file_open",
@@ -70,6 +76,7 @@ fn of_tier(tier: &Tier) -> Vec<PlannedProof> {
         notices(tier),
         steadiness::stays_up(name),
         steadiness::leaves_nothing_behind(name, fate, outcome),
+        (tier.protected)(),
         exits(tier),
     ]
 }
@@ -152,6 +159,38 @@ fn exits(tier: &Tier) -> PlannedProof {
             document("report", &[equals("/there", false)]),
             act("after", Fate::Allowed, None),
             arm("left-behind", Expectation::NoBpfLeft),
+        ],
+    )
+}
+
+/// A signal that the kernel refuses, which only a sabotaged build makes it do.
+pub(super) fn admits_refused_signal() -> PlannedProof {
+    let claim = [
+        equals("/runtime_state", "ENFORCE_SIGNAL"),
+        equals("/rules/enforced", 1),
+    ];
+    let told = [
+        equals("/event", "state"),
+        equals("/from", "ENFORCE_SIGNAL"),
+        equals("/to", "DEGRADED"),
+        equals("/names_process", true),
+        equals("/names_result", true),
+    ];
+    let lost = [
+        equals("/runtime_state", "DEGRADED"),
+        equals("/audit_only", false),
+        equals("/enforce_capable", false),
+        equals("/rules/enforced", 0),
+        differs("/rules/unenforced", json!([])),
+    ];
+    proof(
+        "signal-admits-refused-signal",
+        "signal-refused",
+        vec![
+            document("report", &claim),
+            act("during", Fate::Allowed, Some("observed")),
+            document("told-of-loss", &told),
+            document("report-of-loss", &lost),
         ],
     )
 }

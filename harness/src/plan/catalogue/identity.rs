@@ -8,9 +8,9 @@ use super::{contains, differs, document, equals, lacks, proof};
 
 /// A tier, as far as the proofs differ by it.
 #[derive(Clone, Copy)]
-struct Tier {
+pub(super) struct Tier {
     /// In the ids of proofs and configurations.
-    name: &'static str,
+    pub(super) name: &'static str,
     state: &'static str,
     /// What becomes of whoever does what is denied.
     fate: &'static str,
@@ -21,7 +21,8 @@ struct Tier {
     names: Option<&'static str>,
 }
 
-const LSM: Tier = Tier {
+/// BPF LSM programs deny.
+pub(super) const LSM: Tier = Tier {
     name: "enforce",
     state: "ENFORCE",
     fate: "EPERM",
@@ -30,7 +31,8 @@ const LSM: Tier = Tier {
     names: Some("lsm/inode_"),
 };
 
-const MODRET: Tier = Tier {
+/// Modified return values deny.
+pub(super) const MODRET: Tier = Tier {
     name: "modret",
     state: "ENFORCE_MODRET",
     open: "fmod_ret/security_file_open",
@@ -38,7 +40,8 @@ const MODRET: Tier = Tier {
     ..LSM
 };
 
-const SIGNAL: Tier = Tier {
+/// A signal kills after the fact.
+pub(super) const SIGNAL: Tier = Tier {
     name: "signal",
     state: "ENFORCE_SIGNAL",
     fate: "SIGKILL",
@@ -89,7 +92,7 @@ fn of_tier(tier: Tier) -> Vec<PlannedProof> {
 
 impl Tier {
     /// The event on an open that a rule denies.
-    fn event(self, rule: &str, matched: &str, access: &str) -> Value {
+    pub(super) fn event(self, rule: &str, matched: &str, access: &str) -> Value {
         self.event_of(self.open, rule, matched, access)
     }
 
@@ -99,7 +102,7 @@ impl Tier {
     }
 
     /// An open for reading meets its fate, and none of the file comes out.
-    fn unread(self, arm: &str, rule: &str, matched: &str) -> PlannedArm {
+    pub(super) fn unread(self, arm: &str, rule: &str, matched: &str) -> PlannedArm {
         let event = self.event(rule, matched, "read");
         account(arm, self.fate, false, json!([event]), &[])
     }
@@ -112,7 +115,7 @@ impl Tier {
     }
 
     /// What the report says of the tier and its limits for files.
-    fn report(self, limits: &[&str], no_limits: &[&str]) -> PlannedArm {
+    pub(super) fn report(self, limits: &[&str], no_limits: &[&str]) -> PlannedArm {
         let mut clauses = vec![equals("/runtime_state", self.state)];
         let file = "/classes/file/limits";
         clauses.extend(limits.iter().map(|limit| contains(file, *limit)));
@@ -123,7 +126,13 @@ impl Tier {
 
 /// An attempt's account: what came of it, whether it gave anything out, exactly these events,
 /// and whatever else the proof looks at.
-fn account(arm: &str, fate: &str, leaked: bool, events: Value, also: &[Clause]) -> PlannedArm {
+pub(super) fn account(
+    arm: &str,
+    fate: &str,
+    leaked: bool,
+    events: Value,
+    also: &[Clause],
+) -> PlannedArm {
     let mut clauses = vec![
         equals("/fate", fate),
         equals("/leaked", leaked),
@@ -134,7 +143,7 @@ fn account(arm: &str, fate: &str, leaked: bool, events: Value, also: &[Clause]) 
 }
 
 /// A read that gives the file out, and that nobody tells of.
-fn read(arm: &str) -> PlannedArm {
+pub(super) fn read(arm: &str) -> PlannedArm {
     account(arm, "allowed", true, json!([]), &[])
 }
 

@@ -1,26 +1,35 @@
 //! Ten thousand rules, beside the one of every policy: half of them name files, half nothing.
+//! And what the agent's life ends with that has them.
 
 use protocol::plan::PlannedProof;
 use protocol::record::Fate;
 
-use super::{EPERM, SIGKILL, act, document, equals, proof};
+use super::{EPERM, SIGKILL, act, document, equals, proof, steadiness};
 
 /// Under the BPF LSM.
-pub(super) fn enforce() -> PlannedProof {
+pub(super) fn enforce() -> Vec<PlannedProof> {
     of_tier("enforce", "ENFORCE", EPERM, "denied")
 }
 
 /// By modified return values.
-pub(super) fn modret() -> PlannedProof {
+pub(super) fn modret() -> Vec<PlannedProof> {
     of_tier("modret", "ENFORCE_MODRET", EPERM, "denied")
 }
 
 /// By a signal.
-pub(super) fn signal() -> PlannedProof {
+pub(super) fn signal() -> Vec<PlannedProof> {
     of_tier("signal", "ENFORCE_SIGNAL", SIGKILL, "killed")
 }
 
-fn of_tier(tier: &str, state: &str, fate: Fate, outcome: &str) -> PlannedProof {
+fn of_tier(tier: &str, state: &str, fate: Fate, outcome: &str) -> Vec<PlannedProof> {
+    vec![
+        holds_many_rules(tier, state, fate, outcome),
+        steadiness::accounts_for_lost_events(tier, fate, outcome),
+        steadiness::ends_with_its_agent(tier, state, fate, outcome),
+    ]
+}
+
+fn holds_many_rules(tier: &str, state: &str, fate: Fate, outcome: &str) -> PlannedProof {
     let report = [
         equals("/runtime_state", state),
         equals("/rules/total", 10_001),

@@ -1,0 +1,91 @@
+//! An agent that dies without a warning takes all that it enforces with it. Its report is left,
+//! which says so, and which a reader knows for a dead one's.
+
+use std::fs;
+
+use anyhow::{Context, Result};
+use protocol::record::Observation;
+use serde_json::{Value, json};
+
+use super::Proof;
+use crate::cgroup::Place;
+use crate::lab::{During, Lab, Seen};
+use crate::tier::Tier;
+
+/// See the module.
+pub struct EndsWithItsAgent(pub Tier);
+
+impl Proof for EndsWithItsAgent {
+    fn ids(&self) -> &'static [&'static str] {
+        self.0.of(&[
+            "enforce-ends-with-its-agent",
+            "modret-ends-with-its-agent",
+            "signal-ends-with-its-agent",
+        ])
+    }
+
+    fn during(&self, lab: &Lab, agent: &During, seen: &mut Seen) -> Result<()> {
+        let running = super::running(agent)?;
+        seen.other("report", as_read(running.report()?)?);
+        let mut events = running.listen();
+        let act = lab.ground.open_secret(Place::Plain)?;
+        // What it hasn't told yet, of this act or an earlier one, it would take with it.
+        let pid = act.pid;
+        events.hear("the open", |line| line["tgid"] == pid)?;
+        seen.act("during", act);
+        running.kill()?;
+        let document = match running.ends()? {
+            Observation::Exit { signal, .. } => json!({ "signal": signal }),
+            _ => Value::Null,
+        };
+        seen.other("killed", Observation::Document { document });
+        Ok(())
+    }
+
+    fn after(&self, lab: &Lab, seen: &mut Seen) -> Result<()> {
+        seen.act("after", lab.ground.open_secret(Place::Plain)?);
+        seen.other("report-left", as_read(lab.agent.report()?)?);
+        Ok(())
+    }
+
+    fn ends_agent(&self) -> bool {
+        true
+    }
+
+    fn watches_bpf_objects(&self) -> bool {
+        true
+    }
+}
+
+/// A report, and whether whoever wrote it is there, as a reader finds out.
+fn as_read(report: Value) -> Result<Observation> {
+    let pid = report["agent"]["pid"].as_u64();
+    let pid = pid.with_context(|| format!("a report of nobody: {}", report["agent"]))?;
+    let there = match fs::read_to_string(format!("/proc/{pid}/stat")) {
+        Ok(stat) => start_time(&stat) == report["agent"]["start_time"].as_u64(),
+        Err(_) => false,
+    };
+    let mut document = report;
+    // Thousands of lines say the same.
+    document["rules"]["unenforced"] = json!(null);
+    document["is_there"] = there.into();
+    Ok(Observation::Document { document })
+}
+
+/// When a process started, by its `stat`: the 22nd field, the second of which may hold anything.
+fn start_time(stat: &str) -> Option<u64> {
+    let (_, rest) = stat.rsplit_once(')')?;
+    rest.split_whitespace().nth(22 - 3)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_start_time_is_found_behind_any_name() {
+        let stat = "7 (a) b) S 1 7 7 0 -1 4194560 0 0 0 0 1 2 3 4 20 0 1 0 4321 5 6 7";
+        assert_eq!(start_time(stat), Some(4321));
+        assert_eq!(start_time("7 (a) S 1"), None);
+    }
+}
