@@ -2,6 +2,7 @@
 
 mod attach_is_not_enforcement;
 mod audit_fallback_when_asked;
+mod copied_up;
 mod denies_handle;
 mod denies_open;
 mod exits_when_degraded;

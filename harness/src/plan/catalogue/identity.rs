@@ -8,20 +8,20 @@ use super::{contains, differs, document, equals, lacks, proof};
 
 /// A tier, as far as the proofs differ by it.
 #[derive(Clone, Copy)]
-struct Tier {
+pub(super) struct Tier {
     /// In the ids of proofs and configurations.
-    name: &'static str,
+    pub(super) name: &'static str,
     state: &'static str,
     /// What becomes of whoever does what is denied.
-    fate: &'static str,
-    outcome: &'static str,
+    pub(super) fate: &'static str,
+    pub(super) outcome: &'static str,
     /// The hook that sees an open.
     open: &'static str,
     /// What comes before the name of a hook on names; the signal tier has none.
     names: Option<&'static str>,
 }
 
-const LSM: Tier = Tier {
+pub(super) const LSM: Tier = Tier {
     name: "enforce",
     state: "ENFORCE",
     fate: "EPERM",
@@ -30,7 +30,7 @@ const LSM: Tier = Tier {
     names: Some("lsm/inode_"),
 };
 
-const MODRET: Tier = Tier {
+pub(super) const MODRET: Tier = Tier {
     name: "modret",
     state: "ENFORCE_MODRET",
     open: "fmod_ret/security_file_open",
@@ -38,7 +38,7 @@ const MODRET: Tier = Tier {
     ..LSM
 };
 
-const SIGNAL: Tier = Tier {
+pub(super) const SIGNAL: Tier = Tier {
     name: "signal",
     state: "ENFORCE_SIGNAL",
     fate: "SIGKILL",
@@ -89,7 +89,7 @@ fn of_tier(tier: Tier) -> Vec<PlannedProof> {
 
 impl Tier {
     /// The event on an open that a rule denies.
-    fn event(self, rule: &str, matched: &str, access: &str) -> Value {
+    pub(super) fn event(self, rule: &str, matched: &str, access: &str) -> Value {
         self.event_of(self.open, rule, matched, access)
     }
 
@@ -123,7 +123,13 @@ impl Tier {
 
 /// An attempt's account: what came of it, whether it gave anything out, exactly these events,
 /// and whatever else the proof looks at.
-fn account(arm: &str, fate: &str, leaked: bool, events: Value, also: &[Clause]) -> PlannedArm {
+pub(super) fn account(
+    arm: &str,
+    fate: &str,
+    leaked: bool,
+    events: Value,
+    also: &[Clause],
+) -> PlannedArm {
     let mut clauses = vec![
         equals("/fate", fate),
         equals("/leaked", leaked),
