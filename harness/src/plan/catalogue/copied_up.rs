@@ -20,6 +20,9 @@ const FILES: [&str; 9] = [
     "without-handle",
 ];
 
+/// By which the agent declares what gets past it here.
+pub(super) const LIMIT: &str = "copied_up_by_overlay";
+
 /// While the agent is absent.
 pub(super) fn before() -> PlannedArm {
     all_allowed("before-copied-up")
@@ -71,7 +74,7 @@ pub(super) fn during(tier: Tier) -> Vec<PlannedArm> {
         ),
         met("forgotten-original", "original"),
         gives("forgotten-benign-copied-up"),
-        // Made anew, its inode has the number of the copy: it isn't known as the denied one any more.
+        // Made anew, its inode has the number of the copy: a declared limit, as that of `original`.
         gives("forgotten-second-name"),
         // By its new number too, once the agent has looked.
         met("verified-copied-up-without-handle", "without-handle"),

@@ -56,6 +56,10 @@ fn of_tier(tier: Tier, claim: &[Clause], fate: Fate) -> Vec<PlannedProof> {
             let name = |file: &&str| act(&format!("{arm}{file}"), fate, event);
             files.iter().map(name).collect()
         };
+        let mut claim = claim.to_vec();
+        if filesystem == Filesystem::Overlayfs {
+            claim.push(contains("/classes/file/limits", copied_up::LIMIT));
+        }
         let if_copied_up = |arms: Vec<PlannedArm>| match filesystem {
             Filesystem::Overlayfs => arms,
             _ => Vec::new(),
@@ -63,7 +67,7 @@ fn of_tier(tier: Tier, claim: &[Clause], fate: Fate) -> Vec<PlannedProof> {
         let arms = [
             on_each("before", Fate::Allowed, None),
             if_copied_up(vec![copied_up::before()]),
-            vec![document("report", claim)],
+            vec![document("report", &claim)],
             on_each("during", fate, Some(tier.outcome)),
             benign
                 .iter()
