@@ -19,7 +19,12 @@ pub struct Circumstances {
 /// The limits of a tier for files.
 pub fn of(tier: Tier, circumstances: &Circumstances) -> Vec<Limit> {
     let mut limits = circumstances.missing_guards.clone();
-    limits.extend([Limit::AlreadyOpenFiles, Limit::ActsOtherThanOpen]);
+    // The last whatever the rules: no call tells whether a file is beneath an overlay.
+    limits.extend([
+        Limit::AlreadyOpenFiles,
+        Limit::ActsOtherThanOpen,
+        Limit::CopiedUpByOverlay,
+    ]);
     if circumstances.folder_rules {
         limits.push(Limit::HardlinkOutOfFolder);
     }
@@ -54,7 +59,11 @@ mod tests {
     fn a_tier_that_denies_has_the_limits_of_every_tier_and_those_of_its_missing_hooks() {
         for tier in [Tier::Lsm, Tier::Modret] {
             let mut circumstances = Circumstances::default();
-            let mut common = vec![Limit::AlreadyOpenFiles, Limit::ActsOtherThanOpen];
+            let mut common = vec![
+                Limit::AlreadyOpenFiles,
+                Limit::ActsOtherThanOpen,
+                Limit::CopiedUpByOverlay,
+            ];
             if tier == Tier::Modret {
                 common.push(Limit::PassedOverWhenPreempted);
             }

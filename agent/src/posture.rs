@@ -98,6 +98,9 @@ pub enum Limit {
     ActsOtherThanOpen,
     /// A hard link that led out of a denied folder before the rule held.
     HardlinkOutOfFolder,
+    /// An overlay's copy of a denied file of its lower folder, where the rule is on that folder,
+    /// or where it was made of the file's second name.
+    CopiedUpByOverlay,
     /// The kernel passes over a program that was interrupted on the same processor, and lets
     /// the act by. The agent counts that, and is [`State::Degraded`] then.
     PassedOverWhenPreempted,
@@ -111,7 +114,7 @@ pub enum Limit {
 
 impl Limit {
     /// Every limit.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::PassedOverWhenPreempted,
         Self::TruncatesBeforeKill,
         Self::CreatesBeforeKill,
@@ -122,6 +125,7 @@ impl Limit {
         Self::AlreadyOpenFiles,
         Self::ActsOtherThanOpen,
         Self::HardlinkOutOfFolder,
+        Self::CopiedUpByOverlay,
         Self::CreatesDeniedName,
         Self::LinksDeniedFile,
         Self::ReplacesDeniedName,
@@ -139,6 +143,7 @@ impl Limit {
             Self::AlreadyOpenFiles => "already_open_files",
             Self::ActsOtherThanOpen => "acts_other_than_open",
             Self::HardlinkOutOfFolder => "hardlink_out_of_folder",
+            Self::CopiedUpByOverlay => "copied_up_by_overlay",
             Self::PassedOverWhenPreempted => "passed_over_when_preempted",
             Self::CreatesDeniedName => "creates_denied_name",
             Self::LinksDeniedFile => "links_denied_file",

@@ -6,11 +6,11 @@
 
 use std::ffi::CString;
 use std::fmt::Write as _;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsRawFd as _, FromRawFd as _};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::Path;
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
@@ -65,9 +65,11 @@ pub enum Verb {
     Rename,
     /// Swaps the names of two.
     Exchange,
+    /// Changes its mode.
+    Chmod,
 }
 
-const VERBS: [(Verb, &str); 16] = [
+const VERBS: [(Verb, &str); 17] = [
     (Verb::Read, "read"),
     (Verb::ReadIgnoringTerm, "read-ignoring-term"),
     (Verb::ReadByHandle, "read-by-handle"),
@@ -84,6 +86,7 @@ const VERBS: [(Verb, &str); 16] = [
     (Verb::Link, "link"),
     (Verb::Rename, "rename"),
     (Verb::Exchange, "exchange"),
+    (Verb::Chmod, "chmod"),
 ];
 
 impl Verb {
@@ -162,6 +165,7 @@ fn carry_out(verb: Verb, path: &Path, to: &str) -> io::Result<Vec<u8>> {
         Verb::Symlink => rustix::fs::symlink("target", path)?,
         Verb::Link => fs::hard_link(path, to)?,
         Verb::Rename => fs::rename(path, to)?,
+        Verb::Chmod => fs::set_permissions(path, Permissions::from_mode(0o640))?,
         Verb::Exchange => {
             rustix::fs::renameat_with(CWD, path, CWD, to, RenameFlags::EXCHANGE)?;
         }

@@ -95,7 +95,7 @@ const CONFIGURATIONS: &[Configuration] = &[
     },
     Configuration {
         name: "enforce-filesystems",
-        arguments: &["--enforce"],
+        arguments: &["--enforce", "--verify-interval=2"],
         seam: false,
         sabotage: None,
         becomes_ready: true,
@@ -103,7 +103,11 @@ const CONFIGURATIONS: &[Configuration] = &[
     },
     Configuration {
         name: "modret-filesystems",
-        arguments: &["--enforce", "--enforce-fallback=modret"],
+        arguments: &[
+            "--enforce",
+            "--enforce-fallback=modret",
+            "--verify-interval=2",
+        ],
         seam: false,
         sabotage: None,
         becomes_ready: true,
@@ -111,7 +115,11 @@ const CONFIGURATIONS: &[Configuration] = &[
     },
     Configuration {
         name: "signal-filesystems",
-        arguments: &["--enforce", "--enforce-fallback=signal"],
+        arguments: &[
+            "--enforce",
+            "--enforce-fallback=signal",
+            "--verify-interval=2",
+        ],
         seam: false,
         sabotage: None,
         becomes_ready: true,

@@ -1,7 +1,8 @@
 //! The file systems beside the guest's own that proofs take place on: their modules, disks,
 //! mounts, and the files to fight over.
 //!
-//! Made when the first proof on one comes, and kept until the boot ends. A kernel that can't
+//! Made when the first proof on one comes, and kept until the boot ends; but an [`overlay`] is
+//! made anew each time. A kernel that can't
 //! have one says so by itself: the type isn't in `/proc/filesystems` after all modules that
 //! the image has for it are loaded, or there are no loop devices to put a disk on.
 
@@ -16,7 +17,10 @@ use anyhow::{Context, Result, bail};
 use protocol::plan::Filesystem;
 use rustix::mount::{MountFlags, mount};
 
+use self::overlay::Layers;
 use crate::{ioctl, machine};
+
+pub mod overlay;
 
 /// Where they are mounted, each in a folder named after it.
 const MOUNTS: &str = "/srv";
@@ -41,6 +45,8 @@ pub struct Ground {
     pub secrets: Vec<Secret>,
     /// Those that it doesn't, with the arms that open them; never empty.
     pub benign: Vec<(&'static str, PathBuf)>,
+    /// Its folders, if it is an overlay.
+    pub layers: Option<Layers>,
 }
 
 /// A file that the policy forbids.
@@ -73,30 +79,22 @@ const LATER: Arms = Arms {
     during: "during-later",
     after: "after-later",
 };
-const LOWER: Arms = Arms {
-    before: "before-lower",
-    during: "during-lower",
-    after: "after-lower",
-};
-const UPPER: Arms = Arms {
-    before: "before-upper",
-    during: "during-upper",
-    after: "after-upper",
-};
-const BENEATH: Arms = Arms {
-    before: "before-beneath",
-    during: "during-beneath",
-    after: "after-beneath",
-};
 
 impl Filesystems {
-    /// Makes one, unless it was made before; says then what that took.
+    /// Makes one, unless it was made before and is still as it was; says then what that took.
     ///
     /// # Errors
     /// The kernel has it, and it can't be made all the same.
     pub fn make(&mut self, filesystem: Filesystem) -> Result<Option<String>> {
-        if self.0.contains_key(&filesystem) {
-            return Ok(None);
+        match self.0.remove(&filesystem) {
+            Some(Made::Here(Ground {
+                layers: Some(_), ..
+            })) => overlay::clear(&root_of(filesystem))?,
+            Some(made) => {
+                self.0.insert(filesystem, made);
+                return Ok(None);
+            }
+            None => {}
         }
         let name = filesystem.name();
         let started = Instant::now();
@@ -141,13 +139,16 @@ impl Filesystems {
 }
 
 impl Ground {
-    /// Rules for a policy, one for each secret.
+    /// Rules for a policy, one for each file that it forbids.
     pub fn rules(&self) -> String {
         let rule = |secret: &Secret| {
             let path = secret.ruled.display();
             format!("\n[[deny.file]]\npath = \"{path}\"\n")
         };
-        self.secrets.iter().map(rule).collect()
+        let on_secrets = self.secrets.iter().map(rule);
+        on_secrets
+            .chain(self.layers.iter().map(Layers::rules))
+            .collect()
     }
 }
 
@@ -193,8 +194,12 @@ fn disk_of(filesystem: Filesystem) -> PathBuf {
     Path::new(protocol::DISKS_DIR).join(filesystem.name())
 }
 
+fn root_of(filesystem: Filesystem) -> PathBuf {
+    Path::new(MOUNTS).join(filesystem.name())
+}
+
 fn ground(filesystem: Filesystem) -> Result<Ground> {
-    let root = Path::new(MOUNTS).join(filesystem.name());
+    let root = root_of(filesystem);
     match filesystem {
         Filesystem::Ext4 | Filesystem::Xfs => {
             mount_on(&disk(filesystem)?, kind(filesystem), &root, "")?;
@@ -228,7 +233,7 @@ fn ground(filesystem: Filesystem) -> Result<Ground> {
             mount_on(Path::new("tmpfs"), "tmpfs", &root, "")?;
             plain(&root)
         }
-        Filesystem::Overlayfs => overlay(&root),
+        Filesystem::Overlayfs => overlay::ground(&root),
     }
 }
 
@@ -245,6 +250,7 @@ fn plain(folder: &Path) -> Result<Ground> {
             arms: &ONLY,
         }],
         benign: vec![("benign", benign)],
+        layers: None,
     })
 }
 
@@ -256,46 +262,6 @@ fn same_number(one: &Path, other: &Path) -> Result<()> {
         bail!("{} and {}: {numbers:?}", one.display(), other.display());
     }
     Ok(())
-}
-
-/// A folder laid over another, each on a file system of its own.
-fn overlay(root: &Path) -> Result<Ground> {
-    let [image, changes, merged] = ["image", "changes", "merged"].map(|name| root.join(name));
-    mount_on(Path::new("tmpfs"), "tmpfs", &image, "")?;
-    mount_on(Path::new("tmpfs"), "tmpfs", &changes, "")?;
-    let [upper, work] = ["upper", "work"].map(|name| changes.join(name));
-    for folder in [&upper, &work] {
-        fs::create_dir(folder).with_context(|| format!("making {}", folder.display()))?;
-    }
-    // As many files before the benign one as give it a number that no file of the other file
-    // system has: such two can't be told apart, which is a declared limit.
-    for file in ["lower", "beneath", "filler", "benign"] {
-        write(&image.join(file))?;
-    }
-    write(&upper.join("upper"))?;
-    let options = format!(
-        "lowerdir={},upperdir={},workdir={}",
-        image.display(),
-        upper.display(),
-        work.display()
-    );
-    mount_on(Path::new("overlay"), "overlay", &merged, &options)?;
-    let through = |name: &str, arms| Secret {
-        opened: merged.join(name),
-        ruled: merged.join(name),
-        arms,
-    };
-    Ok(Ground {
-        secrets: vec![
-            through("lower", &LOWER),
-            through("upper", &UPPER),
-            Secret {
-                ruled: image.join("beneath"),
-                ..through("beneath", &BENEATH)
-            },
-        ],
-        benign: vec![("benign", merged.join("benign"))],
-    })
 }
 
 fn write(path: &Path) -> Result<()> {
@@ -389,6 +355,7 @@ mod tests {
         let ground = Ground {
             secrets: vec![secret("/merged/a"), secret("/image/a")],
             benign: Vec::new(),
+            layers: None,
         };
         assert_eq!(
             ground.rules(),

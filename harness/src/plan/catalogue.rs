@@ -8,6 +8,7 @@ use self::bypass::Tier;
 use super::Boot;
 
 pub mod bypass;
+mod copied_up;
 mod evidence;
 mod filesystems;
 mod identity;

@@ -5,6 +5,7 @@ use anyhow::Result;
 use protocol::plan::Filesystem;
 
 use super::Proof;
+use super::copied_up::CopiedUp;
 use crate::cgroup::Place;
 use crate::filesystems::Arms;
 use crate::lab::{During, Lab, Seen};
@@ -67,7 +68,8 @@ impl Proof for HoldsOn {
     }
 
     fn before(&self, lab: &Lab, seen: &mut Seen) -> Result<()> {
-        self.open_all(lab, seen, |arms| arms.before)
+        self.open_all(lab, seen, |arms| arms.before)?;
+        self.copied_up(lab, |copies| copies.read_all("before-copied-up", seen))
     }
 
     fn during(&self, lab: &Lab, agent: &During, seen: &mut Seen) -> Result<()> {
@@ -76,15 +78,25 @@ impl Proof for HoldsOn {
         for (arm, path) in &lab.filesystems.ground(self.filesystem)?.benign {
             seen.act(arm, lab.ground.open(Place::Plain, path)?);
         }
-        Ok(())
+        let running = super::running(agent)?;
+        self.copied_up(lab, |copies| copies.copy_up(running, seen))
     }
 
     fn after(&self, lab: &Lab, seen: &mut Seen) -> Result<()> {
-        self.open_all(lab, seen, |arms| arms.after)
+        self.open_all(lab, seen, |arms| arms.after)?;
+        self.copied_up(lab, |copies| copies.read_all("after-copied-up", seen))
     }
 }
 
 impl HoldsOn {
+    /// What else there is to see where files are copied up.
+    fn copied_up(&self, lab: &Lab, see: impl FnOnce(CopiedUp) -> Result<()>) -> Result<()> {
+        match &lab.filesystems.ground(self.filesystem)?.layers {
+            Some(layers) => see(CopiedUp { lab, layers }),
+            None => Ok(()),
+        }
+    }
+
     fn open_all(
         &self,
         lab: &Lab,

@@ -4,6 +4,7 @@ mod accounts_for_lost_events;
 mod admits_refused_signal;
 mod attach_is_not_enforcement;
 mod audit_fallback_when_asked;
+mod copied_up;
 mod denies_handle;
 mod denies_open;
 mod ends_with_its_agent;

@@ -13,8 +13,8 @@ pub(super) struct Tier {
     pub(super) name: &'static str,
     state: &'static str,
     /// What becomes of whoever does what is denied.
-    fate: &'static str,
-    outcome: &'static str,
+    pub(super) fate: &'static str,
+    pub(super) outcome: &'static str,
     /// The hook that sees an open.
     open: &'static str,
     /// What comes before the name of a hook on names; the signal tier has none.
