@@ -95,7 +95,7 @@ const CONFIGURATIONS: &[Configuration] = &[
     },
     Configuration {
         name: "enforce-filesystems",
-        arguments: &["--enforce", "--verify-interval=2"],
+        arguments: &["--enforce", "--verify-interval=0.2"],
         seam: false,
         sabotage: None,
         becomes_ready: true,
@@ -106,7 +106,7 @@ const CONFIGURATIONS: &[Configuration] = &[
         arguments: &[
             "--enforce",
             "--enforce-fallback=modret",
-            "--verify-interval=2",
+            "--verify-interval=0.2",
         ],
         seam: false,
         sabotage: None,
@@ -118,7 +118,7 @@ const CONFIGURATIONS: &[Configuration] = &[
         arguments: &[
             "--enforce",
             "--enforce-fallback=signal",
-            "--verify-interval=2",
+            "--verify-interval=0.2",
         ],
         seam: false,
         sabotage: None,
