@@ -1,6 +1,6 @@
 //! `cargo xtask matrix`: every kernel, every boot, every proof; then what came of it.
 //!
-//! The order: read what people wrote, set up, claim the folder, make kernels ready, build
+//! The order: read what people wrote, claim the folder, set up, make kernels ready, build
 //! what goes into the guest, plan, pack, choose the accelerator, boot and judge, compare the
 //! boots of each kernel, report. Each step is a module; this one only joins them.
 

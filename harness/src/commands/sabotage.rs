@@ -169,7 +169,7 @@ fn select(patterns: &[String]) -> Result<Vec<Mutant>> {
 }
 
 /// What a matrix of the same kernels would be asked for: it takes the same to get ready.
-fn as_matrix(args: &SabotageArgs, root: &Path) -> MatrixArgs {
+pub(super) fn as_matrix(args: &SabotageArgs, root: &Path) -> MatrixArgs {
     let out = args.out.clone();
     MatrixArgs {
         kernels: Vec::new(),

@@ -12,7 +12,7 @@ use clap::{Args, Parser};
 use xshell::{Shell, cmd};
 
 use super::guarantees::{self, GuaranteesArgs};
-use super::matrix::{self, MatrixArgs};
+use super::matrix::{self, MatrixArgs, at_hand};
 use super::sabotage::{self, SabotageArgs};
 use crate::exit::{ExitCode, Failure, Result};
 use crate::kernels::cache::Cache;
@@ -53,6 +53,10 @@ struct SabotageLine {
 pub fn run(args: &TestArgs, root: &Path) -> Result<ExitCode> {
     let manifest = Manifest::load(&root.join("kernels.toml"))?;
     let matrix = matrix_args(&manifest.kernels, args.no_setup)?;
+    let sabotage = sabotage_args(args.no_setup)?;
+    // Checks that break off must not leave an earlier run's results in the place of theirs.
+    at_hand::clear(&matrix, root)?;
+    at_hand::clear(&sabotage::as_matrix(&sabotage, root), root)?;
     // More than the matrix takes: the tests put modules into an image, and use both launchers.
     Setup::new(&Cache::of_user()?, args.no_setup, &Terminal::new())
         .ensure(&setup::needed_for(setup::Job::Test, setup::Asked::ALL))?;
@@ -85,7 +89,7 @@ pub fn run(args: &TestArgs, root: &Path) -> Result<ExitCode> {
         ),
     })?;
     match matrix::run(&matrix, root)? {
-        ExitCode::AsDeclared => sabotage::run(&sabotage_args(args.no_setup)?, root),
+        ExitCode::AsDeclared => sabotage::run(&sabotage, root),
         other => Ok(other),
     }
 }

@@ -2,12 +2,11 @@
 //! built or booted, with the place and the way out.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use rustix::fs::{FlockOperation, flock};
 
-use crate::support::{Checkout, Ran, Tools};
+use crate::support::{Checkout, Ran, Tools, pretend_artifacts};
 
 const SUITES: &str = "suites = [\"bookworm\"]\n";
 
@@ -180,16 +179,7 @@ fn a_second_run_into_the_same_folder_is_told_the_first_one_s_pid() {
 fn a_qemu_that_does_not_start_is_quoted() {
     let checkout = with_vmlinuz(&kernel_s_head());
     let prebuilt = checkout.path("prebuilt");
-    fs::create_dir(&prebuilt).expect("a writable folder");
-    for name in ["aegisbpf", "aegisbpf-sabotaged", "guest"] {
-        // As much of a static program as the harness looks at.
-        let mut elf = b"\x7fELF\x02\x01".to_vec();
-        elf.resize(64, 0);
-        elf[18] = 62;
-        fs::write(prebuilt.join(name), &elf).expect("a writable folder");
-        let mode = fs::Permissions::from_mode(0o755);
-        fs::set_permissions(prebuilt.join(name), mode).expect("our own file");
-    }
+    pretend_artifacts(&prebuilt);
     let tools = Tools::all();
     tools.put(
         "qemu-system-x86_64",

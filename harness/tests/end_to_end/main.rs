@@ -11,6 +11,7 @@ mod boots;
 mod interrupts;
 mod launchers;
 mod modules;
+mod old_results;
 mod sabotage;
 mod set_up;
 mod skips;

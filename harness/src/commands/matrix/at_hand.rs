@@ -48,8 +48,12 @@ pub(in crate::commands) struct AtHand {
 }
 
 impl AtHand {
-    /// Sets up, claims the folder, makes the kernels ready and builds. Proofs are planned on
-    /// these file systems.
+    /// Claims the folder and clears it of an earlier run's results, sets up, makes the kernels
+    /// ready and builds. Proofs are planned on these file systems.
+    ///
+    /// The old results go before anything that can fail: a run that breaks off must not leave
+    /// them in the place of its own. Only a wrong word on the command line or in a file of the
+    /// user's comes before that, since it begins no run.
     pub fn get(
         args: &MatrixArgs,
         root: &Path,
@@ -61,18 +65,15 @@ impl AtHand {
         let progress = Terminal::new();
         let mut image = ImageSpec::load(&root.join("images"))?;
         image.keep(filesystems);
+        let brought = args.prebuilt.as_deref().map(Artifacts::in_folder);
+        let brought = brought.transpose().map_err(Failure::usage)?;
+        let out = clear(args, root)?;
         let job = setup::Job::Matrix {
             virtme_ng: args.launcher == Launcher::VirtmeNg,
-            build: args.prebuilt.is_none(),
+            build: brought.is_none(),
         };
         Setup::new(&cache, args.no_setup, &progress)
             .ensure(&setup::needed_for(job, Asked::from(&image)))?;
-        let out = match &args.out {
-            Some(out) => out.clone(),
-            None => root.join("target/matrix"),
-        };
-        let out = OutDir::claim(&out)?;
-        report::files::remove_all(out.path())?;
         let archive = AptArchive::new(cache.root().join("apt"), &manifest.suites, &progress);
         let fetcher = Fetcher {
             manifest,
@@ -87,10 +88,10 @@ impl AtHand {
             modules: image.asks_for_modules(),
         };
         let kernels = fetcher.ready(kernels, options)?;
-        if args.prebuilt.is_none() {
+        if brought.is_none() {
             progress.step("building the agent and the guest", None);
         }
-        let artifacts = artifacts(args, root)?;
+        let artifacts = artifacts(brought, args, root)?;
         let disks = disks(&image)?;
         progress.idle();
         Ok(Self {
@@ -164,9 +165,23 @@ impl AtHand {
     }
 }
 
-fn artifacts(args: &MatrixArgs, root: &Path) -> Result<Artifacts> {
-    let ours = match &args.prebuilt {
-        Some(dir) => Artifacts::in_folder(dir).map_err(Failure::usage)?,
+/// Claims the folder for the results, and removes what an earlier run left there.
+///
+/// # Errors
+/// Another run has it, or it can't be written.
+pub(in crate::commands) fn clear(args: &MatrixArgs, root: &Path) -> Result<OutDir> {
+    let out = match &args.out {
+        Some(out) => out.clone(),
+        None => root.join("target/matrix"),
+    };
+    let out = OutDir::claim(&out)?;
+    report::files::remove_all(out.path())?;
+    Ok(out)
+}
+
+fn artifacts(brought: Option<Artifacts>, args: &MatrixArgs, root: &Path) -> Result<Artifacts> {
+    let ours = match brought {
+        Some(brought) => brought,
         None => artifacts::build(root, &root.join("target/artifacts"))?,
     };
     match &args.agent {

@@ -7,7 +7,7 @@ mod processes;
 mod programs;
 mod tools;
 
-pub use artifacts::{artifacts, artifacts_with, kernel};
+pub use artifacts::{artifacts, artifacts_with, kernel, pretend_artifacts};
 pub use checkout::{Checkout, Ran, repository};
 pub use machine::Machine;
 pub use processes::{Group, Watched, mentioning};
