@@ -24,6 +24,9 @@ use crate::setup::{self, Setup};
 /// run.
 const KERNELS: [&str; 3] = ["5.10", "6.1", "6.12"];
 
+/// Set for the tests, so that one which can't run here fails instead of being left out.
+pub const TEST_ALL: &str = "AEGISBPF_TEST_ALL";
+
 /// How to run the tests.
 #[derive(Debug, Args)]
 pub struct TestArgs {
@@ -78,7 +81,7 @@ pub fn run(args: &TestArgs, root: &Path) -> Result<ExitCode> {
         .ignore_stderr()
         .run();
     // Release, as everything else that is built here: it shares the work of `cargo xtask`.
-    check(match nextest {
+    let tests = match nextest {
         Ok(()) => cmd!(
             shell,
             "{cargo} nextest run --locked --release --workspace --run-ignored all"
@@ -87,7 +90,8 @@ pub fn run(args: &TestArgs, root: &Path) -> Result<ExitCode> {
             shell,
             "{cargo} test --locked --release --workspace -- --include-ignored"
         ),
-    })?;
+    };
+    check(tests.env(TEST_ALL, "1"))?;
     match matrix::run(&matrix, root)? {
         ExitCode::AsDeclared => sabotage::run(&sabotage, root),
         other => Ok(other),
