@@ -136,9 +136,7 @@ pub fn prepare(args: &MatrixArgs, root: &Path) -> Result<()> {
 
 /// Plans, boots, judges and reports.
 fn go(at_hand: &AtHand, args: &MatrixArgs, wanted: &Wanted) -> Result<ExitCode> {
-    let choice = accel::choose(args.accel, &at_hand.accelerator_memory, || {
-        at_hand.marker_boot()
-    })?;
+    let choice = at_hand.accelerator(args.accel)?;
     let jobs = jobs::jobs(at_hand, args, wanted, choice.accelerator)?;
     let planned = planned(&at_hand.kernels, wanted);
     let workers = args.jobs.map_or_else(

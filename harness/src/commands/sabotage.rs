@@ -109,9 +109,7 @@ pub fn run(args: &SabotageArgs, root: &Path) -> Result<ExitCode> {
     let kernels = manifest::select(&manifest.kernels, &names)?;
     let of_matrix = as_matrix(args, root);
     let at_hand = AtHand::get(&of_matrix, root, &manifest, &kernels, &BTreeSet::new())?;
-    let choice = accel::choose(args.accel, &at_hand.accelerator_memory, || {
-        at_hand.marker_boot()
-    })?;
+    let choice = at_hand.accelerator(args.accel)?;
     let jobs = jobs(&at_hand, args, &mutants, choice.accelerator)?;
     let planned: Vec<PlannedBoot> = jobs.iter().map(|job| job.boot.clone()).collect();
     let workers = args.jobs.map_or_else(

@@ -130,9 +130,20 @@ impl AtHand {
         pack::pack(&input, &path)
     }
 
+    /// Chooses the accelerator.
+    ///
+    /// # Errors
+    /// As [`accel::choose`].
+    pub fn accelerator(&self, wish: accel::Wish) -> anyhow::Result<accel::Choice> {
+        let device = Path::new(accel::DEVICE);
+        accel::choose(wish, device, &self.accelerator_memory, || {
+            self.marker_boot()
+        })
+    }
+
     /// Boots the first kernel on KVM with a plan of nothing, and tells whether its guest said
     /// hello: more than that no accelerator needs to show.
-    pub fn marker_boot(&self) -> anyhow::Result<bool> {
+    fn marker_boot(&self) -> anyhow::Result<bool> {
         let kernel = self.kernels.first().context("no kernel to try KVM with")?;
         let plan = GuestPlan {
             version: protocol::VERSION,
