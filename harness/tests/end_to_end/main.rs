@@ -8,6 +8,7 @@ mod agents;
 mod apt;
 mod bad_input;
 mod boots;
+mod broken_qemu;
 mod interrupts;
 mod launchers;
 mod modules;
