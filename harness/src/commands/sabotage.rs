@@ -200,11 +200,11 @@ fn jobs(
     for kernel in &at_hand.kernels {
         let mutants = possible(kernel, mutants);
         let (guest_plan, boots) = plan::kernel(kernel, &mutants, accelerator, nonce);
-        let packed = at_hand.pack(kernel, &guest_plan)?;
+        let image = at_hand.image(kernel, &guest_plan)?;
         jobs.extend(boots.into_iter().map(|boot| Job {
             machine: Machine {
                 vmlinuz: kernel.vmlinuz.clone(),
-                initramfs: packed.path.clone(),
+                initramfs: image.path.clone(),
                 cmdline: boot.cmdline.clone(),
                 memory_mib: kernel.memory_mib,
                 accelerator,
@@ -215,6 +215,7 @@ fn jobs(
             package_version: kernel.package_version.clone(),
             replaced_version: None,
             again: again(args, kernel, accelerator),
+            obstacle: image.obstacle.clone(),
             boot,
         }));
     }

@@ -4,6 +4,8 @@
 use std::fs;
 use std::time::Duration;
 
+use harness::outcome::{Ending, Status};
+
 use crate::support::{Checkout, Ran, Tools, kernel_s_head, outliving, pretend_artifacts};
 
 /// A root with kernels of these names, none of which is ever booted.
@@ -61,4 +63,57 @@ fn nothing_that_it_started_outlives_it_whether_it_ends_or_hangs() {
         let left = outliving(&checkout.path(""), Duration::from_secs(10));
         assert!(left.is_empty(), "{left:?} outlived {then:?}: {ran:#?}");
     }
+}
+
+/// Checks that both kernels are in both reports, and gives the fault of each.
+#[track_caller]
+fn faults(checkout: &Checkout, names: [&str; 2]) -> [String; 2] {
+    let results = checkout.results();
+    let suites: Vec<&str> = results
+        .iter()
+        .map(|boot| boot.suite.kernel.as_str())
+        .collect();
+    assert_eq!(suites, names);
+    let junit = checkout.out("junit.xml");
+    for name in names {
+        let suite = format!(" name=\"{name}/bpf-lsm\" package=");
+        assert!(junit.contains(&suite), "{junit}");
+    }
+    let proofs = results.iter().flat_map(|boot| &boot.proofs);
+    let statuses: Vec<Status> = proofs.map(|proof| proof.status).collect();
+    assert_eq!(statuses, [Status::Incomplete; 2]);
+    [0, 1].map(|at| results[at].faults.join("\n"))
+}
+
+#[test]
+fn the_first_failure_drops_no_other_kernel() {
+    let names = ["one", "two"];
+    let checkout = with_kernels(&names);
+    // One after the other, so that one has failed before the other begins.
+    matrix(&checkout, "exit 1", &["--jobs", "1"]).expect(3, &[]);
+    for fault in faults(&checkout, names) {
+        assert!(fault.contains("QEMU ended with exit code 1"), "{fault}");
+    }
+}
+
+#[test]
+fn a_kernel_that_can_not_be_packed_drops_no_other_kernel() {
+    let names = ["one", "two"];
+    let checkout = with_kernels(&names);
+    // A folder where its image is to be written.
+    let image = checkout.path("out/one/initramfs.cpio");
+    fs::create_dir_all(&image).expect("a writable folder");
+    matrix(&checkout, "exit 1", &[]).expect(3, &[]);
+    let [one, two] = faults(&checkout, names);
+    let why = "QEMU never ran: cannot write ";
+    assert!(
+        one.contains(why) && one.contains("one/initramfs.cpio"),
+        "{one}"
+    );
+    assert!(two.contains("QEMU ended with exit code 1"), "{two}");
+    let ending = &checkout.results()[0].ending;
+    assert!(
+        matches!(ending, Some(Ending::NotStarted { .. })),
+        "{ending:?}"
+    );
 }

@@ -13,7 +13,7 @@ use super::MatrixArgs;
 use crate::artifacts::{self, Artifacts};
 use crate::channel::{Channel, Line};
 use crate::engine::LaunchWith;
-use crate::exit::{Failure, Result};
+use crate::exit::{ExitCode, Failure, Result};
 use crate::image::disk::{self, Disk};
 use crate::image::pack::{self, PackInput, Packed};
 use crate::image::spec::ImageSpec;
@@ -45,6 +45,16 @@ pub(in crate::commands) struct AtHand {
     pub kernels: Vec<ReadyKernel>,
     /// The file that remembers whether KVM runs kernels here.
     pub accelerator_memory: PathBuf,
+}
+
+/// The image of one kernel.
+pub(in crate::commands) struct Image {
+    /// Where it is, or was to be.
+    pub path: PathBuf,
+    /// Modules that `images/` asks for and this kernel doesn't have.
+    pub missing_modules: Vec<String>,
+    /// Why it couldn't be packed, if it couldn't.
+    pub obstacle: Option<String>,
 }
 
 impl AtHand {
@@ -108,11 +118,33 @@ impl AtHand {
         })
     }
 
-    /// Packs the image of one kernel.
+    /// Packs the image of one kernel for its boots. What keeps this kernel from being packed is
+    /// told as an obstacle, so that it drops no other.
     ///
     /// # Errors
-    /// Something that goes into it can't be read, or the image can't be written.
-    pub fn pack(&self, kernel: &ReadyKernel, plan: &GuestPlan) -> Result<Packed> {
+    /// What people wrote is wrong, and so it is for every kernel.
+    pub fn image(&self, kernel: &ReadyKernel, plan: &GuestPlan) -> Result<Image> {
+        let (missing_modules, obstacle) = match self.pack(kernel, plan) {
+            Ok(packed) => (packed.missing_modules, None),
+            Err(failure) if failure.code == ExitCode::Usage => return Err(failure),
+            Err(failure) => (Vec::new(), Some(failure.to_string())),
+        };
+        Ok(Image {
+            path: self.image_path(kernel),
+            missing_modules,
+            obstacle,
+        })
+    }
+
+    fn image_path(&self, kernel: &ReadyKernel) -> PathBuf {
+        let suite = SuiteId {
+            kernel: kernel.name.clone(),
+            boot: "initramfs.cpio".to_owned(),
+        };
+        report::files::boot_dir(self.out.path(), &suite)
+    }
+
+    fn pack(&self, kernel: &ReadyKernel, plan: &GuestPlan) -> Result<Packed> {
         let input = PackInput {
             guest: &self.artifacts.guest,
             agent: &self.artifacts.agent,
@@ -122,12 +154,7 @@ impl AtHand {
             disks: &self.disks,
             modules: kernel.modules.as_deref(),
         };
-        let suite = SuiteId {
-            kernel: kernel.name.clone(),
-            boot: "initramfs.cpio".to_owned(),
-        };
-        let path = report::files::boot_dir(self.out.path(), &suite);
-        pack::pack(&input, &path)
+        pack::pack(&input, &self.image_path(kernel))
     }
 
     /// Chooses the accelerator.

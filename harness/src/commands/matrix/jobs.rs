@@ -2,12 +2,12 @@
 //!
 //! In: [`AtHand`], the arguments, what is wanted, the accelerator. Out: one job a boot.
 
-use std::path::Path;
 use std::time::Duration;
 
 use protocol::plan::{BootPlan, PlannedProof};
 
-use super::{AtHand, MatrixArgs};
+use super::MatrixArgs;
+use super::at_hand::{AtHand, Image};
 use crate::engine::{self, Job};
 use crate::exit::Result;
 use crate::kernels::ReadyKernel;
@@ -28,16 +28,16 @@ pub(super) fn jobs(
     let mut jobs = Vec::new();
     for kernel in &at_hand.kernels {
         let (guest_plan, boots) = plan::kernel(kernel, wanted, accelerator, nonce);
-        let packed = at_hand.pack(kernel, &guest_plan)?;
-        if !packed.missing_modules.is_empty() {
+        let image = at_hand.image(kernel, &guest_plan)?;
+        if !image.missing_modules.is_empty() {
             eprintln!(
                 "kernel {} has no module {}, which images/ asks for",
                 kernel.name,
-                packed.missing_modules.join(", ")
+                image.missing_modules.join(", ")
             );
         }
         for boot in boots {
-            jobs.push(job(at_hand, args, kernel, boot, &packed.path, accelerator));
+            jobs.push(job(at_hand, args, kernel, boot, &image, accelerator));
         }
     }
     engine::longest_first(&mut jobs);
@@ -49,13 +49,13 @@ fn job(
     args: &MatrixArgs,
     kernel: &ReadyKernel,
     boot: PlannedBoot,
-    initramfs: &Path,
+    image: &Image,
     accelerator: Accelerator,
 ) -> Job {
     Job {
         machine: Machine {
             vmlinuz: kernel.vmlinuz.clone(),
-            initramfs: initramfs.to_owned(),
+            initramfs: image.path.clone(),
             cmdline: boot.cmdline.clone(),
             memory_mib: kernel.memory_mib,
             accelerator,
@@ -71,6 +71,7 @@ fn job(
             .as_ref()
             .map(|replaced| replaced.old.clone()),
         again: again(args, &boot.suite, &boot.plan.proofs, accelerator),
+        obstacle: image.obstacle.clone(),
         boot,
     }
 }
