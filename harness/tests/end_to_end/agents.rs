@@ -39,6 +39,7 @@ fn a_kernel_that_panics_in_a_proof_fails_it_and_is_quoted() {
             "Kernel panic - not syncing: sysrq triggered crash",
         ],
     );
+    machine.assert_ended_itself();
 }
 
 #[test]

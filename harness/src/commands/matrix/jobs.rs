@@ -133,3 +133,81 @@ pub(in crate::commands) fn nonce() -> String {
     let half = || RandomState::new().hash_one(std::process::id());
     format!("{:016x}{:016x}", half(), half())
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::launch::{Launcher, accel::Wish};
+    use crate::plan::Boot;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: MatrixArgs,
+    }
+
+    /// What `cargo xtask matrix` makes of a line, as a shell takes it apart.
+    fn parsed(line: &str) -> MatrixArgs {
+        let words = shlex::split(line).expect("a line for a shell");
+        let matrix = words.strip_prefix(&["cargo", "xtask"].map(str::to_owned));
+        let matrix = matrix.expect("a line of cargo xtask");
+        Line::try_parse_from(matrix).expect("a valid line").args
+    }
+
+    fn proofs(ids: &[&str]) -> Vec<PlannedProof> {
+        let all = plan::catalogue::proofs(Boot::NoBpfLsm, true);
+        let is_one = |proof: &PlannedProof| ids.contains(&proof.id.as_str());
+        all.into_iter().filter(is_one).collect()
+    }
+
+    #[test]
+    fn the_line_that_repeats_a_boot_means_the_same_boot() {
+        for accelerator in [Accelerator::Kvm, Accelerator::Tcg] {
+            for launcher in [Launcher::VirtmeNg, Launcher::Qemu] {
+                for boot in Boot::ALL {
+                    let given = parsed(&format!(
+                        "cargo xtask matrix --launcher {} --accel auto --jobs 3",
+                        launcher.name()
+                    ));
+                    // Of all that can stand in a name, `+` alone isn't a plain letter to a shell.
+                    for kernel in ["6.1", "my_own-6.1+x"] {
+                        let suite = plan::suite(kernel, boot);
+                        let again = parsed(&again(&given, &suite, &[], accelerator));
+                        assert_eq!(again.kernels, [kernel]);
+                        assert_eq!(again.boot, Some(boot));
+                        assert_eq!(again.launcher, launcher);
+                        let wish = match accelerator {
+                            Accelerator::Kvm => Wish::Kvm,
+                            Accelerator::Tcg => Wish::Tcg,
+                        };
+                        assert_eq!(again.accel, wish);
+                        assert!(again.proofs.is_empty() && again.boot_limit.is_none());
+                        assert!(again.agent.is_none() && again.prebuilt.is_none());
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_line_that_repeats_a_boot_has_all_that_was_asked_for() {
+        let ids = ["kills-denied-open", "promotes-to-enforce-signal"];
+        let given = parsed(
+            "cargo xtask matrix --proof '*-denied-open' --proof promotes-to-enforce-signal \
+             --boot-limit 7 --agent '/a b/agent' --prebuilt bin",
+        );
+        let suite = plan::suite("6.1", Boot::NoBpfLsm);
+        let again = parsed(&again(&given, &suite, &proofs(&ids), Accelerator::Tcg));
+        let (mut proofs, mut ids) = (again.proofs, ids.map(str::to_owned));
+        proofs.sort();
+        ids.sort();
+        assert_eq!(proofs, ids);
+        assert_eq!(again.boot_limit, Some(7));
+        assert_eq!(again.agent, Some("/a b/agent".into()));
+        // From wherever it is called.
+        let here = std::env::current_dir().expect("there is one");
+        assert_eq!(again.prebuilt, Some(here.join("bin")));
+    }
+}

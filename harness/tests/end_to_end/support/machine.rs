@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::process::Command;
 
+use harness::outcome::Ending;
+
 use super::{Checkout, Ran, Scene, artifacts, artifacts_with, compile, kernel, mentioning};
 
 /// The kernel that these tests boot where any would do.
@@ -95,5 +97,13 @@ impl Machine {
         let left = mentioning(&self.checkout.path(""));
         assert!(left.is_empty(), "{left:?} outlived the run {ran:#?}");
         ran
+    }
+
+    /// Checks that a panic ended QEMU at once, and not the limit.
+    #[track_caller]
+    pub fn assert_ended_itself(&self) {
+        let ending = self.checkout.boot().ending;
+        let code = Some(0);
+        assert_eq!(ending, Some(Ending::Exited { code }));
     }
 }
