@@ -10,7 +10,7 @@ use std::sync::Mutex;
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use protocol::record::Record;
 
 use crate::channel::{Channel, Line};
@@ -38,6 +38,8 @@ pub struct Job {
     pub replaced_version: Option<String>,
     /// The harness's own command line that repeats this boot.
     pub again: String,
+    /// Why it can't be launched, if it can't.
+    pub obstacle: Option<String>,
 }
 
 /// The launcher, with where its program is.
@@ -147,6 +149,9 @@ fn launch(
     let files = Files::of(&machine.dir);
     for file in [&files.console, &files.records, &files.qemu, &files.command] {
         remove_stale(file)?;
+    }
+    if let Some(obstacle) = &job.obstacle {
+        bail!("{obstacle}");
     }
     let composed = launch::compose(with.launcher, &with.vng, machine)?;
     fs::write(&files.command, launch::command_text(&job.again, &composed))

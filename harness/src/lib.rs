@@ -22,4 +22,6 @@ pub mod root;
 pub mod run;
 pub mod sabotage;
 pub mod setup;
+#[cfg(test)]
+mod testing;
 pub mod verdict;

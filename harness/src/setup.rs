@@ -39,6 +39,8 @@ pub enum Need {
     Qemu,
     /// Have virtme-ng compose QEMU's command line.
     VirtmeNg,
+    /// Hold what the harness writes against other readers of it.
+    Tests,
 }
 
 /// A command of the harness, as far as set-up tells them apart.
@@ -106,6 +108,7 @@ pub fn needed_for(job: Job, asked: Asked) -> Vec<Need> {
         (build, Need::Build),
         (boots, Need::Qemu),
         (virtme_ng, Need::VirtmeNg),
+        (job == Job::Test, Need::Tests),
     ];
     wanted
         .into_iter()
@@ -185,6 +188,7 @@ pub const PREREQUISITES: &[Prerequisite] = &[
     ),
     takes(Need::VirtmeNg, Probe::Program("file"), "file"),
     takes(Need::VirtmeNg, Probe::Program("strings"), "binutils"),
+    takes(Need::Tests, Probe::Program("cpio"), "cpio"),
 ];
 
 /// Set-up of one machine.

@@ -1,6 +1,6 @@
 //! `cargo xtask matrix`: every kernel, every boot, every proof; then what came of it.
 //!
-//! The order: read what people wrote, set up, claim the folder, make kernels ready, build
+//! The order: read what people wrote, claim the folder, set up, make kernels ready, build
 //! what goes into the guest, plan, pack, choose the accelerator, boot and judge, compare the
 //! boots of each kernel, report. Each step is a module; this one only joins them.
 
@@ -136,9 +136,7 @@ pub fn prepare(args: &MatrixArgs, root: &Path) -> Result<()> {
 
 /// Plans, boots, judges and reports.
 fn go(at_hand: &AtHand, args: &MatrixArgs, wanted: &Wanted) -> Result<ExitCode> {
-    let choice = accel::choose(args.accel, &at_hand.accelerator_memory, || {
-        at_hand.marker_boot()
-    })?;
+    let choice = at_hand.accelerator(args.accel)?;
     let jobs = jobs::jobs(at_hand, args, wanted, choice.accelerator)?;
     let planned = planned(&at_hand.kernels, wanted);
     let workers = args.jobs.map_or_else(

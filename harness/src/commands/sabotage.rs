@@ -109,9 +109,7 @@ pub fn run(args: &SabotageArgs, root: &Path) -> Result<ExitCode> {
     let kernels = manifest::select(&manifest.kernels, &names)?;
     let of_matrix = as_matrix(args, root);
     let at_hand = AtHand::get(&of_matrix, root, &manifest, &kernels, &BTreeSet::new())?;
-    let choice = accel::choose(args.accel, &at_hand.accelerator_memory, || {
-        at_hand.marker_boot()
-    })?;
+    let choice = at_hand.accelerator(args.accel)?;
     let jobs = jobs(&at_hand, args, &mutants, choice.accelerator)?;
     let planned: Vec<PlannedBoot> = jobs.iter().map(|job| job.boot.clone()).collect();
     let workers = args.jobs.map_or_else(
@@ -169,7 +167,7 @@ fn select(patterns: &[String]) -> Result<Vec<Mutant>> {
 }
 
 /// What a matrix of the same kernels would be asked for: it takes the same to get ready.
-fn as_matrix(args: &SabotageArgs, root: &Path) -> MatrixArgs {
+pub(super) fn as_matrix(args: &SabotageArgs, root: &Path) -> MatrixArgs {
     let out = args.out.clone();
     MatrixArgs {
         kernels: Vec::new(),
@@ -202,11 +200,11 @@ fn jobs(
     for kernel in &at_hand.kernels {
         let mutants = possible(kernel, mutants);
         let (guest_plan, boots) = plan::kernel(kernel, &mutants, accelerator, nonce);
-        let packed = at_hand.pack(kernel, &guest_plan)?;
+        let image = at_hand.image(kernel, &guest_plan)?;
         jobs.extend(boots.into_iter().map(|boot| Job {
             machine: Machine {
                 vmlinuz: kernel.vmlinuz.clone(),
-                initramfs: packed.path.clone(),
+                initramfs: image.path.clone(),
                 cmdline: boot.cmdline.clone(),
                 memory_mib: kernel.memory_mib,
                 accelerator,
@@ -217,6 +215,7 @@ fn jobs(
             package_version: kernel.package_version.clone(),
             replaced_version: None,
             again: again(args, kernel, accelerator),
+            obstacle: image.obstacle.clone(),
             boot,
         }));
     }

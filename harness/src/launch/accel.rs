@@ -13,6 +13,9 @@ use serde::{Deserialize, Serialize};
 
 use super::Accelerator;
 
+/// The device through which QEMU uses KVM.
+pub const DEVICE: &str = "/dev/kvm";
+
 /// How long a marker boot may take. A kernel that runs on KVM says hello in about a second.
 pub const MARKER_LIMIT: Duration = Duration::from_secs(8);
 
@@ -44,12 +47,17 @@ pub struct Choice {
     pub notice: Option<String>,
 }
 
-/// Chooses. `memory` is the file that remembers; `marker` boots a machine on KVM with a
-/// short limit and tells whether it said hello.
+/// Chooses. `device` is [`DEVICE`], `memory` the file that remembers; `marker` boots a machine
+/// on KVM with a short limit and tells whether it said hello.
 ///
 /// # Errors
 /// The answer couldn't be remembered.
-pub fn choose(wish: Wish, memory: &Path, marker: impl FnOnce() -> Result<bool>) -> Result<Choice> {
+pub fn choose(
+    wish: Wish,
+    device: &Path,
+    memory: &Path,
+    marker: impl FnOnce() -> Result<bool>,
+) -> Result<Choice> {
     let tcg = |why: &str| Choice {
         accelerator: Accelerator::Tcg,
         notice: Some(format!("using TCG: {why}")),
@@ -68,8 +76,9 @@ pub fn choose(wish: Wish, memory: &Path, marker: impl FnOnce() -> Result<bool>) 
         }
         Wish::Auto => {}
     }
-    if let Err(error) = OpenOptions::new().read(true).write(true).open("/dev/kvm") {
-        return Ok(tcg(&format!("/dev/kvm can't be opened ({error})")));
+    let shown = device.display();
+    if let Err(error) = OpenOptions::new().read(true).write(true).open(device) {
+        return Ok(tcg(&format!("{shown} can't be opened ({error})")));
     }
     let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id")
         .context("reading the host's boot id")?;
@@ -87,7 +96,9 @@ pub fn choose(wish: Wish, memory: &Path, marker: impl FnOnce() -> Result<bool>) 
     if runs {
         return Ok(kvm);
     }
-    Ok(tcg("/dev/kvm opens, but a marker boot on it said nothing"))
+    Ok(tcg(&format!(
+        "{shown} opens, but a marker boot on it said nothing"
+    )))
 }
 
 /// What is remembered of this boot of the host. A damaged memory is no memory.
@@ -148,8 +159,79 @@ mod tests {
     fn a_wish_needs_no_marker() {
         let dir = tempfile::tempdir().expect("a temporary folder");
         for (wish, accelerator) in [(Wish::Kvm, Accelerator::Kvm), (Wish::Tcg, Accelerator::Tcg)] {
-            let choice = choose(wish, dir.path(), || panic!("no marker boot was asked for"));
+            let choice = choose(wish, dir.path(), dir.path(), || {
+                panic!("no marker boot was asked for")
+            });
             assert_eq!(choice.expect("no I/O").accelerator, accelerator);
         }
+    }
+
+    /// A host with this device, which `auto` is to choose on.
+    struct Host(tempfile::TempDir);
+
+    impl Host {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().expect("a temporary folder");
+            // All that is asked of it before the marker boot is that it opens.
+            fs::write(dir.path().join("kvm"), "").expect("a writable folder");
+            Self(dir)
+        }
+
+        fn memory(&self) -> std::path::PathBuf {
+            self.0.path().join("accelerator.json")
+        }
+
+        /// The choice as (accelerator, notice), and whether a marker boot was made for it.
+        fn choose(&self, marker: Result<bool>) -> (&'static str, Option<String>, bool) {
+            let device = self.0.path().join("kvm");
+            let mut asked = false;
+            let choice = choose(Wish::Auto, &device, &self.memory(), || {
+                asked = true;
+                marker
+            });
+            let choice = choice.expect("a writable folder");
+            let folder = format!("{}/", self.0.path().display());
+            let notice = choice.notice.map(|notice| notice.replace(&folder, ""));
+            (choice.accelerator.name(), notice, asked)
+        }
+    }
+
+    #[test]
+    fn a_kvm_that_opens_and_runs_no_kernel_is_not_used_and_not_tried_again() {
+        let host = Host::new();
+        let notice = "using TCG: kvm opens, but a marker boot on it said nothing";
+        for asked in [true, false] {
+            let choice = host.choose(Ok(false));
+            assert_eq!(choice, ("tcg", Some(notice.to_owned()), asked));
+        }
+    }
+
+    #[test]
+    fn a_kvm_that_runs_a_kernel_is_used_and_not_tried_again() {
+        let host = Host::new();
+        for asked in [true, false] {
+            assert_eq!(host.choose(Ok(true)), ("kvm", None, asked));
+        }
+    }
+
+    #[test]
+    fn a_marker_boot_that_could_not_be_made_says_nothing_about_kvm() {
+        let host = Host::new();
+        let notice = "using TCG: no marker boot could be tried (no kernel)";
+        for _ in 0..2 {
+            let choice = host.choose(Err(anyhow::anyhow!("no kernel")));
+            assert_eq!(choice, ("tcg", Some(notice.to_owned()), true));
+        }
+        assert!(!host.memory().exists());
+    }
+
+    #[test]
+    fn without_the_device_no_marker_boot_is_tried() {
+        let host = Host::new();
+        fs::remove_file(host.0.path().join("kvm")).expect("just written");
+        let notice = "using TCG: kvm can't be opened (No such file or directory (os error 2))";
+        let choice = host.choose(Ok(true));
+        assert_eq!(choice, ("tcg", Some(notice.to_owned()), false));
+        assert!(!host.memory().exists());
     }
 }

@@ -1,14 +1,15 @@
-//! Runs one QEMU: in a process group of its own, watched by events, ended by its limit.
+//! Runs one QEMU, or what composes its command: in a process group of its own, watched by
+//! events, ended by its limit.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{self, Read, Seek};
 use std::os::fd::AsFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify;
 use rustix::process::{
@@ -40,10 +41,11 @@ pub fn boot(
         .context("watching for records")?;
     let mut records = File::open(&files.records).context("opening the records")?;
     let started = Instant::now();
-    let mut group = Group::start(composed, &files)?;
+    let group = Group::start(qemu(composed, &files)?)?;
     let ended = group.pidfd()?;
     let ending = loop {
         let Some(left) = machine.limit.checked_sub(started.elapsed()) else {
+            drop(group);
             break Ending::Hung {
                 limit_s: machine.limit.as_secs(),
             };
@@ -54,10 +56,12 @@ pub fn boot(
         }
         forward(&mut records, started, &mut arrived)?;
         if happened.ended {
-            break group.reap()?;
+            let status = group.end()?;
+            break Ending::Exited {
+                code: status.code().filter(|_| status.signal().is_none()),
+            };
         }
     };
-    drop(group);
     // What it wrote between the last look and its end.
     forward(&mut records, started, &mut arrived)?;
     Ok(ending)
@@ -82,28 +86,80 @@ pub fn command_text(again: &str, composed: &Composed) -> String {
     text
 }
 
-/// A QEMU and whatever it starts; ended as a group when dropped.
+/// What a command wrote before it ended.
+#[derive(Debug)]
+pub(super) struct Output {
+    pub status: ExitStatus,
+    pub stdout: Vec<u8>,
+    pub stderr: Vec<u8>,
+}
+
+/// Runs a command to its end, without input. The calling thread must live as long, as in
+/// [`boot`].
+///
+/// # Errors
+/// It can't be started, or hasn't ended within the limit.
+pub(super) fn output(mut command: Command, limit: Duration) -> Result<Output> {
+    let shown = command.get_program().to_string_lossy().into_owned();
+    // Files and no pipes, since a pipe has no end while something it left behind holds it.
+    let mut stdout = tempfile::tempfile().context("making a file for its output")?;
+    let mut stderr = tempfile::tempfile().context("making a file for its output")?;
+    command
+        .stdin(Stdio::null())
+        .stdout(stdout.try_clone().context("sharing a file")?)
+        .stderr(stderr.try_clone().context("sharing a file")?);
+    let started = Instant::now();
+    let group = Group::start(command)?;
+    let ended = group.pidfd()?;
+    loop {
+        let Some(left) = limit.checked_sub(started.elapsed()) else {
+            bail!("{shown}: not done after {} s", limit.as_secs_f32());
+        };
+        if poll_for(&mut [PollFd::new(&ended, PollFlags::IN)], left)?[0] {
+            break;
+        }
+    }
+    let status = group.end()?;
+    let read = |file: &mut File| -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        file.rewind()?;
+        file.read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    Ok(Output {
+        status,
+        stdout: read(&mut stdout).context("reading its output")?,
+        stderr: read(&mut stderr).context("reading its output")?,
+    })
+}
+
+/// QEMU's command, with its files.
+fn qemu(composed: &Composed, files: &Files) -> Result<Command> {
+    let (program, arguments) = composed.argv.split_first().context("an empty command")?;
+    let log = File::create(&files.qemu).context("making QEMU's log")?;
+    let stdout = if composed.console_on_stdout {
+        File::create(&files.console).context("making the console's file")?
+    } else {
+        log.try_clone().context("sharing QEMU's log")?
+    };
+    let mut command = Command::new(program);
+    command
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(stdout)
+        .stderr(log);
+    Ok(command)
+}
+
+/// A process and whatever it starts; all of it ends with the value, however that goes.
 struct Group {
     leader: Child,
     reaped: bool,
 }
 
 impl Group {
-    fn start(composed: &Composed, files: &Files) -> Result<Self> {
-        let (program, arguments) = composed.argv.split_first().context("an empty command")?;
-        let log = File::create(&files.qemu).context("making QEMU's log")?;
-        let stdout = if composed.console_on_stdout {
-            File::create(&files.console).context("making the console's file")?
-        } else {
-            log.try_clone().context("sharing QEMU's log")?
-        };
-        let mut command = Command::new(program);
-        command
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(stdout)
-            .stderr(log)
-            .process_group(0);
+    fn start(mut command: Command) -> Result<Self> {
+        command.process_group(0);
         // SAFETY: one prctl(2) between fork and exec; it allocates nothing and takes no lock.
         unsafe {
             command.pre_exec(|| {
@@ -112,7 +168,7 @@ impl Group {
         }
         let leader = command
             .spawn()
-            .with_context(|| format!("starting {}", program.to_string_lossy()))?;
+            .with_context(|| format!("starting {}", command.get_program().to_string_lossy()))?;
         Ok(Self {
             leader,
             reaped: false,
@@ -121,30 +177,33 @@ impl Group {
 
     fn pidfd(&self) -> Result<rustix::fd::OwnedFd> {
         let pid = Pid::from_child(&self.leader);
-        pidfd_open(pid, PidfdFlags::empty()).context("watching QEMU")
+        pidfd_open(pid, PidfdFlags::empty()).context("watching a process")
     }
 
-    fn reap(&mut self) -> Result<Ending> {
-        let status = self.leader.wait().context("reaping QEMU")?;
+    /// Ends what a leader that has ended left behind, and tells how it ended itself.
+    fn end(mut self) -> Result<ExitStatus> {
+        self.kill_and_reap().context("reaping a process")
+    }
+
+    fn kill_and_reap(&mut self) -> io::Result<ExitStatus> {
+        // Until the leader is reaped its pid, and so the group's, can't belong to others. It
+        // ends all but a leader that has ended already, whose status stays what it was.
+        let killed = kill_process_group(Pid::from_child(&self.leader), Signal::KILL);
+        let status = self.leader.wait();
         self.reaped = true;
-        Ok(Ending::Exited {
-            code: status.code().filter(|_| status.signal().is_none()),
-        })
+        if let Err(error) = killed {
+            eprintln!("warning: ending a process group: {error}");
+        }
+        status
     }
 }
 
 impl Drop for Group {
     fn drop(&mut self) {
-        // Until the leader is reaped its pid, and so the group's, can't belong to others.
-        if !self.reaped {
-            let killed = kill_process_group(Pid::from_child(&self.leader), Signal::KILL);
-            let reaped = self.leader.wait();
-            if let (Err(error), _) = (killed, &reaped) {
-                eprintln!("warning: ending QEMU's process group: {error}");
-            }
-            if let Err(error) = reaped {
-                eprintln!("warning: reaping QEMU: {error}");
-            }
+        if !self.reaped
+            && let Err(error) = self.kill_and_reap()
+        {
+            eprintln!("warning: reaping a process: {error}");
         }
     }
 }
@@ -155,17 +214,24 @@ struct Happened {
 }
 
 fn wait(changes: impl AsFd, ended: impl AsFd, limit: Duration) -> Result<Happened> {
+    let [changed, ended] = poll_for(
+        &mut [
+            PollFd::new(&changes, PollFlags::IN),
+            PollFd::new(&ended, PollFlags::IN),
+        ],
+        limit,
+    )?;
+    Ok(Happened { changed, ended })
+}
+
+/// Which of these are readable, as soon as one is, and none of them at the limit or earlier.
+fn poll_for<const N: usize>(fds: &mut [PollFd<'_>; N], limit: Duration) -> Result<[bool; N]> {
     let limit = Timespec::try_from(limit).context("a limit out of range")?;
-    let mut fds = [
-        PollFd::new(&changes, PollFlags::IN),
-        PollFd::new(&ended, PollFlags::IN),
-    ];
-    match poll(&mut fds, Some(&limit)) {
-        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(Happened {
-            changed: fds[0].revents().contains(PollFlags::IN),
-            ended: fds[1].revents().contains(PollFlags::IN),
-        }),
-        Err(error) => Err(error).context("waiting for records"),
+    match poll(fds, Some(&limit)) {
+        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(std::array::from_fn(|at| {
+            fds[at].revents().contains(PollFlags::IN)
+        })),
+        Err(error) => Err(error).context("waiting for a process"),
     }
 }
 

@@ -7,28 +7,35 @@
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use super::{Accelerator, Composed, Files, Machine, qemu};
+use super::{Accelerator, Composed, Files, Machine, process, qemu};
+
+/// How long the dry run may take. It takes a second on an idle host.
+const DRY_RUN_LIMIT: Duration = Duration::from_secs(60);
 
 /// Runs the dry run and takes its command apart.
 ///
 /// # Errors
-/// `vng` can't be run, fails, or prints something else than one QEMU command.
+/// `vng` can't be run, fails, hangs, or prints something else than one QEMU command.
 pub fn compose(vng: &Path, machine: &Machine) -> Result<Composed> {
+    compose_within(DRY_RUN_LIMIT, vng, machine)
+}
+
+fn compose_within(limit: Duration, vng: &Path, machine: &Machine) -> Result<Composed> {
     let root = machine.dir.join("root");
     std::fs::create_dir_all(&root).with_context(|| format!("making {}", root.display()))?;
     let composer = dry_run(vng, machine, &root);
     let (program, arguments) = composer.split_first().context("an empty command")?;
-    let output = Command::new(program)
+    let mut command = Command::new(program);
+    command
         .args(arguments)
         .env("PATH", search_path(vng)?)
-        .current_dir(&machine.dir)
-        .stdin(Stdio::null())
-        .output()
-        .with_context(|| format!("running {}", vng.display()))?;
+        .current_dir(&machine.dir);
+    let output = process::output(command, limit).context("virtme-ng's dry run")?;
     let stdout = String::from_utf8_lossy(&output.stdout);
     if !output.status.success() {
         bail!(
@@ -136,7 +143,8 @@ fn parse(stdout: &str) -> Result<Vec<OsString>> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
 
@@ -158,6 +166,39 @@ mod tests {
             &machine(accelerator),
             Path::new("/out/root"),
         )
+    }
+
+    /// Composes with a script in the place of `vng`.
+    fn composed_by(script: &str, limit: Duration) -> Result<Composed> {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let vng = folder.path().join("vng");
+        fs::write(&vng, format!("#!/bin/sh\n{script}\n")).expect("a writable folder");
+        fs::set_permissions(&vng, fs::Permissions::from_mode(0o755)).expect("our own file");
+        let machine = Machine {
+            dir: folder.path().join("boot"),
+            ..machine(Accelerator::Tcg)
+        };
+        compose_within(limit, &vng, &machine)
+    }
+
+    #[test]
+    fn a_dry_run_that_hangs_is_ended_and_what_one_leaves_behind_is_not_waited_for() {
+        let hangs = "tail -f /dev/null & tail -f /dev/null";
+        let error = composed_by(hangs, Duration::from_millis(100)).expect_err("it hangs");
+        let said = format!("{error:#}");
+        assert!(said.ends_with("vng: not done after 0.1 s"), "{said}");
+        // It holds the output open, which would have no end.
+        let leaves = "tail -f /dev/null & echo qemu -m 1";
+        let composed = composed_by(leaves, DRY_RUN_LIMIT).expect("it printed a command");
+        assert_eq!(composed.argv, ["qemu", "-m", "1"]);
+    }
+
+    #[test]
+    fn a_dry_run_that_fails_is_quoted() {
+        let script = "echo all; echo wrong >&2; exit 3";
+        let error = composed_by(script, DRY_RUN_LIMIT).expect_err("it fails");
+        let said = "virtme-ng's dry run ended with exit status: 3: all\nwrong\n";
+        assert_eq!(error.to_string(), said);
     }
 
     #[test]

@@ -17,6 +17,7 @@ use serde_json::Value;
 use super::{json, junit};
 use crate::launch::Files;
 use crate::outcome::{BootResult, Cases, SuiteId};
+use crate::sabotage::report::FILE as SABOTAGE;
 
 /// The JUnit report, in `--out`.
 pub const JUNIT: &str = "junit.xml";
@@ -46,7 +47,7 @@ pub fn boot_dir(out: &Path, suite: &SuiteId) -> PathBuf {
 
 /// Removes the reports of an earlier run, so that none outlives a run that breaks off.
 pub fn remove_all(out: &Path) -> Result<()> {
-    for name in [JUNIT, RESULTS, RECORDS] {
+    for name in [JUNIT, RESULTS, RECORDS, SABOTAGE] {
         let path = out.join(name);
         match fs::remove_file(&path) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
@@ -195,6 +196,22 @@ mod tests {
         assert_eq!(names, ["6.12", JUNIT, RECORDS, RESULTS]);
         let mode = fs::metadata(out.path().join(JUNIT)).unwrap().permissions();
         assert_eq!(mode.mode() & 0o400, 0o400);
+    }
+
+    #[test]
+    fn every_report_of_an_earlier_run_is_removed_and_nothing_else_is() {
+        let out = tempfile::tempdir().unwrap();
+        remove_all(out.path()).expect("there is nothing to remove");
+        write_all(out.path(), &samples::results()).unwrap();
+        for name in [SABOTAGE, "of-the-user"] {
+            fs::write(out.path().join(name), "").unwrap();
+        }
+        remove_all(out.path()).unwrap();
+        let left: Vec<_> = fs::read_dir(out.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        assert_eq!(left, ["of-the-user"]);
     }
 
     #[test]

@@ -90,7 +90,7 @@ fn a_bare_machine_gets_everything_after_one_line_that_says_what() {
     let machine = Fake::bare();
     let (result, lines) = ensure(&machine, false);
     result.unwrap();
-    insta::assert_snapshot!(lines.join("\n"), @"setting up: installing binutils, btrfs-progs, clang, e2fsprogs, file, gzip, kmod, libbpf-dev, python3, python3-venv, qemu-system-x86, xfsprogs, xz-utils, zstd, virtme-ng==1.42");
+    insta::assert_snapshot!(lines.join("\n"), @"setting up: installing binutils, btrfs-progs, clang, cpio, e2fsprogs, file, gzip, kmod, libbpf-dev, python3, python3-venv, qemu-system-x86, xfsprogs, xz-utils, zstd, virtme-ng==1.42");
     assert_eq!(machine.installed().len(), 2, "one apt-get and one pip");
     let (result, lines) = ensure(&machine, false);
     result.unwrap();

@@ -39,6 +39,7 @@ fn a_kernel_that_panics_in_a_proof_fails_it_and_is_quoted() {
             "Kernel panic - not syncing: sysrq triggered crash",
         ],
     );
+    machine.assert_ended_itself();
 }
 
 #[test]
@@ -101,4 +102,27 @@ fn a_sabotage_that_does_not_bite_turns_its_proof_red() {
     let machine = machine.prebuilt(artifacts_with("aegisbpf-sabotaged", &honest, &folder));
     let reasons = reasons(&machine, "refuses-hook-that-returns-zero");
     assert_first(&reasons, &["it became ready, where it was to refuse"]);
+}
+
+#[test]
+#[ignore = "boots machines; `cargo xtask test` runs it"]
+fn a_proof_in_which_the_kernel_is_tainted_fails_though_all_its_arms_hold() {
+    let machine = Machine::new().harmful_agent("TAINTS");
+    let reasons = reasons(&machine, PROOF);
+    let words = "the kernel complained while it ran: taint flags W (kernel warning)";
+    assert_eq!(reasons, [words]);
+}
+
+#[test]
+#[ignore = "boots machines; `cargo xtask test` runs it"]
+fn a_kernel_that_complains_is_heard_by_either_launcher_though_all_proofs_pass() {
+    for launcher in ["qemu", "virtme-ng"] {
+        let machine = Machine::new().harmful_agent("COMPLAINS");
+        let words = "the kernel complained: `WARNING: CPU: 0 PID: 7 at kernel/bpf/core.c:7 x";
+        machine.boot_by(launcher, PROOF, &[]).expect(3, &[words]);
+        let boot = machine.checkout.boot();
+        assert_eq!(boot.launcher, launcher);
+        assert_eq!(boot.faults.len(), 1, "{boot:#?}");
+        assert_eq!(machine.checkout.proof().status, Status::Passed);
+    }
 }

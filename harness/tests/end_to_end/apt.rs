@@ -1,6 +1,6 @@
 //! Machines whose apt can't bring a kernel: without a network, without a mirror of Debian's.
 
-use crate::support::{Checkout, Ran, Tools};
+use crate::support::{Checkout, Ran, Tools, pretend_artifacts};
 
 /// The `apt-get` of a machine with one source whose Release file has this label, and which
 /// then ends updates so.
@@ -17,6 +17,7 @@ esac"#
 /// Runs with an empty cache, which an `apt-get` of this kind is to fill.
 fn with_apt_get(script: &str, arguments: &[&str]) -> Ran {
     let checkout = Checkout::new();
+    pretend_artifacts(&checkout.path("target/artifacts"));
     let tools = Tools::all();
     tools.put("apt-get", script);
     tools.put("apt-config", "echo \"PARTS='/nonexistent/'\"");

@@ -2,12 +2,11 @@
 //! built or booted, with the place and the way out.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use rustix::fs::{FlockOperation, flock};
 
-use crate::support::{Checkout, Ran, Tools};
+use crate::support::{Checkout, Ran, Tools, kernel_s_head};
 
 const SUITES: &str = "suites = [\"bookworm\"]\n";
 
@@ -24,15 +23,6 @@ fn matrix(checkout: &Checkout, tools: &Tools) -> std::process::Command {
     matrix.env("PATH", tools.first());
     matrix.env("XDG_CACHE_HOME", checkout.path("cache"));
     matrix
-}
-
-/// The first bytes that make a file a kernel for whoever doesn't boot it.
-fn kernel_s_head() -> Vec<u8> {
-    let mut head = vec![0; 0x400];
-    head[0x202..0x206].copy_from_slice(b"HdrS");
-    head[0x20e..0x210].copy_from_slice(&0x100_u16.to_le_bytes());
-    head[0x300..0x30c].copy_from_slice(b"6.1.0-test #");
-    head
 }
 
 /// A root with a file in the place of its only kernel.
@@ -174,40 +164,4 @@ fn a_second_run_into_the_same_folder_is_told_the_first_one_s_pid() {
     let mut matrix = matrix(&checkout, &Tools::all());
     Ran::of(&mut matrix).expect(3, &["out is being written by another run, pid 4711; wait"]);
     assert_eq!(fs::read_to_string(&lock).expect("still there"), "4711\n");
-}
-
-#[test]
-fn a_qemu_that_does_not_start_is_quoted() {
-    let checkout = with_vmlinuz(&kernel_s_head());
-    let prebuilt = checkout.path("prebuilt");
-    fs::create_dir(&prebuilt).expect("a writable folder");
-    for name in ["aegisbpf", "aegisbpf-sabotaged", "guest"] {
-        // As much of a static program as the harness looks at.
-        let mut elf = b"\x7fELF\x02\x01".to_vec();
-        elf.resize(64, 0);
-        elf[18] = 62;
-        fs::write(prebuilt.join(name), &elf).expect("a writable folder");
-        let mode = fs::Permissions::from_mode(0o755);
-        fs::set_permissions(prebuilt.join(name), mode).expect("our own file");
-    }
-    let tools = Tools::all();
-    tools.put(
-        "qemu-system-x86_64",
-        "echo 'no such machine: q35' >&2; exit 1",
-    );
-    let mut matrix = matrix(&checkout, &tools);
-    matrix.arg("--prebuilt").arg(prebuilt);
-    matrix.args(["--boot", "bpf-lsm", "--proof", "enforce-denies-open"]);
-    let ran = Ran::of(&mut matrix);
-    ran.expect(
-        3,
-        &[
-            "never said hello; QEMU ended with exit code 1",
-            "no such machine: q35",
-        ],
-    );
-    assert!(
-        checkout.out("junit.xml").contains("no such machine: q35"),
-        "{ran:#?}"
-    );
 }

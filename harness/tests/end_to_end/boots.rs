@@ -61,6 +61,7 @@ fn a_kernel_that_panics_before_hello_is_quoted() {
     expect_infrastructure(&machine, &ran, &[words]);
     let tail = machine.checkout.boot().console_tail;
     assert!(tail.is_some_and(|tail| tail.contains("Run /init as init process")));
+    machine.assert_ended_itself();
 }
 
 #[test]

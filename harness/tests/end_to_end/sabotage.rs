@@ -7,7 +7,7 @@ use std::path::Path;
 use harness::sabotage::catalogue::{self, Way};
 use protocol::sabotage::{VARIABLE, World};
 
-use crate::support::{Checkout, Ran, artifacts, artifacts_with};
+use crate::support::{Checkout, Ran, artifacts, artifacts_with, pretend_artifacts};
 
 /// What a build has in it that can be sabotaged: the variable, and its mutants in user space and
 /// in the kernel.
@@ -89,15 +89,12 @@ fn with_an_agent_that_breaks_everything_nothing_counts_as_caught() {
 fn a_sabotaged_agent_isn_t_taken_for_the_agent() {
     let checkout = Checkout::new();
     let prebuilt = checkout.path("prebuilt");
-    fs::create_dir(&prebuilt).expect("a writable folder");
-    for name in ["aegisbpf", "aegisbpf-sabotaged", "guest"] {
-        // Just enough of a program for x86-64 without an interpreter.
-        let mut image = vec![0; 64];
-        image[..6].copy_from_slice(b"\x7fELF\x02\x01");
-        image[18] = 62;
-        image.extend(VARIABLE.as_bytes());
-        fs::write(prebuilt.join(name), image).expect("a writable folder");
-    }
+    pretend_artifacts(&prebuilt);
+    let sabotaged = [
+        fs::read(prebuilt.join("aegisbpf")).expect("just written"),
+        VARIABLE.into(),
+    ];
+    fs::write(prebuilt.join("aegisbpf"), sabotaged.concat()).expect("our own file");
     let mut matrix = checkout.matrix();
     let ran = Ran::of(
         matrix

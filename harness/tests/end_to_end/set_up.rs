@@ -6,10 +6,11 @@ use std::process::{ChildStderr, Command, Stdio};
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
-use crate::support::{Checkout, Group, Ran, Tools};
+use crate::support::{Checkout, Group, Ran, Tools, pretend_artifacts};
 
 /// A run in a root of its own with this folder as the whole PATH.
 fn harness(checkout: &Checkout, tools: &Tools, arguments: &[&str]) -> Command {
+    pretend_artifacts(&checkout.path("target/artifacts"));
     let mut command = checkout.harness("matrix");
     command.args(arguments).env("PATH", tools.only());
     command.env("XDG_CACHE_HOME", checkout.path("cache"));

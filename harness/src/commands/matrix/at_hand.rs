@@ -13,7 +13,7 @@ use super::MatrixArgs;
 use crate::artifacts::{self, Artifacts};
 use crate::channel::{Channel, Line};
 use crate::engine::LaunchWith;
-use crate::exit::{Failure, Result};
+use crate::exit::{ExitCode, Failure, Result};
 use crate::image::disk::{self, Disk};
 use crate::image::pack::{self, PackInput, Packed};
 use crate::image::spec::ImageSpec;
@@ -47,9 +47,23 @@ pub(in crate::commands) struct AtHand {
     pub accelerator_memory: PathBuf,
 }
 
+/// The image of one kernel.
+pub(in crate::commands) struct Image {
+    /// Where it is, or was to be.
+    pub path: PathBuf,
+    /// Modules that `images/` asks for and this kernel doesn't have.
+    pub missing_modules: Vec<String>,
+    /// Why it couldn't be packed, if it couldn't.
+    pub obstacle: Option<String>,
+}
+
 impl AtHand {
-    /// Sets up, claims the folder, makes the kernels ready and builds. Proofs are planned on
-    /// these file systems.
+    /// Claims the folder and clears it of an earlier run's results, sets up, makes the kernels
+    /// ready and builds. Proofs are planned on these file systems.
+    ///
+    /// The old results go before anything that can fail: a run that breaks off must not leave
+    /// them in the place of its own. Only a wrong word on the command line or in a file of the
+    /// user's comes before that, since it begins no run.
     pub fn get(
         args: &MatrixArgs,
         root: &Path,
@@ -61,18 +75,15 @@ impl AtHand {
         let progress = Terminal::new();
         let mut image = ImageSpec::load(&root.join("images"))?;
         image.keep(filesystems);
+        let brought = args.prebuilt.as_deref().map(Artifacts::in_folder);
+        let brought = brought.transpose().map_err(Failure::usage)?;
+        let out = clear(args, root)?;
         let job = setup::Job::Matrix {
             virtme_ng: args.launcher == Launcher::VirtmeNg,
-            build: args.prebuilt.is_none(),
+            build: brought.is_none(),
         };
         Setup::new(&cache, args.no_setup, &progress)
             .ensure(&setup::needed_for(job, Asked::from(&image)))?;
-        let out = match &args.out {
-            Some(out) => out.clone(),
-            None => root.join("target/matrix"),
-        };
-        let out = OutDir::claim(&out)?;
-        report::files::remove_all(out.path())?;
         let archive = AptArchive::new(cache.root().join("apt"), &manifest.suites, &progress);
         let fetcher = Fetcher {
             manifest,
@@ -87,10 +98,10 @@ impl AtHand {
             modules: image.asks_for_modules(),
         };
         let kernels = fetcher.ready(kernels, options)?;
-        if args.prebuilt.is_none() {
+        if brought.is_none() {
             progress.step("building the agent and the guest", None);
         }
-        let artifacts = artifacts(args, root)?;
+        let artifacts = artifacts(brought, args, root)?;
         let disks = disks(&image)?;
         progress.idle();
         Ok(Self {
@@ -107,11 +118,33 @@ impl AtHand {
         })
     }
 
-    /// Packs the image of one kernel.
+    /// Packs the image of one kernel for its boots. What keeps this kernel from being packed is
+    /// told as an obstacle, so that it drops no other.
     ///
     /// # Errors
-    /// Something that goes into it can't be read, or the image can't be written.
-    pub fn pack(&self, kernel: &ReadyKernel, plan: &GuestPlan) -> Result<Packed> {
+    /// What people wrote is wrong, and so it is for every kernel.
+    pub fn image(&self, kernel: &ReadyKernel, plan: &GuestPlan) -> Result<Image> {
+        let (missing_modules, obstacle) = match self.pack(kernel, plan) {
+            Ok(packed) => (packed.missing_modules, None),
+            Err(failure) if failure.code == ExitCode::Usage => return Err(failure),
+            Err(failure) => (Vec::new(), Some(failure.to_string())),
+        };
+        Ok(Image {
+            path: self.image_path(kernel),
+            missing_modules,
+            obstacle,
+        })
+    }
+
+    fn image_path(&self, kernel: &ReadyKernel) -> PathBuf {
+        let suite = SuiteId {
+            kernel: kernel.name.clone(),
+            boot: "initramfs.cpio".to_owned(),
+        };
+        report::files::boot_dir(self.out.path(), &suite)
+    }
+
+    fn pack(&self, kernel: &ReadyKernel, plan: &GuestPlan) -> Result<Packed> {
         let input = PackInput {
             guest: &self.artifacts.guest,
             agent: &self.artifacts.agent,
@@ -121,17 +154,23 @@ impl AtHand {
             disks: &self.disks,
             modules: kernel.modules.as_deref(),
         };
-        let suite = SuiteId {
-            kernel: kernel.name.clone(),
-            boot: "initramfs.cpio".to_owned(),
-        };
-        let path = report::files::boot_dir(self.out.path(), &suite);
-        pack::pack(&input, &path)
+        pack::pack(&input, &self.image_path(kernel))
+    }
+
+    /// Chooses the accelerator.
+    ///
+    /// # Errors
+    /// As [`accel::choose`].
+    pub fn accelerator(&self, wish: accel::Wish) -> anyhow::Result<accel::Choice> {
+        let device = Path::new(accel::DEVICE);
+        accel::choose(wish, device, &self.accelerator_memory, || {
+            self.marker_boot()
+        })
     }
 
     /// Boots the first kernel on KVM with a plan of nothing, and tells whether its guest said
     /// hello: more than that no accelerator needs to show.
-    pub fn marker_boot(&self) -> anyhow::Result<bool> {
+    fn marker_boot(&self) -> anyhow::Result<bool> {
         let kernel = self.kernels.first().context("no kernel to try KVM with")?;
         let plan = GuestPlan {
             version: protocol::VERSION,
@@ -164,9 +203,23 @@ impl AtHand {
     }
 }
 
-fn artifacts(args: &MatrixArgs, root: &Path) -> Result<Artifacts> {
-    let ours = match &args.prebuilt {
-        Some(dir) => Artifacts::in_folder(dir).map_err(Failure::usage)?,
+/// Claims the folder for the results, and removes what an earlier run left there.
+///
+/// # Errors
+/// Another run has it, or it can't be written.
+pub(in crate::commands) fn clear(args: &MatrixArgs, root: &Path) -> Result<OutDir> {
+    let out = match &args.out {
+        Some(out) => out.clone(),
+        None => root.join("target/matrix"),
+    };
+    let out = OutDir::claim(&out)?;
+    report::files::remove_all(out.path())?;
+    Ok(out)
+}
+
+fn artifacts(brought: Option<Artifacts>, args: &MatrixArgs, root: &Path) -> Result<Artifacts> {
+    let ours = match brought {
+        Some(brought) => brought,
         None => artifacts::build(root, &root.join("target/artifacts"))?,
     };
     match &args.agent {

@@ -2,12 +2,12 @@
 //!
 //! In: [`AtHand`], the arguments, what is wanted, the accelerator. Out: one job a boot.
 
-use std::path::Path;
 use std::time::Duration;
 
 use protocol::plan::{BootPlan, PlannedProof};
 
-use super::{AtHand, MatrixArgs};
+use super::MatrixArgs;
+use super::at_hand::{AtHand, Image};
 use crate::engine::{self, Job};
 use crate::exit::Result;
 use crate::kernels::ReadyKernel;
@@ -28,16 +28,16 @@ pub(super) fn jobs(
     let mut jobs = Vec::new();
     for kernel in &at_hand.kernels {
         let (guest_plan, boots) = plan::kernel(kernel, wanted, accelerator, nonce);
-        let packed = at_hand.pack(kernel, &guest_plan)?;
-        if !packed.missing_modules.is_empty() {
+        let image = at_hand.image(kernel, &guest_plan)?;
+        if !image.missing_modules.is_empty() {
             eprintln!(
                 "kernel {} has no module {}, which images/ asks for",
                 kernel.name,
-                packed.missing_modules.join(", ")
+                image.missing_modules.join(", ")
             );
         }
         for boot in boots {
-            jobs.push(job(at_hand, args, kernel, boot, &packed.path, accelerator));
+            jobs.push(job(at_hand, args, kernel, boot, &image, accelerator));
         }
     }
     engine::longest_first(&mut jobs);
@@ -49,13 +49,13 @@ fn job(
     args: &MatrixArgs,
     kernel: &ReadyKernel,
     boot: PlannedBoot,
-    initramfs: &Path,
+    image: &Image,
     accelerator: Accelerator,
 ) -> Job {
     Job {
         machine: Machine {
             vmlinuz: kernel.vmlinuz.clone(),
-            initramfs: initramfs.to_owned(),
+            initramfs: image.path.clone(),
             cmdline: boot.cmdline.clone(),
             memory_mib: kernel.memory_mib,
             accelerator,
@@ -71,6 +71,7 @@ fn job(
             .as_ref()
             .map(|replaced| replaced.old.clone()),
         again: again(args, &boot.suite, &boot.plan.proofs, accelerator),
+        obstacle: image.obstacle.clone(),
         boot,
     }
 }
@@ -131,4 +132,82 @@ pub(in crate::commands) fn nonce() -> String {
     // Each state has keys of its own from the system's random source.
     let half = || RandomState::new().hash_one(std::process::id());
     format!("{:016x}{:016x}", half(), half())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::launch::{Launcher, accel::Wish};
+    use crate::plan::Boot;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: MatrixArgs,
+    }
+
+    /// What `cargo xtask matrix` makes of a line, as a shell takes it apart.
+    fn parsed(line: &str) -> MatrixArgs {
+        let words = shlex::split(line).expect("a line for a shell");
+        let matrix = words.strip_prefix(&["cargo", "xtask"].map(str::to_owned));
+        let matrix = matrix.expect("a line of cargo xtask");
+        Line::try_parse_from(matrix).expect("a valid line").args
+    }
+
+    fn proofs(ids: &[&str]) -> Vec<PlannedProof> {
+        let all = plan::catalogue::proofs(Boot::NoBpfLsm, true);
+        let is_one = |proof: &PlannedProof| ids.contains(&proof.id.as_str());
+        all.into_iter().filter(is_one).collect()
+    }
+
+    #[test]
+    fn the_line_that_repeats_a_boot_means_the_same_boot() {
+        for accelerator in [Accelerator::Kvm, Accelerator::Tcg] {
+            for launcher in [Launcher::VirtmeNg, Launcher::Qemu] {
+                for boot in Boot::ALL {
+                    let given = parsed(&format!(
+                        "cargo xtask matrix --launcher {} --accel auto --jobs 3",
+                        launcher.name()
+                    ));
+                    // Of all that can stand in a name, `+` alone isn't a plain letter to a shell.
+                    for kernel in ["6.1", "my_own-6.1+x"] {
+                        let suite = plan::suite(kernel, boot);
+                        let again = parsed(&again(&given, &suite, &[], accelerator));
+                        assert_eq!(again.kernels, [kernel]);
+                        assert_eq!(again.boot, Some(boot));
+                        assert_eq!(again.launcher, launcher);
+                        let wish = match accelerator {
+                            Accelerator::Kvm => Wish::Kvm,
+                            Accelerator::Tcg => Wish::Tcg,
+                        };
+                        assert_eq!(again.accel, wish);
+                        assert!(again.proofs.is_empty() && again.boot_limit.is_none());
+                        assert!(again.agent.is_none() && again.prebuilt.is_none());
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_line_that_repeats_a_boot_has_all_that_was_asked_for() {
+        let ids = ["kills-denied-open", "promotes-to-enforce-signal"];
+        let given = parsed(
+            "cargo xtask matrix --proof '*-denied-open' --proof promotes-to-enforce-signal \
+             --boot-limit 7 --agent '/a b/agent' --prebuilt bin",
+        );
+        let suite = plan::suite("6.1", Boot::NoBpfLsm);
+        let again = parsed(&again(&given, &suite, &proofs(&ids), Accelerator::Tcg));
+        let (mut proofs, mut ids) = (again.proofs, ids.map(str::to_owned));
+        proofs.sort();
+        ids.sort();
+        assert_eq!(proofs, ids);
+        assert_eq!(again.boot_limit, Some(7));
+        assert_eq!(again.agent, Some("/a b/agent".into()));
+        // From wherever it is called.
+        let here = std::env::current_dir().expect("there is one");
+        assert_eq!(again.prebuilt, Some(here.join("bin")));
+    }
 }

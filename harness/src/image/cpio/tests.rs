@@ -3,6 +3,7 @@ use std::process::{Command, Stdio};
 use proptest::prelude::*;
 
 use super::*;
+use crate::testing::left_out;
 
 fn file(content: &[u8]) -> Node {
     Node::File {
@@ -74,13 +75,15 @@ fn a_path_that_is_odd_or_taken_is_refused() {
 
 #[test]
 fn cpio_reads_it() {
-    // Not every machine has cpio, and none needs it: the kernel is who reads the archive.
+    // Nothing but this test needs it: the kernel is who reads the archive. But the kernel says
+    // nothing about what it read.
     let Ok(mut child) = Command::new("cpio")
         .args(["--list", "--verbose", "--quiet", "--numeric-uid-gid"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
     else {
+        left_out("there is no cpio here (the package cpio)");
         return;
     };
     let mut tree = Tree::default();

@@ -1,7 +1,11 @@
 /* Agents that misbehave. SCENE, given on the compiler's command line, says how.
  *
  * They know of the agent's command line only what the guest uses: `run`, the readiness
- * descriptor, and the variable that names the report. */
+ * descriptor, and the variable that names the report.
+ *
+ * Those that only disturb the kernel go on as an agent that keeps its promises, so that the
+ * disturbance is all that there is to find. The guest has one: the sabotaged build, with nothing
+ * broken. */
 
 #include <signal.h>
 #include <stdio.h>
@@ -16,6 +20,8 @@ enum scene {
 	REPORTS_NOTHING,  /* ready, without a report */
 	LIES,             /* reports that it enforces, and does nothing */
 	MEASURES_NOTHING, /* says that nothing can be measured here */
+	TAINTS,           /* leaves the kernel tainted, as a warning does */
+	COMPLAINS,        /* has the kernel say what it says with a warning, without the taint */
 };
 
 static int ready_descriptor(int argc, char **argv)
@@ -70,6 +76,20 @@ static void crash_the_kernel(void)
 	}
 }
 
+static void tell_kernel(const char *path, const char *text)
+{
+	FILE *file = fopen(path, "w");
+
+	if (!file || fputs(text, file) < 0 || fclose(file))
+		exit(1);
+}
+
+static int go_on_as_the_agent(char **argv)
+{
+	execv("/usr/bin/aegisbpf-sabotaged", argv);
+	return 1;
+}
+
 int main(int argc, char **argv)
 {
 	int ready = ready_descriptor(argc, argv);
@@ -94,6 +114,12 @@ int main(int argc, char **argv)
 	case MEASURES_NOTHING:
 		fputs("bpf(2) is refused here\n", stderr);
 		return 77;
+	case TAINTS:
+		tell_kernel("/proc/sys/kernel/tainted", "512");
+		return go_on_as_the_agent(argv);
+	case COMPLAINS:
+		tell_kernel("/dev/kmsg", "<4>WARNING: CPU: 0 PID: 7 at kernel/bpf/core.c:7 x+0x1/0x2");
+		return go_on_as_the_agent(argv);
 	}
 	return 2;
 }

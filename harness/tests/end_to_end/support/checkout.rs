@@ -16,6 +16,15 @@ pub fn repository() -> PathBuf {
         .into()
 }
 
+/// The first bytes that make a file a kernel for whoever doesn't boot it.
+pub fn kernel_s_head() -> Vec<u8> {
+    let mut head = vec![0; 0x400];
+    head[0x202..0x206].copy_from_slice(b"HdrS");
+    head[0x20e..0x210].copy_from_slice(&0x100_u16.to_le_bytes());
+    head[0x300..0x30c].copy_from_slice(b"6.1.0-test #");
+    head
+}
+
 /// A root with the repository's lock, with its images unless a test writes others.
 pub struct Checkout {
     folder: TempDir,

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::process::Command;
 
+use harness::outcome::Ending;
+
 use super::{Checkout, Ran, Scene, artifacts, artifacts_with, compile, kernel, mentioning};
 
 /// The kernel that these tests boot where any would do.
@@ -55,6 +57,14 @@ impl Machine {
         self
     }
 
+    /// With an agent that does harm and then goes on as the sabotaged build, which stays beside
+    /// it, with nothing broken.
+    pub fn harmful_agent(mut self, scene: &'static str) -> Self {
+        let agent = compile(Scene::Agent(scene), &self.checkout.path(""));
+        self.prebuilt = artifacts_with("aegisbpf", &agent, &self.checkout.path("prebuilt"));
+        self
+    }
+
     /// With other binaries.
     pub fn prebuilt(mut self, folder: PathBuf) -> Self {
         self.prebuilt = folder;
@@ -74,13 +84,26 @@ impl Machine {
         matrix
     }
 
-    /// Boots with `bpf-lsm` and puts one proof, and checks that no QEMU outlives the run.
+    /// As [`Machine::boot_by`], on the direct launcher.
     pub fn boot(&self, proof: &str, more: &[&str]) -> Ran {
-        let mut matrix = self.matrix_by("qemu");
+        self.boot_by("qemu", proof, more)
+    }
+
+    /// Boots with `bpf-lsm` and puts one proof, and checks that no QEMU outlives the run.
+    pub fn boot_by(&self, launcher: &str, proof: &str, more: &[&str]) -> Ran {
+        let mut matrix = self.matrix_by(launcher);
         matrix.args(["--boot", "bpf-lsm", "--proof", proof]);
         let ran = Ran::of(matrix.args(more));
         let left = mentioning(&self.checkout.path(""));
         assert!(left.is_empty(), "{left:?} outlived the run {ran:#?}");
         ran
+    }
+
+    /// Checks that a panic ended QEMU at once, and not the limit.
+    #[track_caller]
+    pub fn assert_ended_itself(&self) {
+        let ending = self.checkout.boot().ending;
+        let code = Some(0);
+        assert_eq!(ending, Some(Ending::Exited { code }));
     }
 }

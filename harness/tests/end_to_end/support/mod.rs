@@ -7,9 +7,9 @@ mod processes;
 mod programs;
 mod tools;
 
-pub use artifacts::{artifacts, artifacts_with, kernel};
-pub use checkout::{Checkout, Ran, repository};
+pub use artifacts::{artifacts, artifacts_with, kernel, pretend_artifacts};
+pub use checkout::{Checkout, Ran, kernel_s_head, repository};
 pub use machine::Machine;
-pub use processes::{Group, Watched, mentioning};
+pub use processes::{Group, Watched, mentioning, outliving};
 pub use programs::{Scene, compile};
 pub use tools::Tools;

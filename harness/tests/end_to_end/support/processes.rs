@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, pidfd_send_signal};
 
 /// The processes that mention a path in their command line, which only a test's own do.
 pub fn mentioning(path: &Path) -> Vec<Pid> {
@@ -26,6 +26,24 @@ pub fn mentioning(path: &Path) -> Vec<Pid> {
         }
     }
     found
+}
+
+/// The processes that mention a path and don't end within the limit. They are ended then, so
+/// that a test which fails over them doesn't leave them behind.
+pub fn outliving(path: &Path, limit: Duration) -> Vec<Pid> {
+    let mut left = Vec::new();
+    for pid in mentioning(path) {
+        // Ended since, if it can't be watched.
+        let Some(process) = Watched::find(pid) else {
+            continue;
+        };
+        if !process.ended_within(limit) {
+            left.push(pid);
+            // It may end by itself just now, which is as good.
+            let _ = pidfd_send_signal(&process.pidfd, Signal::KILL);
+        }
+    }
+    left
 }
 
 /// A child with whatever it starts in a process group of its own, which a test that fails
@@ -59,8 +77,13 @@ pub struct Watched {
 impl Watched {
     /// Watches a process that is there.
     pub fn new(pid: Pid) -> Self {
-        let pidfd = pidfd_open(pid, PidfdFlags::empty()).expect("the process is there");
-        Self { pidfd }
+        Self::find(pid).expect("the process is there")
+    }
+
+    /// Watches a process, unless it has gone.
+    fn find(pid: Pid) -> Option<Self> {
+        let pidfd = pidfd_open(pid, PidfdFlags::empty()).ok()?;
+        Some(Self { pidfd })
     }
 
     /// Waits for its end, and tells whether that came within the limit.
