@@ -211,7 +211,10 @@ impl Frame {
             generated_at: now,
             valid_until: now.checked_add(validity)?,
             boot_id: frame.boot_id,
-            kernel_version: frame.kernel_version,
+            kernel_version: match sabotage::is(Mutant::NamesOtherKernel) {
+                true => "6.6.6".to_owned(),
+                false => frame.kernel_version,
+            },
             runtime_state: decision.state,
             audit_only: decision.audit_only,
             enforce_capable: decision.enforce_capable || sabotage::is(Mutant::AlwaysEnforceCapable),

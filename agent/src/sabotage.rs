@@ -107,6 +107,8 @@ pub enum Mutant {
     SparesUsers = 48,
     /// While the agent verifies, no rule is in force.
     RestsWhileVerifying = 49,
+    /// The report names another kernel.
+    NamesOtherKernel = 50,
 }
 
 #[cfg(not(any(test, feature = "sabotage")))]
@@ -150,7 +152,7 @@ mod choice {
     const VARIABLE: &str = "AEGIS_SABOTAGE";
 
     /// Every mutant with its name.
-    pub(super) const NAMES: [(Mutant, &str); 49] = [
+    pub(super) const NAMES: [(Mutant, &str); 50] = [
         (Mutant::LsmReturnsZero, "lsm-returns-zero"),
         (Mutant::NeverSignals, "never-signals"),
         (Mutant::SignalsOnlyCanaries, "signals-only-canaries"),
@@ -209,6 +211,7 @@ mod choice {
         (Mutant::DeniesOtherNames, "denies-other-names"),
         (Mutant::SparesUsers, "spares-users"),
         (Mutant::RestsWhileVerifying, "rests-while-verifying"),
+        (Mutant::NamesOtherKernel, "names-other-kernel"),
     ];
 
     static CHOSEN: OnceLock<Mutant> = OnceLock::new();

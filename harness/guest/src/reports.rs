@@ -74,3 +74,44 @@ impl<'a> Reports<'a> {
         }
     }
 }
+
+/// Milliseconds since 1970 at a time as the report has it, `2026-01-02T03:04:05.678Z`.
+///
+/// # Errors
+/// It is no such time.
+pub fn milliseconds(time: &Value) -> Result<i64> {
+    let text = time.as_str().unwrap_or_default();
+    let numbers: Vec<i64> = text
+        .split(|c: char| !c.is_ascii_digit())
+        .filter_map(|number| number.parse().ok())
+        .collect();
+    let [year, month, day, hour, minute, second, thousandth] = numbers[..] else {
+        anyhow::bail!("no time: {time}");
+    };
+    // With years that begin in March, leap days come last: days before a month are a formula.
+    let (year, month) = if month > 2 {
+        (year, month - 3)
+    } else {
+        (year - 1, month + 9)
+    };
+    let days = year * 365 + year / 4 - year / 100 + year / 400 + (month * 153 + 2) / 5 + day;
+    let seconds = ((days - 719_469) * 24 + hour) * 3600 + minute * 60 + second;
+    Ok(seconds * 1000 + thousandth)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_time_is_a_number_that_grows_over_months_and_years() {
+        let at = |time: &str| milliseconds(&json!(time)).unwrap();
+        assert_eq!(at("1970-01-01T00:00:00.000Z"), 0);
+        assert_eq!(at("2000-03-01T00:00:00.001Z"), 951_868_800_001);
+        let of_a_leap_year = at("2024-03-01T00:00:00.000Z") - at("2024-02-28T23:59:59.999Z");
+        assert_eq!(of_a_leap_year, 86_400_001);
+        assert!(milliseconds(&Value::Null).is_err());
+    }
+}

@@ -99,6 +99,10 @@ pub enum Bypass {
     UserNamespace,
     /// `execve(2)` of a denied executable.
     Exec,
+    /// `execveat(2)` of a descriptor of a denied executable.
+    Execveat,
+    /// The descriptor that comes with an event of `fanotify(7)`.
+    Fanotify,
     /// A file beneath a denied folder.
     BeneathFolder,
     /// A file 200 levels beneath a denied folder.
@@ -132,7 +136,7 @@ pub enum Bypass {
 
 impl Bypass {
     /// All of them, in the order in which they are reported.
-    pub const ALL: [Self; 59] = [
+    pub const ALL: [Self; 61] = [
         Self::RelativePath,
         Self::Dirfd,
         Self::DoubleSlash,
@@ -178,6 +182,8 @@ impl Bypass {
         Self::OtherUser,
         Self::UserNamespace,
         Self::Exec,
+        Self::Execveat,
+        Self::Fanotify,
         Self::BeneathFolder,
         Self::DeepFolder,
         Self::Link,
@@ -253,6 +259,8 @@ impl Bypass {
             Self::OtherUser => "other-user",
             Self::UserNamespace => "user-namespace",
             Self::Exec => "exec",
+            Self::Execveat => "execveat",
+            Self::Fanotify => "fanotify",
             Self::BeneathFolder => "beneath-folder",
             Self::DeepFolder => "deep-folder",
             Self::Link => "link",

@@ -67,6 +67,7 @@ fn bpf_lsm(sabotaged_agent: bool) -> Vec<PlannedProof> {
             denied_open(&enforces, EPERM, "denied"),
         ),
         steadiness::holds_out("enforce", EPERM),
+        tells_of_this_machine("enforce"),
         attach_is_not_enforcement("enforce", true, equals("/runtime_state", "ENFORCE")),
     ];
     proofs.extend(bypass::proofs(Tier::Lsm));
@@ -158,6 +159,7 @@ fn no_bpf_lsm(sabotaged_agent: bool) -> Vec<PlannedProof> {
             denied_open(&promoted_to_modret(), EPERM, "denied"),
         ),
         steadiness::holds_out("modret", EPERM),
+        tells_of_this_machine("modret"),
         no_pretend("modret-no-pretend", "modret", "ENFORCE_MODRET"),
     ];
     proofs.extend(bypass::proofs(Tier::Modret));
@@ -180,6 +182,7 @@ fn no_bpf_lsm(sabotaged_agent: bool) -> Vec<PlannedProof> {
             denied_open(&promoted_to_signal(), SIGKILL, "killed"),
         ),
         steadiness::holds_out("signal", SIGKILL),
+        tells_of_this_machine("signal"),
         no_pretend("no-pretend", "signal", "ENFORCE_SIGNAL"),
         attach_is_not_enforcement("signal", false, differs("/runtime_state", "ENFORCE")),
     ]);
@@ -264,6 +267,17 @@ fn no_pretend(id: &str, configuration: &str, state: &str) -> PlannedProof {
         contains("/enforce_blockers", "BPF_LSM_DISABLED"),
     ];
     proof(id, configuration, vec![document("report", &clauses)])
+}
+
+/// What the report says of the machine, held against the machine by the guest.
+fn tells_of_this_machine(tier: &str) -> PlannedProof {
+    let same = [
+        equals("/kernel_version/same", true),
+        equals("/lsm_enabled/same", true),
+        equals("/generated_at/same", true),
+    ];
+    let id = format!("{tier}-tells-of-this-machine");
+    proof(&id, tier, vec![document("report", &same)])
 }
 
 fn attach_is_not_enforcement(configuration: &str, fires: bool, claim: Clause) -> PlannedProof {

@@ -379,6 +379,15 @@ fn bpf_lsm() -> Vec<Mutant> {
             ],
         ),
         mutant(
+            "names-other-kernel",
+            "the report is of another kernel than the agent's",
+            [
+                "enforce-tells-of-this-machine",
+                "report",
+                "/kernel_version/same: expected true",
+            ],
+        ),
+        mutant(
             "hides-seam",
             "the report doesn't tell of the seam",
             [

@@ -6,6 +6,7 @@
 //! [`traced`] the calls that no library makes for them.
 
 pub mod actors;
+mod fanotify;
 mod late;
 mod raw;
 mod ring;

@@ -1,6 +1,6 @@
 //! System calls as they are, where a library would choose another or knows none.
 
-use std::ffi::{CStr, CString, c_long};
+use std::ffi::{CStr, CString, c_char, c_long};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
@@ -109,6 +109,24 @@ pub fn execve(path: &CStr) -> Errno {
     let environment = [null()];
     // SAFETY: both lists end with a null, and all strings outlive the call.
     unsafe { libc::execve(path.as_ptr(), arguments.as_ptr(), environment.as_ptr()) };
+    last_error()
+}
+
+/// `execveat(2)` of a descriptor without arguments or environment; gives why it came back.
+pub fn execveat(program: BorrowedFd) -> Errno {
+    let arguments = [c"".as_ptr(), null()];
+    let environment = [null::<c_char>()];
+    // SAFETY: both lists end with a null, and all strings outlive the call.
+    unsafe {
+        libc::syscall(
+            libc::SYS_execveat,
+            program.as_raw_fd(),
+            c"".as_ptr(),
+            arguments.as_ptr(),
+            environment.as_ptr(),
+            libc::AT_EMPTY_PATH,
+        )
+    };
     last_error()
 }
 

@@ -210,7 +210,7 @@ pub fn file(way: Bypass, tree: Tree) -> String {
         Bypass::Truncate => EMPTIED,
         Bypass::TruncateByPath => SHORTENED,
         Bypass::Create => ABSENT,
-        Bypass::Exec => TOOL,
+        Bypass::Exec | Bypass::Execveat => TOOL,
         Bypass::Link => LINKED,
         Bypass::Replace => REPLACED,
         Bypass::LongName => &LONG_NAME,

@@ -24,7 +24,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::ring::{self, By};
 use super::trees::{self, Tree};
-use super::{late, raw, traced};
+use super::{fanotify, late, raw, traced};
 
 /// Where the mount namespace of its own has the tree.
 const ELSEWHERE: &str = "/tmp";
@@ -72,9 +72,12 @@ pub struct Setting<'a> {
 pub fn passed(way: Bypass, tree: Tree) -> Option<String> {
     let root = tree.root();
     let path = match way {
-        Bypass::FileHandle | Bypass::AlreadyOpen | Bypass::ReceivedFd | Bypass::Pidfd => {
-            return None;
-        }
+        Bypass::FileHandle
+        | Bypass::AlreadyOpen
+        | Bypass::ReceivedFd
+        | Bypass::Pidfd
+        | Bypass::Execveat
+        | Bypass::Fanotify => return None,
         Bypass::ProcSelfFd | Bypass::ReopenedPipe | Bypass::ReopenedMemfd => {
             format!("/proc/self/fd/{REOPENED}")
         }
@@ -303,7 +306,16 @@ pub fn go(way: Bypass, setting: &Setting) -> Result<Option<OwnedFd>, Failure> {
         }
         // In that namespace it has no name: nothing is mapped.
         Bypass::UserNamespace => plainly(),
-        Bypass::Exec => return Err(exec(&path, setting.output)),
+        Bypass::Exec => return Err(exec(setting.output, || raw::execve(&path))),
+        Bypass::Execveat => {
+            let tool = tree.path(trees::TOOL);
+            let tool = openat(CWD, tool, OFlags::PATH, Mode::empty()).context("O_PATH")?;
+            return Err(exec(setting.output, || raw::execveat(tool.as_fd())));
+        }
+        Bypass::Fanotify => {
+            let secret = tree.path(trees::SECRET);
+            fanotify::open(&secret, setting.held).context("an event on the file")?
+        }
         Bypass::AlreadyOpen => Ok(setting.held.try_clone_to_owned().context("duplicating")?),
         Bypass::ReceivedFd => Ok(receive(setting.sent.context("nothing was sent")?)?),
         Bypass::OPath => return tell_only(&path),
@@ -434,9 +446,10 @@ fn receive(socket: BorrowedFd) -> Result<OwnedFd> {
     received.next().context("no descriptor came")
 }
 
-fn exec(path: &CString, output: BorrowedFd) -> Failure {
+/// Executes with its standard output where what leaks goes; gives why it came back.
+fn exec(output: BorrowedFd, execute: impl FnOnce() -> Errno) -> Failure {
     match rustix::stdio::dup2_stdout(output) {
-        Ok(()) => Failure::Refused(raw::execve(path)),
+        Ok(()) => Failure::Refused(execute()),
         Err(error) => Failure::NotTried(Error::new(error).context("its standard output")),
     }
 }

@@ -27,6 +27,7 @@ mod renews_evidence;
 mod seam_only_lowers;
 mod splits_access;
 mod stays_up;
+mod tells_of_this_machine;
 mod term_can_be_ignored;
 
 use std::path::Path;
@@ -154,6 +155,9 @@ const PROOFS: &[&dyn Proof] = &[
     &stays_up::StaysUp(Tier::Lsm),
     &stays_up::StaysUp(Tier::Modret),
     &stays_up::StaysUp(Tier::Signal),
+    &tells_of_this_machine::TellsOfThisMachine(Tier::Lsm),
+    &tells_of_this_machine::TellsOfThisMachine(Tier::Modret),
+    &tells_of_this_machine::TellsOfThisMachine(Tier::Signal),
     &term_can_be_ignored::TermCanBeIgnored,
     &renews_evidence::RenewsEvidence,
 ];

@@ -335,6 +335,12 @@ fn described(way: Bypass) -> &'static str {
         Bypass::OtherUser => "a process of another user than root",
         Bypass::UserNamespace => "a process in a user namespace of its own",
         Bypass::Exec => "`execve(2)` of a denied executable",
+        Bypass::Execveat => {
+            "`execveat(2)` of an `O_PATH` descriptor of a denied executable (`AT_EMPTY_PATH`)"
+        }
+        Bypass::Fanotify => {
+            "the descriptor that the kernel opens for whoever reads an event of `fanotify(7)`"
+        }
         Bypass::BeneathFolder => "a file beneath a denied folder",
         Bypass::DeepFolder => "a file 200 levels beneath a denied folder",
         Bypass::Link => "`link(2)`: a second name, given while the agent is up",
