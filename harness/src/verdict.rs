@@ -40,6 +40,12 @@ use transcript::{Finish, Transcript, Transcripts};
 pub(crate) use clause::show_value;
 pub use run::{RunVerdict, run_verdict};
 
+/// How a reason begins that says that not all arms of a proof could be observed.
+pub const UNOBSERVED: &str = "could not be observed";
+
+/// How a reason begins that says that the guest died or hung.
+pub const DIED: &str = "the guest died or hung in this proof";
+
 /// A skip that `kernels.toml` declares for this boot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeclaredSkip {
@@ -198,10 +204,7 @@ fn gap(
             why()
         )));
     }
-    Some(Gap::Died(format!(
-        "the guest died or hung in this proof; {}",
-        why()
-    )))
+    Some(Gap::Died(format!("{DIED}; {}", why())))
 }
 
 fn judge_proof(
@@ -308,7 +311,7 @@ fn broken_finish(finish: &Finish<'_>) -> Vec<String> {
 
 fn unobserved(finish: &Finish<'_>) -> String {
     let said = finish.reason.unwrap_or("the guest gave no reason");
-    format!("could not be observed: {said}")
+    format!("{UNOBSERVED}: {said}")
 }
 
 /// Every evidence of a planned arm that isn't what was expected. Evidence that came twice is

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::catalogue::Mutant;
 use crate::outcome::{ProofResult, Status};
+use crate::verdict;
 
 /// What became of a mutant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,7 +68,7 @@ pub fn judge(mutant: &Mutant, results: &[&ProofResult], faults: &[String]) -> Ju
             }
             (_, [fault, ..]) => (Fate::Unknown, fault.clone()),
             (Some(reason), []) => (Fate::Caught, reason.clone()),
-            (None, []) => (Fate::Missed, first(result)),
+            (None, []) => (Fate::Missed, why_missed(mutant, result)),
         },
         (_, None) => (Fate::Unknown, "it wasn't tried".into()),
     };
@@ -86,9 +87,28 @@ pub fn judge(mutant: &Mutant, results: &[&ProofResult], faults: &[String]) -> Ju
     }
 }
 
+/// Why a proof that was to catch it didn't: it crashed, if it did.
+fn why_missed(mutant: &Mutant, result: &ProofResult) -> String {
+    let mut reasons = result.reasons.iter();
+    let crash = reasons.find(|reason| breaks_off(reason) && !mutant.breaks_off);
+    crash.cloned().unwrap_or_else(|| first(result))
+}
+
+/// Whether a reason says that a proof couldn't be seen to its end: the agent or the guest died, or
+/// the agent went on, where it mustn't have.
+fn breaks_off(reason: &str) -> bool {
+    [verdict::UNOBSERVED, verdict::DIED]
+        .iter()
+        .any(|beginning| reason.starts_with(beginning))
+}
+
 /// The reason by which the proof names the broken promise.
 fn caught<'a>(mutant: &Mutant, result: &'a ProofResult) -> Option<&'a String> {
     if result.status != mutant.shows_as {
+        return None;
+    }
+    let broke_off = result.reasons.iter().any(|reason| breaks_off(reason));
+    if broke_off && !mutant.breaks_off {
         return None;
     }
     let of_arm = |reason: &str| {
@@ -126,6 +146,7 @@ mod tests {
         says: "saw allowed",
         shows_as: Status::Failed,
         way: Way::Shared,
+        breaks_off: false,
     };
 
     fn result(id: &str, status: Status, reasons: &[&str]) -> ProofResult {
@@ -173,6 +194,26 @@ mod tests {
             assert_eq!(fate(status, &[reason]), Fate::Missed, "{status:?} {reason}");
         }
         assert_eq!(fate(Status::Passed, &[]), Fate::Missed);
+    }
+
+    #[test]
+    fn a_crash_is_no_catch_even_if_it_shows_as_the_broken_promise() {
+        // An agent that dies takes its programs with it, so the act succeeds all the same.
+        let expected = "during: expected denied, saw allowed";
+        let ended = "could not be observed: the agent: asked to stop, it ended with signal 6";
+        let died = "the guest died or hung in this proof; the kernel panicked";
+        for crash in [ended, died] {
+            assert_eq!(fate(Status::Failed, &[expected, crash]), Fate::Missed);
+        }
+        let control = result("a-proof@control", Status::Passed, &[]);
+        let crashed = result("a-proof@bad", Status::Failed, &[expected, ended]);
+        let results = [&control, &crashed];
+        assert_eq!(judge(&MUTANT, &results, &[]).why, ended);
+        let ends_agent = Mutant {
+            breaks_off: true,
+            ..MUTANT
+        };
+        assert_eq!(judge(&ends_agent, &results, &[]).fate, Fate::Caught);
     }
 
     #[test]
