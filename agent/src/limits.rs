@@ -1,7 +1,7 @@
 //! What the tier that a class relies on doesn't stop, as the report lists it.
 //!
 //! In: the tier and what else it depends on. Out: limits, in the order of their names' list.
-//! Pure. Each has its proof, and its words in `GUARANTEES.md`.
+//! Pure. Each has its words in `GUARANTEES.md`, and its proof but for one that says so there.
 
 use crate::posture::{Limit, Tier};
 
@@ -39,6 +39,7 @@ pub fn of(tier: Tier, circumstances: &Circumstances) -> Vec<Limit> {
             Limit::DescriptorTakenBeforeDeath,
             Limit::SparedProcesses,
             // It has no hooks on names; what a name leads to is looked at when it is opened.
+            Limit::CreatesDeniedName,
             Limit::LinksDeniedFile,
             Limit::ReplacesDeniedName,
         ]);

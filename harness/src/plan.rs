@@ -342,7 +342,7 @@ mod tests {
                 assert_eq!(arms.len(), proof.arms.len(), "an arm twice in {}", proof.id);
                 assert!(!arms.is_empty(), "{} has no arms", proof.id);
                 for arm in &proof.arms {
-                    if let Expectation::Document { clauses } = &arm.expect {
+                    if let Expectation::Document { clauses, .. } = &arm.expect {
                         assert!(!clauses.is_empty(), "{}, {}", proof.id, arm.arm);
                     }
                 }

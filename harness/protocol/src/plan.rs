@@ -152,10 +152,14 @@ pub enum Expectation {
         /// The exact code.
         code: i32,
     },
-    /// A JSON document of the agent for which every clause holds.
+    /// A JSON document for which every clause holds: the agent's, or the guest's account of an
+    /// attempt.
     Document {
         /// All must hold; an empty list is a plan error.
         clauses: Vec<Clause>,
+        /// For the account of an attempt, as in [`Expectation::Act`].
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        limit: Option<String>,
     },
     /// No BPF program or link exists that wasn't there before the agent started.
     NoBpfLeft,

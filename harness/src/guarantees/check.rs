@@ -75,7 +75,7 @@ fn fate(proof: &PlannedProof) -> String {
                 Fate::Allowed if event.is_some() => (1, "told of".to_owned()),
                 Fate::Allowed | Fate::Broken { .. } => continue,
             },
-            Expectation::Document { clauses } => match told_fate(clauses) {
+            Expectation::Document { clauses, .. } => match told_fate(clauses) {
                 Some("EPERM") => (3, "`EPERM`".to_owned()),
                 Some("SIGKILL") => (2, "killed".to_owned()),
                 Some(signal) if signal.starts_with("SIG") => (2, format!("killed by {signal}")),

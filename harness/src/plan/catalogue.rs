@@ -394,9 +394,18 @@ fn act(name: &str, fate: Fate, event: Option<&str>) -> PlannedArm {
     arm(name, expect)
 }
 
+/// The account of an attempt that gets past the agent, as this limit declares.
+fn limited(limit: &str, mut arm: PlannedArm) -> PlannedArm {
+    if let Expectation::Document { limit: by, .. } = &mut arm.expect {
+        *by = Some(limit.to_owned());
+    }
+    arm
+}
+
 fn document(name: &str, clauses: &[Clause]) -> PlannedArm {
     let clauses = clauses.to_vec();
-    arm(name, Expectation::Document { clauses })
+    let limit = None;
+    arm(name, Expectation::Document { clauses, limit })
 }
 
 fn equals(pointer: &str, value: impl Into<Value>) -> Clause {

@@ -4,7 +4,7 @@
 //! for each way in which they differ, e.g. `expected killed by SIGKILL, saw allowed (the
 //! secret leaked)`. Exact throughout: "some failure" is never good enough for "denied".
 
-use protocol::plan::{Doer, Expectation};
+use protocol::plan::{Clause, Doer, Expectation};
 use protocol::record::{Act, Effect, Fate, Observation, SeenEvent};
 
 use super::{clause, race};
@@ -26,16 +26,7 @@ pub fn broken(expect: &Expectation, seen: &Observation) -> Vec<String> {
             },
             Observation::Act(act),
         ) => {
-            let unexpected = limit
-                .as_deref()
-                .filter(|_| is_unexpected_pass(expect, seen))
-                .map(|limit| {
-                    format!(
-                        "{UNEXPECTED_PASS}: `{limit}` is declared, and nothing got past the \
-                         agent: correct the declaration"
-                    )
-                });
-            let mut reasons: Vec<String> = unexpected.into_iter().collect();
+            let mut reasons = unexpected_pass(limit.as_deref(), expect, seen);
             reasons.extend(broken_fate(*fate, *leaks, act));
             reasons.extend(broken_effects(effects, act));
             reasons.extend(broken_helper(*by, act));
@@ -48,8 +39,10 @@ pub fn broken(expect: &Expectation, seen: &Observation) -> Vec<String> {
         (Expectation::Exit { code }, Observation::Exit { .. }) if exited(seen) == Some(*code) => {
             Vec::new()
         }
-        (Expectation::Document { clauses }, Observation::Document { document }) => {
-            clause::broken(clauses, document)
+        (Expectation::Document { clauses, limit }, Observation::Document { document }) => {
+            let mut reasons = unexpected_pass(limit.as_deref(), expect, seen);
+            reasons.extend(clause::broken(clauses, document));
+            reasons
         }
         (Expectation::NoBpfLeft, Observation::BpfLeft { objects }) if objects.is_empty() => {
             Vec::new()
@@ -62,6 +55,18 @@ pub fn broken(expect: &Expectation, seen: &Observation) -> Vec<String> {
     }
 }
 
+/// The reason that comes first where less got past the agent than it declares.
+fn unexpected_pass(limit: Option<&str>, expect: &Expectation, seen: &Observation) -> Vec<String> {
+    let limit = limit.filter(|_| is_unexpected_pass(expect, seen));
+    let reason = limit.map(|limit| {
+        format!(
+            "{UNEXPECTED_PASS}: `{limit}` is declared, and nothing got past the agent: correct \
+             the declaration"
+        )
+    });
+    reason.into_iter().collect()
+}
+
 /// How a reason begins that says so.
 pub const UNEXPECTED_PASS: &str = "unexpected pass";
 
@@ -71,6 +76,17 @@ pub const UNEXPECTED_PASS: &str = "unexpected pass";
 pub fn is_unexpected_pass(expect: &Expectation, seen: &Observation) -> bool {
     if let (Expectation::Race { attempts, each }, Observation::Race { acts }) = (expect, seen) {
         return acts.len() == *attempts && race::all_unexpected_passes(each, acts);
+    }
+    if let (Expectation::Document { clauses, limit }, Observation::Document { document }) =
+        (expect, seen)
+    {
+        let gets_by = clauses.iter().any(|clause| {
+            matches!(clause, Clause::Equals { pointer, value }
+                if pointer == "/fate" && value == "allowed")
+        });
+        let stopped = STOPPED.map(|(_, word)| word);
+        let is_stopped = stopped.iter().any(|word| document["fate"] == *word);
+        return limit.is_some() && gets_by && is_stopped && document["leaked"] == false;
     }
     let (
         Expectation::Act {
@@ -85,7 +101,7 @@ pub fn is_unexpected_pass(expect: &Expectation, seen: &Observation) -> bool {
     else {
         return false;
     };
-    let stopped = STOPPED.contains(&act.fate);
+    let stopped = STOPPED.iter().any(|(fate, _)| *fate == act.fate);
     let more = act.leaked && !leaks || act.effects.iter().any(|effect| !effects.contains(effect));
     let less = stopped && *fate == Fate::Allowed
         || !act.leaked && *leaks
@@ -93,8 +109,11 @@ pub fn is_unexpected_pass(expect: &Expectation, seen: &Observation) -> bool {
     less && !more && (stopped || act.fate == *fate)
 }
 
-/// How the tiers stop an act.
-const STOPPED: [Fate; 2] = [Fate::Denied { errno: 1 }, Fate::Killed { signal: 9 }];
+/// How the tiers stop an act, and the words of the guest's accounts for that.
+const STOPPED: [(Fate, &str); 2] = [
+    (Fate::Denied { errno: 1 }, "EPERM"),
+    (Fate::Killed { signal: 9 }, "SIGKILL"),
+];
 
 /// The code with which a process ended by itself.
 fn exited(seen: &Observation) -> Option<i32> {
@@ -171,6 +190,15 @@ fn broken_helper(by: Doer, act: &Act) -> Option<String> {
                 fate_name(&helper.fate)
             )
         }),
+    }
+}
+
+/// The reasons why the agent's events for an act aren't what was expected of them, whatever came
+/// of the act.
+pub fn broken_events_of(expect: &Expectation, act: &Act) -> Vec<String> {
+    match expect {
+        Expectation::Act { by, event, .. } => broken_events(event.as_deref(), *by, act),
+        _ => Vec::new(),
     }
 }
 

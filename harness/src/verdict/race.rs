@@ -21,24 +21,27 @@ pub fn broken(attempts: usize, each: &Expectation, acts: &[Act]) -> Vec<String> 
         reasons.push(format!("expected {attempts} attempts, saw {seen}"));
     }
     let all_stopped = all_unexpected_passes(each, acts);
-    let broke = |act: &&Act| {
-        let seen = Observation::Act((*act).clone());
+    let reasons_of = |act: &Act| {
+        let seen = Observation::Act(act.clone());
         // It is a race: one that is lost now and then is still one that can be won.
-        let lost = !all_stopped && arm::is_unexpected_pass(each, &seen);
-        !lost && !arm::broken(each, &seen).is_empty()
+        match !all_stopped && arm::is_unexpected_pass(each, &seen) {
+            true => arm::broken_events_of(each, act),
+            false => arm::broken(each, &seen),
+        }
     };
-    let count = acts.iter().filter(broke).count();
-    if let Some(first) = acts.iter().find(broke) {
-        let of_first = arm::broken(each, &Observation::Act(first.clone())).into_iter();
-        let number = acts.iter().position(|act| act == first).unwrap_or_default() + 1;
-        reasons.extend(
-            of_first.map(|reason| match reason.starts_with(arm::UNEXPECTED_PASS) {
-                true => reason,
-                false => format!(
-                    "{count} of {attempts} attempts, the first as number {number}: {reason}"
-                ),
-            }),
+    let all: Vec<Vec<String>> = acts.iter().map(reasons_of).collect();
+    let count = all.iter().filter(|reasons| !reasons.is_empty()).count();
+    if let Some(first) = all.iter().position(|reasons| !reasons.is_empty()) {
+        let counted = format!(
+            "{count} of {attempts} attempts, the first as number {}",
+            first + 1
         );
+        reasons.extend(all[first].iter().map(
+            |reason| match reason.starts_with(arm::UNEXPECTED_PASS) {
+                true => reason.clone(),
+                false => format!("{counted}: {reason}"),
+            },
+        ));
     }
     reasons
 }
@@ -67,7 +70,7 @@ pub fn measured(planned: &PlannedProof, evidence: &[(&str, &Observation)]) -> Op
 #[cfg(test)]
 mod tests {
     use protocol::plan::Doer;
-    use protocol::record::Fate;
+    use protocol::record::{Fate, SeenEvent};
 
     use super::*;
 
@@ -127,8 +130,19 @@ mod tests {
         assert!(broken(2, &leaks, &none)[0].starts_with(arm::UNEXPECTED_PASS));
         assert!(all_unexpected_passes(&leaks, &none));
         assert!(!all_unexpected_passes(&leaks, &[]));
-        let failed = [won, act(3, Fate::Denied { errno: 2 }, false)];
+        let failed = [won.clone(), act(3, Fate::Denied { errno: 2 }, false)];
         assert!(!broken(2, &leaks, &failed).is_empty());
+        let mut untrue = act(2, EPERM, false);
+        untrue.events.push(SeenEvent {
+            hook: "lsm/file_open".to_owned(),
+            pid: 9,
+            thread: 9,
+            target: None,
+            path: None,
+            outcome: "denied".to_owned(),
+            signal_result: None,
+        });
+        assert!(!broken(2, &leaks, &[won, untrue]).is_empty());
     }
 
     #[test]

@@ -41,7 +41,13 @@ pub fn plan() -> BootPlan {
             proof(
                 PROMOTES,
                 "signal",
-                vec![arm("report", Expectation::Document { clauses: report })],
+                vec![arm(
+                    "report",
+                    Expectation::Document {
+                        clauses: report,
+                        limit: None,
+                    },
+                )],
             ),
             proof(
                 KILLS,

@@ -1,7 +1,7 @@
 //! System calls as they are, where a library would choose another or knows none.
 
 use std::ffi::{CStr, CString, c_char, c_long};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::ptr::{NonNull, null, null_mut};
@@ -280,7 +280,8 @@ pub(super) fn write(path: &CStr, page: NonNull<u8>) -> Result<()> {
     if bytes.len() > PAGE {
         bail!("a path longer than a page");
     }
-    // SAFETY: the page is this long, writable, and shared with nobody.
+    // SAFETY: the page is this long and writable, and nobody else here writes to it; if the kernel
+    // reads it meanwhile, it takes a copy of whatever is there.
     unsafe { page.as_ptr().copy_from(bytes.as_ptr(), bytes.len()) };
     Ok(())
 }
@@ -302,6 +303,16 @@ pub fn fork(flags: libc::c_int, work: impl FnOnce() -> i32) -> Result<Pid> {
             unsafe { libc::_exit(code) }
         }
         child => Pid::from_raw(i32::try_from(child)?).context("a pid"),
+    }
+}
+
+/// The descriptor of this number, if another process with the same table has put one there.
+pub fn taken(number: RawFd) -> Option<OwnedFd> {
+    // SAFETY: only asks whether there is one.
+    match unsafe { libc::fcntl(number, libc::F_GETFD) } {
+        -1 => None,
+        // SAFETY: it is there, and whoever put it there is gone.
+        _ => Some(unsafe { OwnedFd::from_raw_fd(number) }),
     }
 }
 

@@ -277,7 +277,7 @@ pub fn go(way: Bypass, setting: &Setting) -> Result<Option<OwnedFd>, Failure> {
             let flags = OFlags::RDWR | OFlags::CREATE;
             openat(CWD, &path, flags, Mode::from_raw_mode(0o600))
         }
-        Bypass::SharedFdTable => by_helper(&path, setting)?,
+        Bypass::SharedFdTable => return by_helper(&path, setting),
         Bypass::TracedChild => return by_traced_child(&path, setting),
         Bypass::Traced => {
             traced::hold_signals_back().context("being traced")?;
@@ -374,7 +374,7 @@ fn number(descriptor: &OwnedFd) -> Result<()> {
 
 /// A child that shares this process's table of descriptors opens the file and dies; what it
 /// opened stays in the table.
-fn by_helper(path: &CString, setting: &Setting) -> Result<Result<OwnedFd, Errno>> {
+fn by_helper(path: &CString, setting: &Setting) -> Result<Option<OwnedFd>, Failure> {
     // The lowest free number is the one that the child's open will take.
     let next = openat(CWD, "/dev/null", OFlags::PATH, Mode::empty())
         .context("looking for a free descriptor")?
@@ -389,13 +389,9 @@ fn by_helper(path: &CString, setting: &Setting) -> Result<Result<OwnedFd, Errno>
     .context("the child that opens")?;
     (setting.tell_helper)(Helper { pid, fate })?;
     match fate {
-        Fate::Denied { errno } => Ok(Err(Errno::from_raw_os_error(errno))),
-        Fate::Allowed | Fate::Killed { .. } => {
-            // SAFETY: the child's open has put it there, for both; if it hasn't, the first
-            // read says so.
-            Ok(Ok(unsafe { OwnedFd::from_raw_fd(next) }))
-        }
-        Fate::Broken { code } => Err(anyhow!("it ended with {code}")),
+        Fate::Denied { errno } => Err(Failure::Refused(Errno::from_raw_os_error(errno))),
+        Fate::Allowed | Fate::Killed { .. } => Ok(raw::taken(next)),
+        Fate::Broken { code } => Err(anyhow!("it ended with {code}").into()),
     }
 }
 

@@ -5,7 +5,7 @@ use protocol::plan::{Clause, PlannedArm};
 use serde_json::json;
 
 use super::identity::{Tier, account};
-use super::{document, equals};
+use super::{document, equals, limited};
 
 /// What is allowed while there is no agent.
 const FILES: [&str; 9] = [
@@ -50,11 +50,11 @@ pub(super) fn during(tier: Tier) -> Vec<PlannedArm> {
             false,
         ),
         copies("exempt-copy-up-of-original"),
-        gives("during-copy-of-original"),
+        limited(LIMIT, gives("during-copy-of-original")),
         met("during-original", "original"),
         // To make an empty copy, the kernel has no need to read.
-        copies("copy-up-by-truncating"),
-        copies("during-copy-of-emptied"),
+        limited(LIMIT, copies("copy-up-by-truncating")),
+        limited(LIMIT, copies("during-copy-of-emptied")),
         met("during-emptied", "emptied"),
         copies("benign-copy-up"),
         gives("benign-copied-up"),
@@ -75,7 +75,7 @@ pub(super) fn during(tier: Tier) -> Vec<PlannedArm> {
         met("forgotten-original", "original"),
         gives("forgotten-benign-copied-up"),
         // Made anew, its inode has the number of the copy: a declared limit, as that of `original`.
-        gives("forgotten-second-name"),
+        limited(LIMIT, gives("forgotten-second-name")),
         // By its new number too, once the agent has looked.
         met("verified-copied-up-without-handle", "without-handle"),
     ]

@@ -4,7 +4,7 @@
 use protocol::plan::{Clause, Filesystem, PlannedArm, PlannedProof};
 use serde_json::{Map, Value, json};
 
-use super::{contains, differs, document, equals, lacks, proof};
+use super::{contains, differs, document, equals, lacks, limited, proof};
 
 /// A tier, as far as the proofs differ by it.
 #[derive(Clone, Copy)]
@@ -310,18 +310,21 @@ fn leaves_names_open(tier: Tier) -> Vec<PlannedArm> {
     let names: Vec<&str> = acts.iter().map(|act| act.0).collect();
     let limits = [
         "creates_before_kill",
+        "creates_denied_name",
         "links_denied_file",
         "replaces_denied_name",
     ];
     let mut arms = vec![all_allowed("before", &names), tier.report(&limits, &[])];
-    for (arm, _, rule, _, after) in acts {
+    for (arm, hook, rule, _, after) in acts {
         let after = [equals("/names", after)];
-        arms.push(match arm {
-            "create" => {
+        arms.push(match (arm, hook) {
+            ("create", _) => {
                 let event = tier.event(rule, "name", "write");
                 account(arm, tier.fate, false, json!([event]), &after)
             }
-            _ => done(arm, &after),
+            (_, "link") => limited("links_denied_file", done(arm, &after)),
+            (_, "rename") => limited("replaces_denied_name", done(arm, &after)),
+            _ => limited("creates_denied_name", done(arm, &after)),
         });
     }
     let renamed = equals("/names", json!({"present": "present", "other": "spare"}));
@@ -373,8 +376,7 @@ fn holds_folder(tier: Tier) -> Vec<PlannedArm> {
         read("benign-deep"),
         done("benign-pipe", &[]),
         tier.unread("too-deep", "folder rules", "too_deep"),
-        // A limit, declared in the report.
-        read("linked-out-before"),
+        limited("hardlink_out_of_folder", read("linked-out-before")),
         done("exempt-mkdir", &[]),
         done("exempt-create", &[]),
         tier.unread("new", "folder", "folder"),
@@ -442,7 +444,10 @@ fn term_can_be_ignored() -> PlannedProof {
         read("before"),
         SIGNAL.report(&["catchable_signal"], &[]),
         account("during", "SIGTERM", false, json!([event]), &[]),
-        account("ignoring", "allowed", true, json!([event]), &[]),
+        limited(
+            "catchable_signal",
+            account("ignoring", "allowed", true, json!([event]), &[]),
+        ),
         read("benign"),
         read("after"),
     ];

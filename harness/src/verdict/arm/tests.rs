@@ -1,7 +1,7 @@
 //! What an arm may show, and every other thing that it may not.
 
 use protocol::record::Helper;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 
@@ -61,7 +61,7 @@ fn changed(change: impl FnOnce(&mut Act)) -> Observation {
 #[test]
 fn what_is_expected_is_no_reason() {
     let document = json!({"a": 1});
-    let clauses = vec![protocol::plan::Clause::Equals {
+    let clauses = vec![Clause::Equals {
         pointer: "/a".into(),
         value: json!(1),
     }];
@@ -84,7 +84,10 @@ fn what_is_expected_is_no_reason() {
             exit(Some(3), None, "refused"),
         ),
         (
-            Expectation::Document { clauses },
+            Expectation::Document {
+                clauses,
+                limit: None,
+            },
             Observation::Document { document },
         ),
         (
@@ -405,7 +408,10 @@ fn an_observation_of_another_kind_is_a_reason() {
     let expectations = [
         expect(KILLED, Some("killed")),
         Expectation::Exit { code: 3 },
-        Expectation::Document { clauses: vec![] },
+        Expectation::Document {
+            clauses: vec![],
+            limit: None,
+        },
         Expectation::NoBpfLeft,
     ];
     let observations = [
@@ -514,5 +520,37 @@ fn what_broke_in_any_other_way_is_no_unexpected_pass() {
         let reasons = broken(&expect, &seen);
         let says_so = |reason: &String| reason.starts_with(UNEXPECTED_PASS);
         assert!(!reasons.iter().any(says_so), "{reasons:?}");
+    }
+}
+
+#[test]
+fn an_account_of_what_is_declared_to_get_by_and_is_stopped_is_an_unexpected_pass() {
+    let equals = |pointer: &str, value: Value| Clause::Equals {
+        pointer: pointer.to_owned(),
+        value,
+    };
+    let account = |fate: &str, limit: Option<&str>| Expectation::Document {
+        clauses: vec![equals("/fate", json!(fate)), equals("/leaked", json!(true))],
+        limit: limit.map(str::to_owned),
+    };
+    let seen = |fate: &str, leaked: bool| Observation::Document {
+        document: json!({"fate": fate, "leaked": leaked}),
+    };
+    let declared = account("allowed", Some("a_limit"));
+    for fate in ["EPERM", "SIGKILL"] {
+        assert!(is_unexpected_pass(&declared, &seen(fate, false)), "{fate}");
+        let reasons = broken(&declared, &seen(fate, false));
+        assert!(reasons[0].starts_with("unexpected pass: `a_limit` is declared"));
+        assert!(reasons.len() > 1);
+    }
+    for (expect, seen) in [
+        (&declared, seen("allowed", true)),
+        (&declared, seen("EPERM", true)),
+        (&declared, seen("errno 2", false)),
+        (&declared, seen("SIGTERM", false)),
+        (&account("allowed", None), seen("EPERM", false)),
+        (&account("SIGTERM", Some("a_limit")), seen("EPERM", false)),
+    ] {
+        assert!(!is_unexpected_pass(expect, &seen), "{seen:?}");
     }
 }
