@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::Proof;
 use crate::cgroup::Place;
 use crate::lab::{During, Lab, Seen};
+use crate::reports::milliseconds;
 use crate::tier::Tier;
 
 /// See the module.
@@ -65,7 +66,9 @@ fn as_read(report: Value) -> Result<Observation> {
         Ok(stat) => start_time(&stat) == report["agent"]["start_time"].as_u64(),
         Err(_) => false,
     };
+    let valid_for = milliseconds(&report["valid_until"])? - milliseconds(&report["generated_at"])?;
     let mut document = report;
+    document["valid_for_ms"] = valid_for.into();
     // Thousands of lines say the same.
     document["rules"]["unenforced"] = json!(null);
     document["is_there"] = there.into();

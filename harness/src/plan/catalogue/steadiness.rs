@@ -97,7 +97,8 @@ pub(super) fn ends_with_its_agent(
             equals("/runtime_state", state),
             equals("/survives_agent_death/links_pinned", false),
             equals("/survives_agent_death/deadman_ms", Value::Null),
-            differs("/valid_until", Value::Null),
+            // Twice the interval of verification, which is an hour here.
+            equals("/valid_for_ms", 7_200_000),
             equals("/is_there", is_there),
         ]
     };
