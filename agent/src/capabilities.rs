@@ -13,6 +13,7 @@ use crate::exit::{Ending, Exit};
 use crate::gate::{self, Asked};
 use crate::loader::Shape;
 use crate::machine::Machine;
+use crate::outlet;
 use crate::posture::{Blocker, GateMode, Mode};
 use crate::report::{Agent, HookReport, SCHEMA_VERSION, Seam};
 use crate::trials::Trials;
@@ -49,9 +50,9 @@ pub fn run(json: bool) -> Result<Exit> {
     let capabilities = measure(Machine::look()?)?;
     if json {
         let text = serde_json::to_string_pretty(&capabilities);
-        println!("{}", text.context("failed to write the capabilities")?);
+        outlet::answer(text.context("failed to write the capabilities")?)?;
     } else {
-        print!("{}", table(&capabilities));
+        outlet::answer(table(&capabilities))?;
     }
     Ok(Exit::Done)
 }
@@ -129,10 +130,8 @@ fn table(capabilities: &Capabilities) -> String {
             found,
         ));
     }
-    lines
-        .iter()
-        .flat_map(|line| [line.trim_end(), "\n"])
-        .collect()
+    let lines: Vec<&str> = lines.iter().map(|line| line.trim_end()).collect();
+    lines.join("\n")
 }
 
 fn yes(value: bool) -> &'static str {

@@ -17,6 +17,7 @@ use crate::exit::{self, Exit};
 use crate::gate::Asked;
 use crate::host;
 use crate::log;
+use crate::outlet;
 use crate::policy;
 use crate::posture::{GateMode, Mode, Tier};
 use crate::ready::Ready;
@@ -238,13 +239,13 @@ fn check(file: &std::path::Path, json: bool) -> Result<Exit> {
         } else {
             ""
         };
-        println!(
+        outlet::answer(format_args!(
             "{}: valid: rules: {}, exempt cgroups: {}, protected executables: {}{note}",
             file.display(),
             policy.rules(),
             policy.exempt_cgroups.len(),
             policy.protected_executables.len(),
-        );
+        ))?;
         return Ok(Exit::Done);
     }
     let outcome = policy::parse(&run::read_policy(file)?);
@@ -252,7 +253,7 @@ fn check(file: &std::path::Path, json: bool) -> Result<Exit> {
         Ok(policy) => json!({ "valid": true, "rules": policy.rules(), "errors": [] }),
         Err(errors) => json!({ "valid": false, "errors": errors }),
     };
-    println!("{document:#}");
+    outlet::answer(format_args!("{document:#}"))?;
     Ok(outcome.map_or(Exit::Policy, |_| Exit::Done))
 }
 

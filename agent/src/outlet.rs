@@ -4,9 +4,11 @@
 //! In: lines. Out: whole writes of no more than a pipe surely takes once it says that it takes
 //! any (`PIPE_BUF`, from pipe(7)), so that none of them blocks.
 
-use std::io;
+use std::fmt::Display;
+use std::io::{self, Write as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use anyhow::{Context as _, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -20,6 +22,16 @@ pub fn takes(fd: BorrowedFd) -> bool {
     let mut polled = [PollFd::new(&fd, PollFlags::OUT)];
     // A descriptor that can't be polled can't be waited for either.
     poll(&mut polled, Some(&Timespec::default())).map_or(true, |ready| ready > 0)
+}
+
+/// Prints the answer of a command that only gives one, and may wait for its reader.
+///
+/// # Errors
+/// Standard output's, where `println!` would panic.
+pub fn answer(text: impl Display) -> Result<()> {
+    let mut out = io::stdout();
+    let printed = writeln!(out, "{text}").and_then(|()| out.flush());
+    printed.context("failed to print the answer")
 }
 
 /// Waits until the reader takes more; to be called within a runtime.
@@ -53,14 +65,15 @@ impl<Fd: AsFd> Outlet<Fd> {
         }
     }
 
-    /// Adds a line, without writing anything yet.
+    /// Adds lines, without writing anything yet.
     ///
     /// # Errors
     /// What `write` gives.
     pub fn add(&mut self, write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> io::Result<()> {
-        write(&mut self.waiting)?;
-        self.lines += 1;
-        Ok(())
+        let before = self.waiting.len();
+        let written = write(&mut self.waiting);
+        self.lines += lines(&self.waiting[before..]);
+        written
     }
 
     /// Writes what can be written now; whether that is all.
@@ -79,8 +92,8 @@ impl<Fd: AsFd> Outlet<Fd> {
             }
             done += rustix::io::write(&self.fd, whole_lines(rest))?;
         };
-        let out = self.waiting.drain(..done);
-        self.lines -= out.filter(|byte| *byte == b'\n').count() as u64;
+        self.lines -= lines(&self.waiting[..done]);
+        self.waiting.drain(..done);
         Ok(all)
     }
 
@@ -94,6 +107,11 @@ impl<Fd: AsFd> Outlet<Fd> {
         self.waiting.clear();
         std::mem::take(&mut self.lines)
     }
+}
+
+/// How many lines end in the text.
+fn lines(text: &[u8]) -> u64 {
+    text.iter().filter(|byte| **byte == b'\n').count() as u64
 }
 
 /// As many lines as are written at once; of a longer line, a part. So what is given up is given

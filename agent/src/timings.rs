@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
+use crate::log;
+
 /// A step of the start. Steps don't overlap; what is in none is `other`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Step {
@@ -86,5 +88,5 @@ pub fn tell() {
         Ok(total) => line.insert("total_us".to_owned(), json!(micros(total))),
         Err(error) => line.insert("total_us".to_owned(), json!(format!("unknown: {error:#}"))),
     };
-    eprintln!("{}", json!({ "timings": line }));
+    log::plain(json!({ "timings": line }));
 }

@@ -123,6 +123,44 @@ fn wrong_usage_ends_with_2_and_says_why() {
     }
 }
 
+/// Ends with this code though whoever read these streams is gone: neither by a panic, which is
+/// 101 or, in what ships, an abort, nor by SIGPIPE.
+#[track_caller]
+fn ends_unread(arguments: &[&str], unread: &[&str], code: i32) {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let stream = |name| match unread.contains(&name) {
+        true => Stdio::from(writer.try_clone().unwrap()),
+        false => Stdio::null(),
+    };
+    let mut command = Command::new(env!("CARGO_BIN_EXE_aegisbpf"));
+    let command = command.args(arguments).stdin(Stdio::null());
+    let command = command.stdout(stream("stdout")).stderr(stream("stderr"));
+    let status = command.status().unwrap();
+    assert_eq!(status.code(), Some(code), "{arguments:?}: {status}");
+}
+
+#[test]
+fn a_reader_that_went_away_changes_no_exit_code() {
+    let (_folder, invalid) = policy("version = 1\nexempt = []\n");
+    for unread in [&["stderr"][..], &["stdout", "stderr"]] {
+        for mode in ["--enforce", "--audit"] {
+            ends_unread(&["run", mode, "--policy", &invalid], unread, 4);
+        }
+        ends_unread(&["policy", "check", &invalid], unread, 4);
+        ends_unread(&["run", "--enforce"], unread, 2);
+    }
+}
+
+#[test]
+fn an_answer_that_nobody_reads_is_an_error_and_no_panic() {
+    let (_folder, valid) = policy(VALID);
+    for unread in [&["stdout"][..], &["stdout", "stderr"]] {
+        ends_unread(&["policy", "check", &valid], unread, 1);
+        ends_unread(&["policy", "check", "--json", &valid], unread, 1);
+    }
+}
+
 #[test]
 fn policy_check_accepts_and_counts() {
     let (_folder, path) = policy(VALID);
