@@ -10,12 +10,14 @@ use protocol::record::Fate;
 
 use super::{EVERY_WAY, Finding, Promise};
 use crate::manifest::Kernel;
-use crate::plan::{Boot, SEAM_IS_FAITHFUL, catalogue};
+use crate::plan::{Boot, CROSS_BOOT, SEAM_IS_FAITHFUL, catalogue};
 
 /// What a proof shows, by the catalogue.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Shown {
-    /// The proof's id.
+    /// The suite in which it is planned: a boot, or the comparison of both.
+    pub boot: String,
+    /// The proof's id, which another boot may have too.
     pub proof: String,
     /// The agent's state in it.
     pub state: String,
@@ -27,6 +29,18 @@ pub struct Shown {
     pub kernels: usize,
 }
 
+impl Shown {
+    /// Whether the promise rests on it.
+    #[must_use]
+    pub fn is_for(&self, promise: &Promise) -> bool {
+        if promise.id == EVERY_WAY {
+            return self.is_way;
+        }
+        let mut rows = promise.rows.iter();
+        rows.any(|row| row.proof == self.proof && row.state == self.state)
+    }
+}
+
 /// What the catalogue shows on these kernels.
 #[must_use]
 pub fn shown(kernels: &[Kernel]) -> Vec<Shown> {
@@ -35,6 +49,7 @@ pub fn shown(kernels: &[Kernel]) -> Vec<Shown> {
         .flat_map(|boot| {
             let proofs = catalogue::proofs(boot, true);
             proofs.into_iter().map(move |proof| Shown {
+                boot: boot.name().to_owned(),
                 state: catalogue::state(&proof.configuration).to_owned(),
                 fate: fate(&proof),
                 is_way: proof.bypass.is_some(),
@@ -44,11 +59,12 @@ pub fn shown(kernels: &[Kernel]) -> Vec<Shown> {
         })
         .collect();
     shown.push(Shown {
+        boot: CROSS_BOOT.to_owned(),
         proof: SEAM_IS_FAITHFUL.to_owned(),
         state: catalogue::state("signal").to_owned(),
         fate: "same report".to_owned(),
         is_way: false,
-        kernels: planned_on(kernels, crate::plan::CROSS_BOOT, SEAM_IS_FAITHFUL),
+        kernels: planned_on(kernels, CROSS_BOOT, SEAM_IS_FAITHFUL),
     });
     shown
 }
@@ -197,14 +213,18 @@ fn rows(promises: &[Promise], shown: &[Shown]) -> Vec<Finding> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::tests::promises;
     use super::*;
 
     const WAYS: &str = "| way |\n| --- |\n| `dot` |\n";
 
-    fn shown() -> Vec<Shown> {
+    pub(crate) fn shown() -> Vec<Shown> {
         let of = |proof: &str, state: &str, fate: &str, is_way| Shown {
+            boot: match state {
+                "ENFORCE" => "bpf-lsm".to_owned(),
+                _ => "no-bpf-lsm".to_owned(),
+            },
             proof: proof.to_owned(),
             state: state.to_owned(),
             fate: fate.to_owned(),
