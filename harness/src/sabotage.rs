@@ -4,9 +4,10 @@
 //! and names the proof and the arm that must find it out, and in what words. [`plan`] puts many
 //! of them into one boot, one life of the agent after the other, beside a control: the same
 //! proofs with the same build and nothing broken. [`judge`] holds what came out against what
-//! was declared; [`report`] shows it.
+//! was declared; [`report`] shows it, with those that [`skip`] took out.
 
 pub mod catalogue;
 pub mod judge;
 pub mod plan;
 pub mod report;
+pub mod skip;

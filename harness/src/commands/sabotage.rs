@@ -32,6 +32,7 @@ use crate::sabotage::catalogue::{self, Mutant, Way};
 use crate::sabotage::judge::{self, Judged};
 use crate::sabotage::plan;
 use crate::sabotage::report::{self as told, OfKernel};
+use crate::sabotage::skip;
 use crate::verdict;
 
 /// The kernel that is enough to see that the suite can fail.
@@ -132,7 +133,10 @@ pub fn run(args: &SabotageArgs, root: &Path) -> Result<ExitCode> {
     let json = told::json(&results)?;
     report::files::write_whole(&at_hand.out.path().join(told::FILE), json.as_bytes())?;
     match args.json {
-        true => print!("{json}"),
+        true => {
+            print!("{json}");
+            eprint!("{}", told::summary(&results));
+        }
         false => print!("{}", told::table(&results)),
     }
     Ok(told::exit_code(&results))
@@ -198,7 +202,7 @@ fn jobs(
 ) -> Result<Vec<Job>> {
     let mut jobs = Vec::new();
     for kernel in &at_hand.kernels {
-        let mutants = possible(kernel, mutants);
+        let (mutants, _) = skip::part(mutants, &kernel.skips);
         let (guest_plan, boots) = plan::kernel(kernel, &mutants, accelerator, nonce);
         let image = at_hand.image(kernel, &guest_plan)?;
         jobs.extend(boots.into_iter().map(|boot| Job {
@@ -221,16 +225,6 @@ fn jobs(
     }
     jobs.sort_by_key(|job| std::cmp::Reverse(job.boot.plan.proofs.len()));
     Ok(jobs)
-}
-
-/// The mutants whose proof isn't declared as impossible on the kernel.
-fn possible(kernel: &ReadyKernel, mutants: &[Mutant]) -> Vec<Mutant> {
-    let skipped = |mutant: &Mutant| {
-        let mut skips = kernel.skips.iter();
-        skips.any(|skip| skip.is_of(mutant.boot.name(), mutant.proof))
-    };
-    let mutants = mutants.iter().copied();
-    mutants.filter(|mutant| !skipped(mutant)).collect()
 }
 
 /// The command line that does it again.
@@ -288,7 +282,8 @@ fn judge_kernel(
         results.find(|result| result.suite.boot == boot)
     };
     let mut judged = Vec::new();
-    for mutant in possible(kernel, mutants) {
+    let (mutants, skipped) = skip::part(mutants, &kernel.skips);
+    for mutant in mutants {
         let shared = of(mutant.boot.name());
         let alone = of(&mark::with(mutant.boot.name(), mutant.name));
         let planned = planned
@@ -316,6 +311,7 @@ fn judge_kernel(
         control_passed: control.passed,
         control_faults: control.faults,
         mutants: judged,
+        skipped,
     })
 }
 
