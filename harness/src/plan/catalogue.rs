@@ -436,7 +436,8 @@ mod tests {
     /// The states that the report of a proof must show while nothing has happened to the agent.
     fn reported(proof: &PlannedProof) -> Vec<&Value> {
         let mut reports = proof.arms.iter().filter(|arm| arm.arm == "report");
-        let Some(Expectation::Document { clauses }) = reports.next().map(|arm| &arm.expect) else {
+        let Some(Expectation::Document { clauses, .. }) = reports.next().map(|arm| &arm.expect)
+        else {
             return Vec::new();
         };
         let states = clauses.iter().filter_map(|clause| match clause {

@@ -132,24 +132,28 @@ mod tests {
     use protocol::record::{Observation, Outcome};
     use serde_json::json;
 
+    use super::super::catalogue;
     use super::super::judge::Fate;
     use super::*;
     use crate::report::samples::{boot, proof};
     use crate::verdict::samples;
 
-    const BAD: Mutant = Mutant {
-        name: "bad",
-        breaks: "a promise",
-        boot: Boot::NoBpfLsm,
-        proof: samples::PROMOTES,
-        arm: "report",
-        says: "/runtime_state",
-        shows_as: Status::Failed,
-        way: Way::Shared,
-    };
+    const BOOT: Boot = Boot::NoBpfLsm;
+
+    /// Else like the first of the catalogue, which shares its boot and makes its proof fail.
+    fn bad() -> Mutant {
+        Mutant {
+            name: "bad",
+            boot: BOOT,
+            proof: samples::PROMOTES,
+            arm: "report",
+            says: "/runtime_state",
+            ..catalogue::all()[0]
+        }
+    }
 
     fn with(mutant: &str) -> String {
-        mark::with(BAD.proof, mutant)
+        mark::with(samples::PROMOTES, mutant)
     }
 
     fn control() -> ProofResult {
@@ -158,7 +162,7 @@ mod tests {
 
     fn caught() -> ProofResult {
         let reasons = ["report: /runtime_state is \"ENFORCE\""];
-        proof(&with(BAD.name), Status::Failed, &reasons)
+        proof(&with(bad().name), Status::Failed, &reasons)
     }
 
     /// The plan for the control's one proof.
@@ -167,7 +171,7 @@ mod tests {
         plan.proofs.truncate(1);
         plan.proofs[0].id = with(CONTROL);
         PlannedBoot {
-            suite: crate::plan::suite("6.1", BAD.boot),
+            suite: crate::plan::suite("6.1", BOOT),
             plan,
             nonce: samples::NONCE.to_owned(),
             cmdline: String::new(),
@@ -209,7 +213,7 @@ mod tests {
     fn a_mutant_in_a_boot_of_its_own_is_held_against_the_control_in_the_shared_one() {
         let alone = Mutant {
             way: Way::Alone,
-            ..BAD
+            ..bad()
         };
         let shared = || (boot("6.1", "no-bpf-lsm", vec![control()]), Vec::new());
         let own = || boot("6.1", "no-bpf-lsm@bad", vec![caught()]);
@@ -229,7 +233,7 @@ mod tests {
         let red = proof(&with(CONTROL), Status::Failed, &["report: odd", "more"]);
         let mut boot = boot("6.1", "no-bpf-lsm", vec![red, caught()]);
         boot.faults.push("the kernel complained".to_owned());
-        let judged = of_boots(&[BAD], &[], &[(boot, Vec::new())]);
+        let judged = of_boots(&[bad()], &[], &[(boot, Vec::new())]);
         let expected = [
             "the kernel complained",
             "promotes-to-enforce-signal: report: odd; more",
@@ -246,7 +250,7 @@ mod tests {
             boot: None,
             reason: "no tracefs".to_owned(),
         };
-        let judged = of_boots(&[BAD], &[skip], &[]);
+        let judged = of_boots(&[bad()], &[skip], &[]);
         assert_eq!(judged.mutants, []);
         assert_eq!(judged.skipped.len(), 1);
         assert_eq!(judged.skipped[0].reason, "no tracefs");
@@ -258,7 +262,7 @@ mod tests {
             says: "no evidence came",
             shows_as: Status::Incomplete,
             way: Way::LostRecord,
-            ..BAD
+            ..bad()
         };
         let shared = || boot("6.1", "no-bpf-lsm", vec![control()]);
         let judged = of_boots(&[lost], &[], &[(shared(), records())]);
