@@ -21,6 +21,9 @@ pub struct Promise {
     pub sentence: String,
     /// One row for each state that it is made for.
     pub rows: Vec<Row>,
+    /// Of [`EVERY_WAY`] alone, which has a table of its own form: each line of a table, as it
+    /// stands, with its number, counted from 1.
+    pub ways: Vec<(usize, String)>,
     /// The line of its heading, counted from 1.
     pub line: usize,
 }
@@ -96,6 +99,7 @@ pub fn parse(text: &str) -> Result<Vec<Promise>, Vec<Finding>> {
                     id: id.to_owned(),
                     sentence: String::new(),
                     rows: Vec::new(),
+                    ways: Vec::new(),
                     line,
                 }),
                 None => {
@@ -109,10 +113,14 @@ pub fn parse(text: &str) -> Result<Vec<Promise>, Vec<Finding>> {
         let Some(promise) = promises.last_mut().filter(|_| within) else {
             continue;
         };
+        if promise.id == EVERY_WAY && text.contains('|') {
+            promise.ways.push((line, text.to_owned()));
+            continue;
+        }
         match text {
             "" | COLUMNS | RULE => {}
-            _ if promise.id == EVERY_WAY && text.starts_with('|') => {}
-            _ if text.starts_with('|') => match row(text, line) {
+            // A row needs no `|` at its beginning to be shown as one.
+            _ if text.contains('|') => match row(text, line) {
                 Some(row) => promise.rows.push(row),
                 None => findings.push(Finding::at(
                     line,
@@ -192,9 +200,39 @@ happen.
                 row("ENFORCE", "`EPERM`", "enforce-denies-open", 12),
                 row("ENFORCE_SIGNAL", "killed", "kills-denied-open", 13),
             ],
+            ways: Vec::new(),
             line: 5,
         };
         assert_eq!(promises(), [expected]);
+    }
+
+    #[test]
+    fn of_the_table_of_ways_every_line_is_kept_wherever_it_stands_in_its_section() {
+        let text = "### `every-way`\n\nWords.\n\n| way |\n| --- |\n\nAnd:\n\n  | more |\n\
+                    | state | fate | proof |\nless | said\n\n## Limits\n\n| limit |\n";
+        let promises = parse(text).expect("a document in its form");
+        let kept: Vec<(usize, &str)> = promises[0]
+            .ways
+            .iter()
+            .map(|(line, text)| (*line, text.as_str()))
+            .collect();
+        let expected = [
+            (5, "| way |"),
+            (6, "| --- |"),
+            (10, "  | more |"),
+            (11, "| state | fate | proof |"),
+            (12, "less | said"),
+        ];
+        assert_eq!(kept, expected);
+        assert_eq!(promises[0].sentence, "Words. And:");
+    }
+
+    #[test]
+    fn a_row_without_its_first_stroke_is_no_sentence() {
+        let row = "`ENFORCE` | `EPERM` | `unproven` |\n";
+        let text = TEXT.replace("\n## Limits", &format!("{row}\n## Limits"));
+        let findings = parse(&text).unwrap_err();
+        assert_eq!(findings[0].line, Some(14));
     }
 
     #[test]

@@ -11,24 +11,22 @@ use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsRawFd as _, FromRawFd as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
-use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::{Command, ExitCode, ExitStatus, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use protocol::record::Observation;
+use protocol::record::{Fate, Observation};
 use rustix::fs::{CWD, FileType, Mode, RenameFlags};
 use serde_json::{Value, json};
 
+use crate::act::{self, NOT_TRIED};
 use crate::cgroup::{self, Place};
 use crate::wait;
 
 /// The content of a file whose execution prints something.
 pub const SCRIPT: &str = "#!/init exclaim\n";
-
-/// Exit codes from here on say that it never came to the attempt; below they are errno values.
-const NOT_TRIED: u8 = 200;
 
 /// What is tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -248,7 +246,7 @@ impl<'a> Attempt<'a> {
             .read_to_end(&mut bytes)
             .context("reading its output")?;
         let leaked = !bytes.is_empty();
-        Ok(json!({"fate": fate(status), "leaked": leaked, "pid": pid, "events": null}))
+        Ok(json!({"fate": word(act::fate(status)), "leaked": leaked, "pid": pid, "events": null}))
     }
 
     /// Tries, and gives only what came of it.
@@ -268,15 +266,20 @@ pub fn account(mut document: Value, also: Value) -> Observation {
     Observation::Document { document }
 }
 
-fn fate(status: ExitStatus) -> String {
-    match (status.code(), status.signal()) {
-        (Some(0), _) => "allowed".to_owned(),
-        (Some(libc::EPERM), _) => "EPERM".to_owned(),
-        (Some(errno), _) if errno < i32::from(NOT_TRIED) => format!("errno {errno}"),
-        (None, Some(libc::SIGKILL)) => "SIGKILL".to_owned(),
-        (None, Some(libc::SIGTERM)) => "SIGTERM".to_owned(),
-        (None, Some(signal)) => format!("signal {signal}"),
-        (code, _) => format!("not tried: {code:?}"),
+/// A fate in the word by which a plan's clauses know it.
+pub fn word(fate: Fate) -> String {
+    match fate {
+        Fate::Allowed => "allowed".to_owned(),
+        Fate::Denied { errno: libc::EPERM } => "EPERM".to_owned(),
+        Fate::Denied { errno } => format!("errno {errno}"),
+        Fate::Killed {
+            signal: libc::SIGKILL,
+        } => "SIGKILL".to_owned(),
+        Fate::Killed {
+            signal: libc::SIGTERM,
+        } => "SIGTERM".to_owned(),
+        Fate::Killed { signal } => format!("signal {signal}"),
+        Fate::Broken { code } => format!("not tried: {code}"),
     }
 }
 
@@ -373,6 +376,9 @@ fn open_handle(folder: &Path, text: &str) -> io::Result<File> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::process::ExitStatusExt as _;
+    use std::process::ExitStatus;
+
     use super::*;
 
     #[test]
@@ -386,13 +392,14 @@ mod tests {
 
     #[test]
     fn a_fate_is_exact() {
-        let of = |raw| fate(ExitStatus::from_raw(raw));
+        let of = |raw| word(act::fate(ExitStatus::from_raw(raw)));
         assert_eq!(of(0), "allowed");
         assert_eq!(of(libc::EPERM << 8), "EPERM");
         assert_eq!(of(libc::EACCES << 8), "errno 13");
         assert_eq!(of(libc::SIGKILL), "SIGKILL");
         assert_eq!(of(libc::SIGTERM), "SIGTERM");
-        assert_eq!(of(i32::from(NOT_TRIED) << 8), "not tried: Some(200)");
+        assert_eq!(of(libc::SIGHUP), "signal 1");
+        assert_eq!(of(i32::from(NOT_TRIED) << 8), "not tried: 200");
     }
 
     #[test]

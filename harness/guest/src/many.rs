@@ -17,6 +17,7 @@ use protocol::record::Observation;
 use serde_json::{Value, json};
 
 use crate::act::{self, NOT_TRIED};
+use crate::attempt;
 use crate::cgroup::{self, Place};
 use crate::wait;
 
@@ -98,23 +99,9 @@ pub fn open(many: Many, place: Place, path: &Path, limit: Duration) -> Result<Va
         let (pid, status) = line.split_once(' ').context("a line without a status")?;
         pids.push(pid.parse::<u32>()?);
         let fate = act::fate(ExitStatus::from_raw(status.parse()?));
-        *fates.entry(name(fate)).or_default() += 1;
+        *fates.entry(attempt::word(fate)).or_default() += 1;
     }
     Ok(json!({"fates": fates, "pids": pids}))
-}
-
-fn name(fate: protocol::record::Fate) -> String {
-    use protocol::record::Fate;
-    match fate {
-        Fate::Allowed => "allowed".to_owned(),
-        Fate::Denied { errno: libc::EPERM } => "EPERM".to_owned(),
-        Fate::Denied { errno } => format!("errno {errno}"),
-        Fate::Killed {
-            signal: libc::SIGKILL,
-        } => "SIGKILL".to_owned(),
-        Fate::Killed { signal } => format!("signal {signal}"),
-        Fate::Broken { code } => format!("not tried: {code}"),
-    }
 }
 
 /// Puts what the agent told of the processes in the place of their pids: how many events of

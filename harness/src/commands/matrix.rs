@@ -84,6 +84,16 @@ pub struct MatrixArgs {
     pub no_setup: bool,
 }
 
+impl MatrixArgs {
+    /// How many machines run side by side.
+    pub(super) fn workers(&self) -> usize {
+        self.jobs.map_or_else(
+            || std::thread::available_parallelism().map_or(1, usize::from),
+            usize::from,
+        )
+    }
+}
+
 /// Runs the matrix in the checkout at `root`.
 ///
 /// # Errors
@@ -139,17 +149,13 @@ fn go(at_hand: &AtHand, args: &MatrixArgs, wanted: &Wanted) -> Result<ExitCode> 
     let choice = at_hand.accelerator(args.accel)?;
     let jobs = jobs::jobs(at_hand, args, wanted, choice.accelerator)?;
     let planned = planned(&at_hand.kernels, wanted);
-    let workers = args.jobs.map_or_else(
-        || std::thread::available_parallelism().map_or(1, usize::from),
-        usize::from,
-    );
     let (events, receiver) = mpsc::channel();
     let progress = report::progress::Progress::start(receiver, Screen::of_stderr());
     if let Some(notice) = choice.notice {
         // Nobody may be watching; the results will still name the accelerator.
         let _ = events.send(Event::Notice(notice));
     }
-    let done = engine::run(jobs, &at_hand.with, workers, &events);
+    let done = engine::run(jobs, &at_hand.with, args.workers(), &events);
     drop(events);
     progress.finish();
     let mut results = results(at_hand, done, wanted);

@@ -5,34 +5,30 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
-use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use clap::Args;
 use globset::Glob;
-use protocol::record::Record;
-use protocol::sabotage::{self as mark, CONTROL};
 
 use super::matrix::MatrixArgs;
 use super::matrix::at_hand::AtHand;
 use super::matrix::jobs::nonce;
-use crate::channel::{Channel, Line};
 use crate::engine::{self, Done, Job};
 use crate::event::Event;
 use crate::exit::{ExitCode, Failure, Result};
 use crate::kernels::ReadyKernel;
 use crate::launch::{Accelerator, Files, Launcher, Machine, accel};
 use crate::manifest::{self, Manifest};
-use crate::outcome::{BootResult, Ending, ProofResult, Status};
-use crate::plan::{Boot, PlannedBoot};
+use crate::plan::PlannedBoot;
 use crate::report;
-use crate::sabotage::catalogue::{self, Mutant, Way};
-use crate::sabotage::judge::{self, Judged};
+use crate::sabotage::catalogue::{self, Mutant};
+use crate::sabotage::kernel::{self, Over};
 use crate::sabotage::plan;
 use crate::sabotage::report::{self as told, OfKernel};
-use crate::verdict;
+use crate::sabotage::skip;
 
 /// The kernel that is enough to see that the suite can fail.
 const KERNEL: &str = "6.1";
@@ -112,27 +108,27 @@ pub fn run(args: &SabotageArgs, root: &Path) -> Result<ExitCode> {
     let choice = at_hand.accelerator(args.accel)?;
     let jobs = jobs(&at_hand, args, &mutants, choice.accelerator)?;
     let planned: Vec<PlannedBoot> = jobs.iter().map(|job| job.boot.clone()).collect();
-    let workers = args.jobs.map_or_else(
-        || std::thread::available_parallelism().map_or(1, usize::from),
-        usize::from,
-    );
-    let done = boots(&at_hand, jobs, workers, choice.notice);
-    let of_kernel = |kernel: &ReadyKernel| {
-        let done: Vec<&Done> = done
-            .iter()
-            .filter(|done| done.result.suite.kernel == kernel.name)
-            .collect();
-        judge_kernel(kernel, &mutants, &done, &planned, choice.accelerator)
+    let done = boots(&at_hand, jobs, of_matrix.workers(), choice.notice);
+    let judged = |ready: &ReadyKernel| {
+        let boots = over(&ready.name, &done, &planned)?;
+        let ReadyKernel { name, skips, .. } = ready;
+        Ok(kernel::judge(
+            name,
+            &mutants,
+            skips,
+            &boots,
+            choice.accelerator,
+        ))
     };
-    let results: Vec<OfKernel> = at_hand
-        .kernels
-        .iter()
-        .map(of_kernel)
-        .collect::<anyhow::Result<_>>()?;
+    let kernels = at_hand.kernels.iter();
+    let results: Vec<OfKernel> = kernels.map(judged).collect::<anyhow::Result<_>>()?;
     let json = told::json(&results)?;
     report::files::write_whole(&at_hand.out.path().join(told::FILE), json.as_bytes())?;
     match args.json {
-        true => print!("{json}"),
+        true => {
+            print!("{json}");
+            eprint!("{}", told::summary(&results));
+        }
         false => print!("{}", told::table(&results)),
     }
     Ok(told::exit_code(&results))
@@ -198,7 +194,7 @@ fn jobs(
 ) -> Result<Vec<Job>> {
     let mut jobs = Vec::new();
     for kernel in &at_hand.kernels {
-        let mutants = possible(kernel, mutants);
+        let (mutants, _) = skip::part(mutants, &kernel.skips);
         let (guest_plan, boots) = plan::kernel(kernel, &mutants, accelerator, nonce);
         let image = at_hand.image(kernel, &guest_plan)?;
         jobs.extend(boots.into_iter().map(|boot| Job {
@@ -221,16 +217,6 @@ fn jobs(
     }
     jobs.sort_by_key(|job| std::cmp::Reverse(job.boot.plan.proofs.len()));
     Ok(jobs)
-}
-
-/// The mutants whose proof isn't declared as impossible on the kernel.
-fn possible(kernel: &ReadyKernel, mutants: &[Mutant]) -> Vec<Mutant> {
-    let skipped = |mutant: &Mutant| {
-        let mut skips = kernel.skips.iter();
-        skips.any(|skip| skip.is_of(mutant.boot.name(), mutant.proof))
-    };
-    let mutants = mutants.iter().copied();
-    mutants.filter(|mutant| !skipped(mutant)).collect()
 }
 
 /// The command line that does it again.
@@ -276,115 +262,36 @@ fn boots(at_hand: &AtHand, jobs: Vec<Job>, workers: usize, notice: Option<String
     done
 }
 
-fn judge_kernel(
-    kernel: &ReadyKernel,
-    mutants: &[Mutant],
-    done: &[&Done],
-    planned: &[PlannedBoot],
-    accelerator: Accelerator,
-) -> anyhow::Result<OfKernel> {
-    let of = |boot: &str| {
-        let mut results = done.iter().map(|done| &done.result);
-        results.find(|result| result.suite.boot == boot)
-    };
-    let mut judged = Vec::new();
-    for mutant in possible(kernel, mutants) {
-        let shared = of(mutant.boot.name());
-        let alone = of(&mark::with(mutant.boot.name(), mutant.name));
+/// The boots of a kernel, with their records.
+fn over<'a>(
+    kernel: &str,
+    done: &'a [Done],
+    planned: &'a [PlannedBoot],
+) -> anyhow::Result<Vec<Over<'a>>> {
+    let mut boots = Vec::new();
+    for done in done {
+        let result = &done.result;
         let planned = planned
             .iter()
-            .find(|planned| shared.is_some_and(|shared| shared.suite == planned.suite));
-        judged.push(match (mutant.way, shared, planned) {
-            (Way::LostRecord, Some(shared), Some(planned)) => {
-                lost_record(&mutant, shared, planned)?
-            }
-            _ => {
-                let boots = shared.into_iter().chain(alone);
-                let results: Vec<&ProofResult> = boots.flat_map(|boot| &boot.proofs).collect();
-                let faults = alone.or(shared).map_or(&[][..], |boot| &boot.faults);
-                judge::judge(&mutant, &results, faults)
-            }
-        });
-    }
-    let shared = Boot::ALL.into_iter().filter_map(|boot| of(boot.name()));
-    let mut control = Control::default();
-    shared.for_each(|boot| control.add(boot));
-    Ok(OfKernel {
-        kernel: kernel.name.clone(),
-        release: done.iter().find_map(|done| done.result.release.clone()),
-        accelerator: accelerator.name().to_owned(),
-        control_passed: control.passed,
-        control_faults: control.faults,
-        mutants: judged,
-    })
-}
-
-/// What came of the proofs with nothing broken.
-#[derive(Default)]
-struct Control {
-    passed: usize,
-    faults: Vec<String>,
-}
-
-impl Control {
-    fn add(&mut self, boot: &BootResult) {
-        self.faults.extend(boot.faults.iter().cloned());
-        for proof in &boot.proofs {
-            match (mark::split(&proof.id), proof.status) {
-                ((_, Some(CONTROL)), Status::Passed) => self.passed += 1,
-                ((id, Some(CONTROL)), _) => {
-                    self.faults
-                        .push(format!("{id}: {}", proof.reasons.join("; ")));
-                }
-                _ => {}
-            }
+            .find(|planned| planned.suite == result.suite && result.suite.kernel == kernel);
+        if let Some(planned) = planned {
+            boots.push(Over {
+                planned,
+                result,
+                records: records(&result.dir)?,
+            });
         }
     }
+    Ok(boots)
 }
 
-/// Judges the control's own records once more, with one of them lost.
-fn lost_record(
-    mutant: &Mutant,
-    boot: &BootResult,
-    planned: &PlannedBoot,
-) -> anyhow::Result<Judged> {
-    let path = Files::of(&boot.dir).records;
-    let records = fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
-    let proof = mark::with(mutant.proof, CONTROL);
-    let records = lose(&records, &proof, mutant.arm);
-    let mut channel = Channel::default();
-    channel.push(&records, Duration::ZERO);
-    channel.close();
-    let ending = Ending::Exited { code: Some(0) };
-    let judged = verdict::judge(&planned.plan, &planned.nonce, &[], &channel, &ending, "");
-    let with_loss = judged
-        .proofs
-        .into_iter()
-        .filter(|result| result.id == proof);
-    let with_loss: Vec<ProofResult> = with_loss
-        .map(|result| ProofResult {
-            id: mark::with(mutant.proof, mutant.name),
-            ..result
-        })
-        .collect();
-    let results: Vec<&ProofResult> = boot.proofs.iter().chain(&with_loss).collect();
-    Ok(judge::judge(mutant, &results, &judged.faults))
-}
-
-/// The records without the evidence of one arm.
-fn lose(records: &[u8], proof: &str, lost: &str) -> Vec<u8> {
-    let is_lost = |line: &&[u8]| {
-        let mut channel = Channel::default();
-        let lines = channel.push(line, Duration::ZERO);
-        matches!(lines, [(_, Line::Record(Record::Evidence { id, arm, .. }))]
-            if id == proof && arm == lost)
-    };
-    let lines = records.split_inclusive(|byte| *byte == b'\n');
-    lines
-        .filter(|line| !is_lost(line))
-        .flatten()
-        .copied()
-        .collect()
+/// What came over the channel of the boot in this folder. One that never started has no file.
+fn records(dir: &Path) -> anyhow::Result<Vec<u8>> {
+    let path = Files::of(dir).records;
+    match fs::read(&path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+        read => read.with_context(|| format!("reading {}", path.display())),
+    }
 }
 
 #[cfg(test)]
@@ -398,20 +305,5 @@ mod tests {
         assert_eq!(some.len(), 3);
         let error = select(&["leaves-*".to_owned(), "nothing".to_owned()]).expect_err("one");
         assert_eq!(error.code, ExitCode::Usage);
-    }
-
-    #[test]
-    fn exactly_one_record_is_lost() {
-        let evidence = |id: &str, arm: &str| {
-            format!(
-                "{{\"record\":\"evidence\",\"id\":\"{id}\",\"arm\":\"{arm}\",\
-                 \"observation\":{{\"kind\":\"document\",\"document\":1}}}}\n"
-            )
-        };
-        let (first, second) = (evidence("a-proof", "before"), evidence("a-proof", "during"));
-        let all = format!("{first}{second}{}", evidence("b-proof", "during"));
-        let left = lose(all.as_bytes(), "a-proof", "during");
-        let expected = format!("{first}{}", evidence("b-proof", "during"));
-        assert_eq!(String::from_utf8(left).expect("text"), expected);
     }
 }

@@ -10,12 +10,14 @@ use protocol::record::Fate;
 
 use super::{EVERY_WAY, Finding, Promise};
 use crate::manifest::Kernel;
-use crate::plan::{Boot, SEAM_IS_FAITHFUL, catalogue};
+use crate::plan::{Boot, CROSS_BOOT, SEAM_IS_FAITHFUL, catalogue};
 
 /// What a proof shows, by the catalogue.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Shown {
-    /// The proof's id.
+    /// The suite in which it is planned: a boot, or the comparison of both.
+    pub boot: String,
+    /// The proof's id, which another boot may have too.
     pub proof: String,
     /// The agent's state in it.
     pub state: String,
@@ -27,6 +29,18 @@ pub struct Shown {
     pub kernels: usize,
 }
 
+impl Shown {
+    /// Whether the promise rests on it.
+    #[must_use]
+    pub fn is_for(&self, promise: &Promise) -> bool {
+        if promise.id == EVERY_WAY {
+            return self.is_way;
+        }
+        let mut rows = promise.rows.iter();
+        rows.any(|row| row.proof == self.proof && row.state == self.state)
+    }
+}
+
 /// What the catalogue shows on these kernels.
 #[must_use]
 pub fn shown(kernels: &[Kernel]) -> Vec<Shown> {
@@ -35,6 +49,7 @@ pub fn shown(kernels: &[Kernel]) -> Vec<Shown> {
         .flat_map(|boot| {
             let proofs = catalogue::proofs(boot, true);
             proofs.into_iter().map(move |proof| Shown {
+                boot: boot.name().to_owned(),
                 state: catalogue::state(&proof.configuration).to_owned(),
                 fate: fate(&proof),
                 is_way: proof.bypass.is_some(),
@@ -44,11 +59,12 @@ pub fn shown(kernels: &[Kernel]) -> Vec<Shown> {
         })
         .collect();
     shown.push(Shown {
+        boot: CROSS_BOOT.to_owned(),
         proof: SEAM_IS_FAITHFUL.to_owned(),
         state: catalogue::state("signal").to_owned(),
         fate: "same report".to_owned(),
         is_way: false,
-        kernels: planned_on(kernels, crate::plan::CROSS_BOOT, SEAM_IS_FAITHFUL),
+        kernels: planned_on(kernels, CROSS_BOOT, SEAM_IS_FAITHFUL),
     });
     shown
 }
@@ -106,9 +122,9 @@ fn told_fate(clauses: &[Clause]) -> Option<&str> {
 }
 
 /// Every difference between the document and the catalogue. `ways` is the table that the
-/// promise [`EVERY_WAY`] must have, and `text` the document.
+/// promise [`EVERY_WAY`] must have, and no other.
 #[must_use]
-pub fn differences(promises: &[Promise], shown: &[Shown], ways: &str, text: &str) -> Vec<Finding> {
+pub fn differences(promises: &[Promise], shown: &[Shown], ways: &str) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut ids = BTreeSet::new();
     for promise in promises {
@@ -124,13 +140,12 @@ pub fn differences(promises: &[Promise], shown: &[Shown], ways: &str, text: &str
             let message = format!("{} has no proof: add a line to its table", promise.id);
             findings.push(Finding::at(promise.line, message));
         }
+        if promise.id == EVERY_WAY {
+            findings.extend(table_of_ways(promise, ways));
+        }
     }
     if !ids.iter().any(|id| *id == EVERY_WAY) {
         findings.push(Finding::missing(format!("no promise is named {EVERY_WAY}")));
-    }
-    if !text.contains(ways) {
-        let message = format!("the table of ways must be this, with nothing between:\n{ways}");
-        findings.push(Finding::missing(message));
     }
     findings.extend(rows(promises, shown));
     let of_no_kernel = shown.iter().filter(|shown| shown.kernels == 0);
@@ -139,6 +154,30 @@ pub fn differences(promises: &[Promise], shown: &[Shown], ways: &str, text: &str
         Finding::missing(format!("{proof} is planned on no kernel of kernels.toml"))
     }));
     findings
+}
+
+/// The first line in which the table of ways isn't the one that is proven, which is one table
+/// without a gap.
+fn table_of_ways(promise: &Promise, ways: &str) -> Option<Finding> {
+    let mut proven = ways.lines();
+    let mut last = None;
+    for (line, text) in &promise.ways {
+        let message = match proven.next() {
+            None => Some("no proof shows this line, with which the table of ways goes on".into()),
+            Some(proven) if proven != text => Some(format!("the table of ways has here: {proven}")),
+            Some(_) if last.is_some_and(|last| last + 1 != *line) => {
+                Some("the table of ways has a gap above this line".to_owned())
+            }
+            Some(_) => None,
+        };
+        if let Some(message) = message {
+            return Some(Finding::at(*line, message));
+        }
+        last = Some(*line);
+    }
+    let missing = proven.next()?;
+    let message = format!("the table of ways goes on below this line: {missing}");
+    Some(Finding::at(last.unwrap_or(promise.line), message))
 }
 
 /// What is wrong with single lines of the promises' tables, and which are missing.
@@ -174,14 +213,18 @@ fn rows(promises: &[Promise], shown: &[Shown]) -> Vec<Finding> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::tests::promises;
     use super::*;
 
-    const WAYS: &str = "| way |\n";
+    const WAYS: &str = "| way |\n| --- |\n| `dot` |\n";
 
-    fn shown() -> Vec<Shown> {
+    pub(crate) fn shown() -> Vec<Shown> {
         let of = |proof: &str, state: &str, fate: &str, is_way| Shown {
+            boot: match state {
+                "ENFORCE" => "bpf-lsm".to_owned(),
+                _ => "no-bpf-lsm".to_owned(),
+            },
             proof: proof.to_owned(),
             state: state.to_owned(),
             fate: fate.to_owned(),
@@ -195,18 +238,21 @@ mod tests {
         ]
     }
 
-    fn every_way() -> Promise {
+    /// With this table, from line 42 on; an empty line is one between.
+    fn ways(table: &str) -> Promise {
+        let lines = (42..).zip(table.lines().map(str::to_owned));
         Promise {
             id: EVERY_WAY.to_owned(),
             sentence: "Every way.".to_owned(),
             rows: Vec::new(),
+            ways: lines.filter(|(_, text)| !text.is_empty()).collect(),
             line: 40,
         }
     }
 
     fn told(promises: &[Promise], shown: &[Shown]) -> Vec<String> {
-        let promises: Vec<Promise> = promises.iter().cloned().chain([every_way()]).collect();
-        let findings = differences(&promises, shown, WAYS, WAYS);
+        let promises: Vec<Promise> = promises.iter().cloned().chain([ways(WAYS)]).collect();
+        let findings = differences(&promises, shown, WAYS);
         findings.iter().map(Finding::to_string).collect()
     }
 
@@ -285,11 +331,39 @@ mod tests {
     }
 
     #[test]
-    fn the_table_of_ways_must_be_there_as_it_is_proven() {
-        let promises: Vec<Promise> = promises().into_iter().chain([every_way()]).collect();
-        let findings = differences(&promises, &shown(), WAYS, "| ways |\n");
-        assert_eq!(findings.len(), 1);
-        let without = differences(&promises[..1], &shown(), WAYS, WAYS);
+    fn the_table_of_ways_is_the_proven_one_and_no_line_more() {
+        for (table, expected) in [
+            (
+                format!("{WAYS}| `vmsplice` |\n"),
+                "GUARANTEES.md:45: no proof shows this line, with which the table of ways goes on",
+            ),
+            (
+                format!("{WAYS}\n| way |\n"),
+                "GUARANTEES.md:46: no proof shows this line, with which the table of ways goes on",
+            ),
+            (
+                WAYS.replace("dot", "dirfd"),
+                "GUARANTEES.md:44: the table of ways has here: | `dot` |",
+            ),
+            (
+                WAYS.replace("| `dot`", "\n| `dot`"),
+                "GUARANTEES.md:45: the table of ways has a gap above this line",
+            ),
+            (
+                WAYS.replace("| `dot` |\n", ""),
+                "GUARANTEES.md:43: the table of ways goes on below this line: | `dot` |",
+            ),
+            (
+                String::new(),
+                "GUARANTEES.md:40: the table of ways goes on below this line: | way |",
+            ),
+        ] {
+            let promises = [promises(), vec![ways(&table)]].concat();
+            let findings = differences(&promises, &shown(), WAYS);
+            let told: Vec<String> = findings.iter().map(Finding::to_string).collect();
+            assert_eq!(told, [expected]);
+        }
+        let without = differences(&promises(), &shown(), WAYS);
         assert_eq!(without[0].message, "no promise is named every-way");
     }
 }

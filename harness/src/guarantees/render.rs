@@ -1,10 +1,10 @@
 //! A run as a table kernel × promise, in Markdown: what a release shows for what it says.
 //!
-//! In: promises and judged suites. Out: text. Pure.
+//! In: promises, what the catalogue shows for them, judged suites. Out: text. Pure.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use super::{EVERY_WAY, Promise};
+use super::Promise;
 use crate::guarantees::check::Shown;
 use crate::outcome::{BootResult, Race, Status};
 
@@ -23,7 +23,8 @@ pub fn table(promises: &[Promise], shown: &[Shown], results: &[BootResult]) -> S
     text.push('\n');
     for promise in promises {
         text.push_str(&format!("| `{}` |", promise.id));
-        let proofs = proofs(promise, shown);
+        let proofs = shown.iter().filter(|shown| shown.is_for(promise));
+        let proofs: Vec<&Shown> = proofs.collect();
         for kernel in &kernels {
             text.push_str(&format!(" {} |", cell(kernel, &proofs, results)));
         }
@@ -84,40 +85,27 @@ fn header(first: &str, kernels: &[&str]) -> String {
     text
 }
 
-fn proofs<'a>(promise: &'a Promise, shown: &'a [Shown]) -> BTreeSet<&'a str> {
-    if promise.id == EVERY_WAY {
-        let ways = shown.iter().filter(|shown| shown.is_way);
-        return ways.map(|shown| shown.proof.as_str()).collect();
-    }
-    let rows = promise.rows.iter();
-    rows.map(|row| row.proof.as_str()).collect()
+/// What a run says of one proof on one kernel; of several answers the last in this order counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Answer {
+    Passed,
+    Skipped,
+    Unknown,
+    Failed,
 }
 
-/// What is known of a promise on one kernel: the worst that any suite says of its proofs. A
-/// suite with a fault has shown nothing.
-fn cell(kernel: &str, proofs: &BTreeSet<&str>, results: &[BootResult]) -> String {
-    let (mut passed, mut skipped, mut unknown) = (0, 0, 0);
-    let mut seen = BTreeSet::new();
-    for result in results
+/// What is known of a promise on one kernel: how its proofs came out, each in the boot that it is
+/// promised for.
+fn cell(kernel: &str, proofs: &[&Shown], results: &[BootResult]) -> String {
+    let answers: Vec<Answer> = proofs
         .iter()
-        .filter(|result| result.suite.kernel == kernel)
-    {
-        for proof in &result.proofs {
-            if !proofs.contains(proof.id.as_str()) {
-                continue;
-            }
-            seen.insert(proof.id.as_str());
-            match proof.status {
-                Status::Failed | Status::UnexpectedPass | Status::UndeclaredSkip => {
-                    return "**FAIL**".to_owned();
-                }
-                Status::Passed if result.faults.is_empty() => passed += 1,
-                Status::Skipped if result.faults.is_empty() => skipped += 1,
-                Status::Passed | Status::Skipped | Status::Incomplete => unknown += 1,
-            }
-        }
+        .map(|shown| answer(kernel, shown, results))
+        .collect();
+    let count = |wanted| answers.iter().filter(|answer| **answer == wanted).count();
+    if count(Answer::Failed) > 0 {
+        return "**FAIL**".to_owned();
     }
-    unknown += proofs.len() - seen.len();
+    let [passed, skipped, unknown] = [Answer::Passed, Answer::Skipped, Answer::Unknown].map(count);
     match (passed, skipped, unknown) {
         (passed, 0, 0) if passed > 0 => format!("{passed} ok"),
         (0, skipped, 0) => format!("{skipped} skipped"),
@@ -126,9 +114,29 @@ fn cell(kernel: &str, proofs: &BTreeSet<&str>, results: &[BootResult]) -> String
     }
 }
 
+/// The worst that any suite says of a proof. A suite with a fault has shown nothing.
+fn answer(kernel: &str, shown: &Shown, results: &[BootResult]) -> Answer {
+    let suites = results
+        .iter()
+        .filter(|result| result.suite.kernel == kernel && result.suite.boot == shown.boot);
+    let answers = suites.flat_map(|result| {
+        let proofs = result.proofs.iter();
+        let proofs = proofs.filter(|proof| proof.id == shown.proof);
+        proofs.map(|proof| match proof.status {
+            Status::Failed | Status::UnexpectedPass | Status::UndeclaredSkip => Answer::Failed,
+            Status::Passed if result.faults.is_empty() => Answer::Passed,
+            Status::Skipped if result.faults.is_empty() => Answer::Skipped,
+            Status::Passed | Status::Skipped | Status::Incomplete => Answer::Unknown,
+        })
+    });
+    answers.max().unwrap_or(Answer::Unknown)
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::check::tests::shown;
     use super::super::tests::promises;
+    use super::super::{EVERY_WAY, check};
     use super::*;
     use crate::report::samples::{boot, proof};
 
@@ -136,7 +144,7 @@ mod tests {
     const KILLS: &str = "kills-denied-open";
 
     fn row(results: &[BootResult]) -> String {
-        let table = table(&promises(), &[], results);
+        let table = table(&promises(), &shown(), results);
         table.lines().last().expect("a line a promise").to_owned()
     }
 
@@ -171,6 +179,60 @@ mod tests {
         assert_eq!(row(&results), "| `denies-open` | 1 unknown |");
     }
 
+    /// As `attach-is-not-enforcement` is, which shows one thing in each boot.
+    fn one_id_in_both_boots() -> (Vec<Promise>, Vec<Shown>) {
+        let (mut promises, mut shown) = (promises(), shown());
+        for (row, shown) in promises[0].rows.iter_mut().zip(&mut shown) {
+            row.proof = "attach".to_owned();
+            shown.proof = "attach".to_owned();
+        }
+        (promises, shown)
+    }
+
+    #[test]
+    fn a_proof_counts_in_the_boot_that_it_is_promised_for_and_in_no_other() {
+        let (promises, shown) = one_id_in_both_boots();
+        let attach = |in_boot| {
+            let proofs = vec![proof("attach", Status::Passed, &[])];
+            boot("6.1", in_boot, proofs)
+        };
+        let row = |results: &[BootResult]| {
+            let table = table(&promises, &shown, results);
+            table.lines().last().expect("a line a promise").to_owned()
+        };
+        let both = [attach("bpf-lsm"), attach("no-bpf-lsm")];
+        assert_eq!(row(&both), "| `denies-open` | 2 ok |");
+        for one in both.chunks(1) {
+            assert_eq!(row(one), "| `denies-open` | 1 unknown |");
+        }
+        // The same run, given twice, shows no more than once.
+        let twice = [attach("bpf-lsm"), attach("bpf-lsm")];
+        assert_eq!(row(&twice), "| `denies-open` | 1 unknown |");
+    }
+
+    #[test]
+    fn a_way_counts_in_its_boot() {
+        let mut promises = promises();
+        promises[0].id = EVERY_WAY.to_owned();
+        let run = |in_boot| {
+            let proofs = vec![proof("enforce-stops-dot", Status::Passed, &[])];
+            let table = table(&promises, &shown(), &[boot("6.1", in_boot, proofs)]);
+            table.lines().last().expect("a line a promise").to_owned()
+        };
+        assert_eq!(run("bpf-lsm"), "| `every-way` | 1 ok |");
+        assert_eq!(run("no-bpf-lsm"), "| `every-way` | 1 unknown |");
+    }
+
+    #[test]
+    fn the_catalogue_says_in_which_boot_each_half_of_a_promise_is_shown() {
+        let shown = check::shown(&[]);
+        let attach = shown.iter();
+        let attach = attach.filter(|shown| shown.proof == "attach-is-not-enforcement");
+        let places: Vec<_> = attach.map(|shown| (&*shown.boot, &*shown.state)).collect();
+        let expected = [("bpf-lsm", "ENFORCE"), ("no-bpf-lsm", "ENFORCE_SIGNAL")];
+        assert_eq!(places, expected);
+    }
+
     #[test]
     fn a_race_shows_what_was_measured_on_each_kernel() {
         let mut results = results(Status::Passed, Status::Passed);
@@ -191,7 +253,7 @@ mod tests {
             "bpf-lsm",
             vec![proof(DENIES, Status::Passed, &[])],
         ));
-        let table = table(&promises(), &[], &results);
+        let table = table(&promises(), &shown(), &results);
         assert_eq!(table.lines().next(), Some("| promise | 6.1 | 7.3 |"));
         assert_eq!(row(&results), "| `denies-open` | 2 ok | 1 unknown |");
     }

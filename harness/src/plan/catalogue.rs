@@ -435,3 +435,46 @@ fn lacks(pointer: &str, value: impl Into<Value>) -> Clause {
         value: value.into(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// The states that the report of a proof must show while nothing has happened to the agent.
+    fn reported(proof: &PlannedProof) -> Vec<&Value> {
+        let mut reports = proof.arms.iter().filter(|arm| arm.arm == "report");
+        let Some(Expectation::Document { clauses, .. }) = reports.next().map(|arm| &arm.expect)
+        else {
+            return Vec::new();
+        };
+        let states = clauses.iter().filter_map(|clause| match clause {
+            Clause::Equals { pointer, value } if pointer == "/runtime_state" => Some(value),
+            _ => None,
+        });
+        states.collect()
+    }
+
+    #[test]
+    fn a_report_must_show_the_state_that_the_configuration_stands_for() {
+        let proofs = Boot::ALL.into_iter().flat_map(|boot| proofs(boot, true));
+        let mut held = BTreeSet::new();
+        for proof in proofs {
+            let state = state(&proof.configuration);
+            for reported in reported(&proof) {
+                assert_eq!(reported, state, "{} in {}", proof.id, proof.configuration);
+                held.insert(state);
+            }
+        }
+        // Or the proofs have no such clause any more, and this shows nothing.
+        let states = [
+            "AUDIT_FALLBACK",
+            "ENFORCE",
+            "ENFORCE_MODRET",
+            "ENFORCE_SIGNAL",
+            "REFUSED",
+        ];
+        assert_eq!(held.into_iter().collect::<Vec<_>>(), states);
+    }
+}

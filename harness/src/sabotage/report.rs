@@ -2,10 +2,13 @@
 //!
 //! In: judged mutants by kernel. Out: a table, and one versioned JSON document. Pure.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use super::judge::{Fate, Judged};
+use super::skip::Skipped;
 use crate::exit::ExitCode;
 
 /// The file in `--out`.
@@ -29,6 +32,8 @@ pub struct OfKernel {
     pub control_faults: Vec<String>,
     /// Every mutant that was tried.
     pub mutants: Vec<Judged>,
+    /// Every mutant whose proof is declared not to run on this kernel.
+    pub skipped: Vec<Skipped>,
 }
 
 /// The whole document, indented, with a line end.
@@ -41,22 +46,56 @@ pub fn json(kernels: &[OfKernel]) -> Result<String> {
     Ok(text + "\n")
 }
 
-/// A survivor outranks what isn't known.
+/// A survivor outranks what isn't known. A kernel on which every mutant is a declared skip is no
+/// fault, as long as another one tries some.
 #[must_use]
 pub fn exit_code(kernels: &[OfKernel]) -> ExitCode {
-    let has = |fate| {
-        let mut mutants = kernels.iter().flat_map(|of_kernel| &of_kernel.mutants);
-        mutants.any(|judged| judged.fate == fate)
+    let sound = |of_kernel: &OfKernel| {
+        let all = of_kernel.mutants.len() + of_kernel.skipped.len();
+        of_kernel.control_faults.is_empty() && all > 0
     };
-    let sound =
-        |of_kernel: &OfKernel| of_kernel.control_faults.is_empty() && !of_kernel.mutants.is_empty();
-    if has(Fate::Missed) {
+    if count(kernels, Fate::Missed) > 0 {
         ExitCode::Failed
-    } else if has(Fate::Unknown) || kernels.is_empty() || !kernels.iter().all(sound) {
+    } else if count(kernels, Fate::Unknown) > 0
+        || nothing_was_tried(kernels)
+        || !kernels.iter().all(sound)
+    {
         ExitCode::Infrastructure
     } else {
         ExitCode::AsDeclared
     }
+}
+
+fn count(kernels: &[OfKernel], fate: Fate) -> usize {
+    let mutants = kernels.iter().flat_map(|of_kernel| &of_kernel.mutants);
+    mutants.filter(|judged| judged.fate == fate).count()
+}
+
+fn nothing_was_tried(kernels: &[OfKernel]) -> bool {
+    kernels.iter().all(|of_kernel| of_kernel.mutants.is_empty())
+}
+
+/// How many mutants came out how, on a line.
+#[must_use]
+pub fn summary(kernels: &[OfKernel]) -> String {
+    let skipped: usize = kernels
+        .iter()
+        .map(|of_kernel| of_kernel.skipped.len())
+        .sum();
+    if nothing_was_tried(kernels) {
+        return format!(
+            "nothing was tried, so nothing is known of any mutant: {skipped} skipped\n"
+        );
+    }
+    let [caught, missed, unknown] =
+        [Fate::Caught, Fate::Missed, Fate::Unknown].map(|fate| count(kernels, fate));
+    let mut text = format!("{caught} caught, {missed} missed");
+    for (number, word) in [(unknown, "not known"), (skipped, "skipped")] {
+        if number > 0 {
+            text += &format!(", {number} {word}");
+        }
+    }
+    text + "\n"
 }
 
 /// The table, a line a mutant and a column a kernel, then everything that went other than
@@ -65,11 +104,7 @@ pub fn exit_code(kernels: &[OfKernel]) -> ExitCode {
 pub fn table(kernels: &[OfKernel]) -> String {
     let mut text = String::new();
     for of_kernel in kernels {
-        let release = of_kernel.release.as_deref().unwrap_or("never said hello");
-        text += &format!(
-            "{} ({release}, on {}): {} proofs passed with nothing broken\n",
-            of_kernel.kernel, of_kernel.accelerator, of_kernel.control_passed
-        );
+        text += &heading(of_kernel);
         for fault in &of_kernel.control_faults {
             text += &format!("  err: {fault}\n");
         }
@@ -84,21 +119,42 @@ pub fn table(kernels: &[OfKernel]) -> String {
             }
         }
     }
-    let count = |fate| {
-        let mutants = kernels.iter().flat_map(|of_kernel| &of_kernel.mutants);
-        mutants.filter(|judged| judged.fate == fate).count()
-    };
-    text += &format!(
-        "{} caught, {} missed",
-        count(Fate::Caught),
-        count(Fate::Missed)
-    );
-    if count(Fate::Unknown) > 0 {
-        text += &format!(", {} not known", count(Fate::Unknown));
+    for of_kernel in kernels {
+        for skipped in &of_kernel.skipped {
+            let Skipped {
+                mutant,
+                boot,
+                breaks,
+                proof,
+                reason,
+                ..
+            } = skipped;
+            let kernel = &of_kernel.kernel;
+            text += &format!("{SKIP} {kernel}/{boot} {mutant}: {breaks}\n  {proof}: {reason}\n\n");
+        }
     }
-    text.push('\n');
-    text
+    text + &summary(kernels)
 }
+
+fn heading(of_kernel: &OfKernel) -> String {
+    let OfKernel {
+        kernel,
+        accelerator,
+        control_passed,
+        ..
+    } = of_kernel;
+    if of_kernel.mutants.is_empty() {
+        return format!("{kernel}: nothing was tried\n");
+    }
+    let release = of_kernel.release.as_deref().unwrap_or("never said hello");
+    format!(
+        "{kernel} ({release}, on {accelerator}): {control_passed} proofs passed with nothing \
+         broken\n"
+    )
+}
+
+/// What stands in a kernel's column for a mutant that is skipped on it.
+const SKIP: &str = "skip";
 
 /// What stands in a kernel's column.
 fn word(fate: Option<Fate>) -> &'static str {
@@ -110,13 +166,71 @@ fn word(fate: Option<Fate>) -> &'static str {
     }
 }
 
+/// A line of the grid: a mutant in a boot, and what must catch it.
+struct Row<'a> {
+    mutant: &'a str,
+    boot: &'a str,
+    proof: &'a str,
+    arm: &'a str,
+}
+
+impl<'a> Row<'a> {
+    fn of_judged(judged: &'a Judged) -> Self {
+        Self {
+            mutant: &judged.mutant,
+            boot: &judged.boot,
+            proof: &judged.proof,
+            arm: &judged.arm,
+        }
+    }
+
+    fn of_skipped(skipped: &'a Skipped) -> Self {
+        Self {
+            mutant: &skipped.mutant,
+            boot: &skipped.boot,
+            proof: &skipped.proof,
+            arm: &skipped.arm,
+        }
+    }
+
+    fn is_of(&self, other: &Row) -> bool {
+        (self.mutant, self.boot) == (other.mutant, other.boot)
+    }
+
+    /// What became of it on this kernel, if it was tried there.
+    fn judged<'b>(&self, of_kernel: &'b OfKernel) -> Option<&'b Judged> {
+        let mut mutants = of_kernel.mutants.iter();
+        mutants.find(|judged| self.is_of(&Row::of_judged(judged)))
+    }
+
+    fn word(&self, of_kernel: &OfKernel) -> &'static str {
+        let mut skipped = of_kernel.skipped.iter();
+        if skipped.any(|skipped| self.is_of(&Row::of_skipped(skipped))) {
+            return SKIP;
+        }
+        word(self.judged(of_kernel).map(|judged| judged.fate))
+    }
+
+    /// The other proofs that didn't pass with it on some kernel.
+    fn others<'b>(&self, kernels: &'b [OfKernel]) -> BTreeSet<&'b str> {
+        let judged = kernels
+            .iter()
+            .filter_map(|of_kernel| self.judged(of_kernel));
+        let not_passed = judged.flat_map(|judged| &judged.not_passed);
+        let not_passed = not_passed.map(String::as_str);
+        not_passed.filter(|id| *id != self.proof).collect()
+    }
+}
+
 fn grid(kernels: &[OfKernel]) -> String {
-    let same =
-        |one: &Judged, other: &Judged| (&one.mutant, &one.boot) == (&other.mutant, &other.boot);
-    let mut rows: Vec<&Judged> = Vec::new();
-    for judged in kernels.iter().flat_map(|of_kernel| &of_kernel.mutants) {
-        if !rows.iter().any(|row| same(row, judged)) {
-            rows.push(judged);
+    let mut rows: Vec<Row> = Vec::new();
+    for of_kernel in kernels {
+        let tried = of_kernel.mutants.iter().map(Row::of_judged);
+        let skipped = of_kernel.skipped.iter().map(Row::of_skipped);
+        for row in tried.chain(skipped) {
+            if !rows.iter().any(|known| known.is_of(&row)) {
+                rows.push(row);
+            }
         }
     }
     let mut header = vec![String::new()];
@@ -127,15 +241,10 @@ fn grid(kernels: &[OfKernel]) -> String {
     ]);
     let mut lines = vec![header];
     for row in rows {
-        let of = |of_kernel: &OfKernel| {
-            let mut mutants = of_kernel.mutants.iter();
-            let judged = mutants.find(|judged| same(judged, row));
-            word(judged.map(|judged| judged.fate)).to_owned()
-        };
-        let others = row.not_passed.iter().filter(|id| **id != row.proof);
-        let others: Vec<&str> = others.map(String::as_str).collect();
-        let mut line = vec![row.mutant.clone()];
-        line.extend(kernels.iter().map(of));
+        let others: Vec<&str> = row.others(kernels).into_iter().collect();
+        let mut line = vec![row.mutant.to_owned()];
+        let words = kernels.iter().map(|of_kernel| row.word(of_kernel));
+        line.extend(words.map(str::to_owned));
         line.extend([format!("{}: {}", row.proof, row.arm), others.join(", ")]);
         lines.push(line);
     }
@@ -193,6 +302,24 @@ mod tests {
             control_passed: 3,
             control_faults: Vec::new(),
             mutants: mutants.collect(),
+            skipped: Vec::new(),
+        }
+    }
+
+    /// On another kernel: its proof can't run there.
+    fn with_skip(fates: &[Fate]) -> OfKernel {
+        let skipped = Skipped {
+            mutant: "mutant-0".to_owned(),
+            boot: "bpf-lsm".to_owned(),
+            breaks: "a promise".to_owned(),
+            proof: "a-proof".to_owned(),
+            arm: "during".to_owned(),
+            reason: "it has no loop device".to_owned(),
+        };
+        OfKernel {
+            kernel: "6.19".to_owned(),
+            skipped: vec![skipped],
+            ..of_kernel(fates)
         }
     }
 
@@ -206,6 +333,9 @@ mod tests {
         assert_eq!(exit_code(&unknown), ExitCode::Infrastructure);
         assert_eq!(exit_code(&[]), ExitCode::Infrastructure);
         assert_eq!(exit_code(&[of_kernel(&[])]), ExitCode::Infrastructure);
+        assert_eq!(exit_code(&[with_skip(&[])]), ExitCode::Infrastructure);
+        let elsewhere = [with_skip(&[]), of_kernel(&[Caught])];
+        assert_eq!(exit_code(&elsewhere), ExitCode::AsDeclared);
         let mut red = of_kernel(&[Caught]);
         red.control_faults.push("a-proof: broken".to_owned());
         assert_eq!(exit_code(&[red]), ExitCode::Infrastructure);
@@ -218,5 +348,30 @@ mod tests {
             of_kernel(&[Fate::Caught]),
         ];
         insta::assert_snapshot!(table(&kernels));
+    }
+    #[test]
+    fn what_caught_a_mutant_too_on_any_kernel_is_told() {
+        let mut kernels = [of_kernel(&[Fate::Caught]), of_kernel(&[Fate::Caught])];
+        kernels[1].mutants[0].not_passed.push("c-proof".to_owned());
+        let table = table(&kernels);
+        assert!(table.contains("  b-proof, c-proof\n"), "{table}");
+    }
+
+    #[test]
+    fn a_mutant_that_was_not_tried_is_told_with_the_declared_reason() {
+        let kernels = [of_kernel(&[Fate::Caught]), with_skip(&[])];
+        insta::assert_snapshot!(table(&kernels));
+        let json = json(&kernels).expect("it can be written");
+        assert!(
+            json.contains("\"reason\": \"it has no loop device\""),
+            "{json}"
+        );
+    }
+
+    #[test]
+    fn a_run_that_tried_nothing_says_so() {
+        let summary = summary(&[with_skip(&[])]);
+        let expected = "nothing was tried, so nothing is known of any mutant: 1 skipped\n";
+        assert_eq!(summary, expected);
     }
 }
