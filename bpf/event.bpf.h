@@ -36,13 +36,14 @@ static __always_inline bool count_canary(enum hook hook, __u32 tgid)
 	return true;
 }
 
-static __always_inline void count_lost_event(void)
+/* Adds 1 to a map that is one counter. */
+static __always_inline void count(void *counter)
 {
 	__u32 zero = 0;
-	__u64 *lost = bpf_map_lookup_elem(&events_lost, &zero);
+	__u64 *value = bpf_map_lookup_elem(counter, &zero);
 
-	if (lost)
-		__sync_fetch_and_add(lost, 1);
+	if (value)
+		__sync_fetch_and_add(value, 1);
 }
 
 /*
@@ -57,7 +58,7 @@ static __always_inline void tell(const struct verdict *v, const struct path_key 
 	struct event *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
 
 	if (!e) {
-		count_lost_event();
+		count(&events_lost);
 		return;
 	}
 	e->boot_ns = bpf_ktime_get_boot_ns();

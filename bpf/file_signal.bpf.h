@@ -48,6 +48,9 @@ static __always_inline void punish(struct verdict *v)
 	v->signal_result = send_signal(v->hook);
 	if (!v->signal_result || is_mutant(IGNORES_HELPER_RESULT))
 		v->outcome = OUTCOME_KILLED;
+	/* What became of a canary is known from the canary. */
+	else if (!is_canary(v->hook))
+		count(&signals_refused);
 }
 
 /*

@@ -91,4 +91,15 @@ struct {
 	__uint(max_entries, 1);
 } events_lost SEC(".maps");
 
+/*
+ * One counter: signals that the kernel refused to send to whoever broke a rule. Their events say
+ * so too, but may be lost, or wait for somebody to read them.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__type(key, __u32);
+	__type(value, __u64);
+	__uint(max_entries, 1);
+} signals_refused SEC(".maps");
+
 #endif

@@ -7,7 +7,7 @@
 //! attach [`hooks`] through the [`loader`], with maps that hold only [`decoys`] → a
 //! [`canary`] goes through each hook ([`measure`]) → [`gate`] decides → the [`session`] puts
 //! the real rules ([`contents`]) into the [`maps`] → [`report`] → [`ready`] → [`run`] tells
-//! [`event`]s and verifies again. [`gate`], [`policy`] and [`contents`] are pure; [`abi`],
+//! [`event`]s and verifies again. [`gate`], [`policy`], [`contents`] and [`unkept`] are pure; [`abi`],
 //! [`loader`], [`bpf_call`], [`identity`], [`maps`], [`ring`], [`canary`] and [`ready`]
 //! are the edges. [`watch`] tells when to resolve again.
 
@@ -47,4 +47,5 @@ pub mod sabotage;
 pub mod session;
 pub mod timings;
 pub mod trials;
+pub mod unkept;
 pub mod watch;

@@ -91,6 +91,7 @@ pub struct Maps {
     protected_exes: BpfHashMap<MapData, InodeKey, u32>,
     canary_hits: BpfHashMap<MapData, CanaryKey, u64>,
     events_lost: Array<MapData, u64>,
+    signals_refused: Array<MapData, u64>,
     /// What was written last; `None` where that isn't known, or isn't to be believed.
     held: Option<Contents>,
 }
@@ -108,6 +109,7 @@ impl Maps {
             protected_exes: take(&mut maps, "protected_exes")?,
             canary_hits: take(&mut maps, "canary_hits")?,
             events_lost: take(&mut maps, "events_lost")?,
+            signals_refused: take(&mut maps, "signals_refused")?,
             held: None,
         };
         Ok((taken, take(&mut maps, "events")?))
@@ -174,6 +176,11 @@ impl Maps {
     /// How many events found the ring full.
     pub fn events_lost(&self) -> Result<u64> {
         Ok(self.events_lost.get(&0, 0)?)
+    }
+
+    /// How many signals the kernel refused to send to whoever broke a rule.
+    pub fn signals_refused(&self) -> Result<u64> {
+        Ok(self.signals_refused.get(&0, 0)?)
     }
 }
 

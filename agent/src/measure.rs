@@ -22,6 +22,7 @@ use crate::maps::{Contents, Maps};
 use crate::posture::{Class, Tier};
 use crate::sabotage::{self, Mutant};
 use crate::timings::{self, Step};
+use crate::unkept::Counts;
 
 /// What one canary showed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -172,12 +173,15 @@ impl Bench {
         self.maps.doubt();
     }
 
-    /// How often the kernel passed over the attached programs.
+    /// What the kernel counted against a claim to enforce.
     ///
     /// # Errors
     /// The kernel's.
-    pub fn passed_over(&self) -> Result<Vec<u64>> {
-        self.programs.passed_over()
+    pub fn counts(&self) -> Result<Counts> {
+        Ok(Counts {
+            passed_over: self.programs.passed_over()?,
+            signals_refused: self.maps.signals_refused()?,
+        })
     }
 
     /// Whoever can say what files are to the hooks.

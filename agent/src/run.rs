@@ -212,7 +212,7 @@ async fn serve(
             }
             _ = renewal.tick() => match session.refresh() {
                 Ok(changed) => {
-                    // The canaries' own events, so that a signal that missed one counts.
+                    // The canaries' own events, and what else was told meanwhile.
                     printer.all(ring.now(), &session);
                     let missed = printer.take_missed();
                     let missed = missed.and_then(|why| session.missed(&why));

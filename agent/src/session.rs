@@ -27,6 +27,7 @@ use crate::resolve::{self, ResolvedRule};
 use crate::sabotage::{self, Mutant};
 use crate::timings::{self, Step};
 use crate::trials::Trials;
+use crate::unkept::Unkept;
 use crate::watch::{Affected, Changed};
 
 /// The agent at work.
@@ -40,8 +41,8 @@ pub struct Session {
     claimed: (State, Vec<Tier>),
     /// Exempt cgroups and protected executables that don't exist now, as told in the log.
     missing: Vec<String>,
-    /// How often the kernel had passed over each program when that was last looked at.
-    passed_over: Vec<u64>,
+    /// What got by a rule since the last verification.
+    unkept: Unkept,
     report: Reporting,
 }
 
@@ -81,7 +82,7 @@ impl Session {
             decision,
             claimed,
             missing: Vec::new(),
-            passed_over: Vec::new(),
+            unkept: Unkept::default(),
             report,
         };
         Ok((session, ring))
@@ -160,6 +161,7 @@ impl Session {
             .map(|(now, before)| now.after(before))
             .collect();
         resolve::mark_twins(&mut self.rules);
+        self.unkept.verified(self.trials.counts()?);
         let changed = self.decide_again();
         // Part of the evidence: what the hooks go by is what was written.
         self.trials.doubt_maps();
@@ -167,22 +169,7 @@ impl Session {
             true => self.idle()?,
             false => self.fill()?,
         }
-        // An act got by only if each copy of the program was passed over for it.
-        let passed_over = self.trials.passed_over()?;
-        let before = self.passed_over.iter().chain(std::iter::repeat(&0));
-        let grown = passed_over.iter().zip(before);
-        // A program that was attached anew starts to count from 0.
-        let new = grown.map(|(now, before)| now.saturating_sub(*before)).min();
-        let new = new.unwrap_or_default();
-        self.passed_over = passed_over;
-        if new == 0 {
-            return Ok(changed);
-        }
-        let why = format!(
-            "the kernel passed over every copy of the program, as it was running on the same \
-             processor already: up to {new} acts weren't looked at"
-        );
-        Ok(self.missed(&why).or(changed))
+        Ok(changed)
     }
 
     /// Looks again at the targets on the way to which something changed, and fills the maps
@@ -224,14 +211,13 @@ impl Session {
         Ok(notices)
     }
 
-    /// A rule wasn't kept: whoever broke it should have been signalled, and wasn't. Evidence
-    /// against the claim, until the next verification has new evidence for it.
+    /// An event tells that a rule wasn't kept: whoever broke it should have been signalled, and
+    /// wasn't. Evidence against the claim, until the next verification has new evidence for it.
     pub fn missed(&mut self, why: &str) -> Option<Notice> {
-        if matches!(self.claimed.0, State::Audit | State::AuditFallback) {
-            return None;
-        }
-        let degraded = gate::degraded(self.decision.clone(), &facts(&self.rules));
-        self.adopt(degraded, why)
+        let counts = self.trials.counts().ok();
+        let refused = counts.map(|counts| counts.signals_refused);
+        self.unkept.told(why, refused);
+        self.decide_again()
     }
 
     /// How many events found the ring full.
@@ -248,9 +234,14 @@ impl Session {
         let measured = self.trials.measured();
         let facts = facts(&self.rules);
         let now = gate::recheck(&self.asked, self.claimed.0, &measured, &facts);
-        let why = match now.state {
-            State::Degraded => self.trials.doubts(&self.claimed.1),
-            _ => "every hook that the claim rests on met its fate".to_owned(),
+        let (now, why) = match (now.state, self.unkept.why()) {
+            (State::Degraded, _) => (now, self.trials.doubts(&self.claimed.1)),
+            // Whoever only watches has no such claim to lose.
+            (_, Some(why)) if !now.audit_only => (gate::degraded(now, &facts), why.to_owned()),
+            _ => {
+                let why = "every hook that the claim rests on met its fate";
+                (now, why.to_owned())
+            }
         };
         self.adopt(now, &why)
     }

@@ -18,6 +18,7 @@ use crate::maps::Contents;
 use crate::measure::{Bench, Measurements};
 use crate::posture::{Class, GateMode, Limit, Mode, Tier};
 use crate::report::{self, HookReport};
+use crate::unkept::Counts;
 
 /// The machine under trial.
 pub struct Trials {
@@ -188,11 +189,10 @@ impl Trials {
         }
     }
 
-    /// How often the kernel passed over each of the attached programs that see an open.
-    pub fn passed_over(&self) -> Result<Vec<u64>> {
-        self.bench
-            .as_ref()
-            .map_or(Ok(Vec::new()), Bench::passed_over)
+    /// What the kernel counted against a claim to enforce.
+    pub fn counts(&self) -> Result<Counts> {
+        let bench = self.bench.as_ref();
+        bench.map_or(Ok(Counts::default()), Bench::counts)
     }
 
     /// How many events found the ring full.

@@ -1,0 +1,152 @@
+//! Acts that got by a rule since the claim to enforce was last verified: evidence against it.
+//!
+//! In: what the kernel has counted, and when that was looked at. Out: why the claim is lost, until
+//! a verification has new evidence for it. Pure.
+//!
+//! The kernel's counts alone decide. An event says more of an act, but may be lost, or wait for its
+//! reader until long after the act was counted; so it only says what a count that grew is about.
+
+/// What the kernel has counted since the agent's start.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Counts {
+    /// How often each attached copy of the program that sees an open was passed over.
+    pub passed_over: Vec<u64>,
+    /// How many signals were refused, but for canaries.
+    pub signals_refused: u64,
+}
+
+/// The account.
+#[derive(Debug, Default)]
+pub struct Unkept {
+    /// When they were last looked at.
+    seen: Counts,
+    why: Option<String>,
+}
+
+impl Unkept {
+    /// Why the claim is lost, if it is.
+    pub fn why(&self) -> Option<&str> {
+        self.why.as_deref()
+    }
+
+    /// An event tells of a refused signal, and so many were counted. If it was at an earlier look,
+    /// it took the claim then. Where the count can't be had, it is taken to be new.
+    pub fn told(&mut self, why: &str, signals_refused: Option<u64>) {
+        let seen = &mut self.seen.signals_refused;
+        if signals_refused.is_none_or(|now| now > *seen) {
+            *seen = signals_refused.unwrap_or(*seen);
+            self.why = Some(why.to_owned());
+        }
+    }
+
+    /// A verification has new evidence. It outweighs what took the claim before, but nothing that
+    /// was counted since.
+    pub fn verified(&mut self, now: Counts) {
+        let refused = now
+            .signals_refused
+            .saturating_sub(self.seen.signals_refused);
+        let before = self.seen.passed_over.iter().chain(std::iter::repeat(&0));
+        let grown = now.passed_over.iter().zip(before);
+        // A program that was attached anew starts to count from 0. An act got by only if each
+        // copy of the program was passed over for it.
+        let passed_over = grown.map(|(now, before)| now.saturating_sub(*before)).min();
+        self.why = match (refused, passed_over) {
+            (0, None | Some(0)) => None,
+            (0, Some(acts)) => Some(format!(
+                "the kernel passed over every copy of the program, as it was running on the same \
+                 processor already: up to {acts} acts weren't looked at"
+            )),
+            (refused, _) => Some(format!(
+                "the kernel refused {refused} signals to processes that broke a rule"
+            )),
+        };
+        self.seen = now;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(signals_refused: u64) -> Counts {
+        Counts {
+            signals_refused,
+            ..Counts::default()
+        }
+    }
+
+    fn passed_over(counts: &[u64]) -> Counts {
+        Counts {
+            passed_over: counts.to_vec(),
+            ..Counts::default()
+        }
+    }
+
+    #[test]
+    fn a_refusal_that_nobody_is_told_of_takes_the_claim_until_the_verification_after() {
+        let mut unkept = Unkept::default();
+        unkept.verified(refused(0));
+        assert_eq!(unkept.why(), None);
+        unkept.verified(refused(2));
+        let why = unkept.why().expect("it was counted");
+        assert!(why.contains("refused 2 signals"), "{why}");
+        unkept.verified(refused(2));
+        assert_eq!(unkept.why(), None);
+    }
+
+    #[test]
+    fn a_refusal_that_an_event_tells_of_isn_t_told_again_by_its_count() {
+        let mut unkept = Unkept::default();
+        unkept.told("process 7", Some(1));
+        assert_eq!(unkept.why(), Some("process 7"));
+        unkept.verified(refused(1));
+        assert_eq!(unkept.why(), None);
+    }
+
+    #[test]
+    fn a_refusal_that_was_counted_isn_t_told_again_by_its_event() {
+        let mut unkept = Unkept::default();
+        unkept.verified(refused(1));
+        unkept.verified(refused(1));
+        unkept.told("process 7, read of at last", Some(1));
+        assert_eq!(unkept.why(), None);
+        unkept.told("process 8", Some(2));
+        assert_eq!(unkept.why(), Some("process 8"));
+    }
+
+    #[test]
+    fn an_event_is_believed_where_nothing_can_be_counted() {
+        let mut unkept = Unkept::default();
+        unkept.told("process 7", None);
+        assert_eq!(unkept.why(), Some("process 7"));
+        unkept.verified(refused(1));
+        assert!(unkept.why().is_some_and(|why| why.contains("refused 1")));
+    }
+
+    #[test]
+    fn refusals_that_go_on_leave_no_moment_to_claim_in() {
+        let mut unkept = Unkept::default();
+        unkept.told("process 7", Some(3));
+        for count in 4..8 {
+            unkept.verified(refused(count));
+            assert!(unkept.why().is_some());
+        }
+    }
+
+    #[test]
+    fn an_act_got_by_only_if_every_copy_was_passed_over() {
+        let mut unkept = Unkept::default();
+        let mut lost = |counts: &[u64]| {
+            unkept.verified(passed_over(counts));
+            unkept.why().is_some()
+        };
+        assert!(!lost(&[5, 0]));
+        assert!(!lost(&[9, 0]));
+        assert!(lost(&[10, 1]));
+        assert!(!lost(&[10, 1]));
+        // Attached anew, the first starts from 0.
+        assert!(!lost(&[0, 2]));
+        assert!(lost(&[1, 3]));
+        assert!(!lost(&[]));
+    }
+}
