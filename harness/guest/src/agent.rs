@@ -19,7 +19,7 @@ use serde_json::Value;
 
 use crate::configuration::Configuration;
 use crate::reports::Reports;
-use crate::told::{Listener, Told};
+use crate::told::{Held, Listener, Told};
 use crate::wait;
 
 /// Kept of standard error when the agent ends badly.
@@ -238,6 +238,11 @@ impl Running {
     /// Hears what it tells on standard output from now on.
     pub fn listen(&self) -> Listener<'_> {
         self.told.listen(self.limit)
+    }
+
+    /// Has whoever reads its standard output stand still.
+    pub fn hold(&self) -> Held<'_> {
+        self.told.hold()
     }
 
     /// Sees each report that it writes from now on.

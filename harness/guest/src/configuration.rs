@@ -191,6 +191,18 @@ const CONFIGURATIONS: &[Configuration] = &[
         denies_trees: false,
     },
     Configuration {
+        name: "signal-refused-unread",
+        arguments: &[
+            "--enforce",
+            "--enforce-fallback=signal",
+            "--verify-interval=0.5",
+        ],
+        seam: false,
+        sabotage: Some("signal-refused"),
+        becomes_ready: true,
+        denies_trees: false,
+    },
+    Configuration {
         name: "lsm-returns-zero",
         arguments: &["--enforce"],
         seam: false,

@@ -26,7 +26,15 @@ pub struct Listener<'a> {
     limit: Duration,
 }
 
+/// Whoever reads the agent's standard output, standing still until this is dropped.
+pub struct Held<'a>(#[expect(dead_code)] MutexGuard<'a, Lines>);
+
 impl Told {
+    /// Keeps whoever reads from reading on. Nobody can hear anything meanwhile.
+    pub fn hold(&self) -> Held<'_> {
+        Held(self.lines())
+    }
+
     /// Adds a line.
     pub fn add(&self, line: Value) {
         self.lines().told.push(line);

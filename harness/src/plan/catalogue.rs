@@ -206,6 +206,7 @@ fn no_bpf_lsm(sabotaged_agent: bool) -> Vec<PlannedProof> {
     proofs.extend(many_rules::signal());
     if sabotaged_agent {
         proofs.push(evidence::admits_refused_signal());
+        proofs.push(evidence::admits_unread_refusal());
     }
     proofs
 }

@@ -2,6 +2,7 @@
 
 mod accounts_for_lost_events;
 mod admits_refused_signal;
+mod admits_unread_refusal;
 mod attach_is_not_enforcement;
 mod audit_fallback_when_asked;
 mod copied_up;
@@ -103,6 +104,7 @@ const PROOFS: &[&dyn Proof] = &[
     &accounts_for_lost_events::AccountsForLostEvents(Tier::Modret),
     &accounts_for_lost_events::AccountsForLostEvents(Tier::Signal),
     &admits_refused_signal::AdmitsRefusedSignal,
+    &admits_unread_refusal::AdmitsUnreadRefusal,
     &attach_is_not_enforcement::AttachIsNotEnforcement,
     &audit_fallback_when_asked::AuditFallbackWhenAsked,
     &denies_open::DeniesOpen,

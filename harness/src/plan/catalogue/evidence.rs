@@ -195,6 +195,22 @@ pub(super) fn admits_refused_signal() -> PlannedProof {
     )
 }
 
+/// The same, while nobody reads what the agent tells.
+pub(super) fn admits_unread_refusal() -> PlannedProof {
+    let state = |state| [equals("/runtime_state", state)];
+    proof(
+        "signal-admits-unread-refusal",
+        "signal-refused-unread",
+        vec![
+            document("evidence-back", &state("ENFORCE_SIGNAL")),
+            document("unread-loss", &state("DEGRADED")),
+            document("evidence-back-again", &state("ENFORCE_SIGNAL")),
+            document("read-at-last", &state("ENFORCE_SIGNAL")),
+            act("during", Fate::Allowed, Some("observed")),
+        ],
+    )
+}
+
 fn claim(tier: &Tier) -> Vec<Clause> {
     vec![
         equals("/runtime_state", tier.state),
