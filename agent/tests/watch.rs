@@ -364,10 +364,18 @@ fn in_namespaces(test: &str) {
             .args(arguments)
             .output()
     };
-    let possible = unshare(&["true"]).is_ok_and(|output| output.status.success());
-    if !possible {
-        let why = "this user may have no namespaces of its own here; root may, or anyone with \
-                   the sysctl user.max_user_namespaces raised";
+    let probe = unshare(&["true"]);
+    if !probe.as_ref().is_ok_and(|output| output.status.success()) {
+        let said = match &probe {
+            Ok(output) => String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+            Err(error) => format!("unshare: {error}"),
+        };
+        // The kernel makes no user namespace for a process in a chroot, root's or not.
+        let why = format!(
+            "there are no namespaces to be had here ({said}): raise the sysctl \
+             user.max_user_namespaces, and run it neither in a chroot nor in a container that \
+             forbids unshare"
+        );
         assert!(std::env::var_os(TEST_ALL).is_none(), "{TEST_ALL}: {why}");
         eprintln!("not tested: {why}");
         return;
