@@ -133,9 +133,25 @@ struct settings {
 };
 
 /* A process that user space sent through one hook to see what becomes of it. */
-struct canary_key {
+struct canary {
 	__u32 hook;
+	/* 0 where there is none. */
 	__u32 tgid;
+};
+
+/* What user space sees change without asking the kernel. */
+struct tally {
+	/* Written by user space before the canary acts; both sides take it as one number. */
+	struct canary canary;
+	/* How often the program of the canary's hook reached a verdict on it. */
+	__u64 canary_hits;
+	/* Events that found the ring full. */
+	__u64 events_lost;
+	/*
+	 * Signals that the kernel refused to send to whoever broke a rule. Their events say so too,
+	 * but may be lost, or wait for somebody to read them.
+	 */
+	__u64 signals_refused;
 };
 
 /* One descriptor of the agent, and the file behind it as the hooks see it. */

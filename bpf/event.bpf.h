@@ -17,33 +17,36 @@ struct verdict {
 	__u8 signal;
 };
 
+static __always_inline struct tally *the_tally(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&tally, &zero);
+}
+
+/* Whether current is the canary meant for this hook. */
 static __always_inline bool is_canary(enum hook hook)
 {
-	struct canary_key key = { .hook = hook, .tgid = bpf_get_current_pid_tgid() >> 32 };
+	struct tally *t = the_tally();
+	union {
+		struct canary canary;
+		__u64 number;
+	} current = {
+		.canary = { .hook = hook, .tgid = bpf_get_current_pid_tgid() >> 32 },
+	};
 
-	return bpf_map_lookup_elem(&canary_hits, &key);
+	return t && *(const volatile __u64 *)&t->canary == current.number;
 }
 
 /* Counts a hit if current is the canary meant for this hook, and says whether it is. */
-static __always_inline bool count_canary(enum hook hook, __u32 tgid)
+static __always_inline bool count_canary(enum hook hook)
 {
-	struct canary_key key = { .hook = hook, .tgid = tgid };
-	__u64 *hits = bpf_map_lookup_elem(&canary_hits, &key);
+	struct tally *t = the_tally();
 
-	if (!hits)
+	if (!t || !is_canary(hook))
 		return false;
-	__sync_fetch_and_add(hits, 1);
+	__sync_fetch_and_add(&t->canary_hits, 1);
 	return true;
-}
-
-/* Adds 1 to a map that is one counter. */
-static __always_inline void count(void *counter)
-{
-	__u32 zero = 0;
-	__u64 *value = bpf_map_lookup_elem(counter, &zero);
-
-	if (value)
-		__sync_fetch_and_add(value, 1);
 }
 
 /*
@@ -54,11 +57,14 @@ static __always_inline void count(void *counter)
 static __always_inline void tell(const struct verdict *v, const struct path_key *path)
 {
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
-	bool canary = count_canary(v->hook, pid_tgid >> 32);
+	bool canary = count_canary(v->hook);
 	struct event *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
 
 	if (!e) {
-		count(&events_lost);
+		struct tally *t = the_tally();
+
+		if (t)
+			__sync_fetch_and_add(&t->events_lost, 1);
 		return;
 	}
 	e->boot_ns = bpf_ktime_get_boot_ns();

@@ -41,6 +41,8 @@ static __always_inline __s64 send_signal(enum hook hook)
 
 static __always_inline void punish(struct verdict *v)
 {
+	struct tally *t = the_tally();
+
 	v->spared = spare(bpf_get_current_pid_tgid() >> 32);
 	if (v->spared != SPARED_NO)
 		return;
@@ -49,8 +51,8 @@ static __always_inline void punish(struct verdict *v)
 	if (!v->signal_result || is_mutant(IGNORES_HELPER_RESULT))
 		v->outcome = OUTCOME_KILLED;
 	/* What became of a canary is known from the canary. */
-	else if (!is_canary(v->hook))
-		count(&signals_refused);
+	else if (t && !is_canary(v->hook))
+		__sync_fetch_and_add(&t->signals_refused, 1);
 }
 
 /*

@@ -67,39 +67,21 @@ struct {
 	__uint(max_entries, 16);
 } protected_exes SEC(".maps");
 
-/*
- * key: a canary and the one hook that it is to meet; value: how often that hook's own
- * program reached a verdict on it. User space adds the entry before the canary acts.
- */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__type(key, struct canary_key);
-	__type(value, __u64);
-	__uint(max_entries, 16);
-} canary_hits SEC(".maps");
-
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 256 * 1024);
 } events SEC(".maps");
 
-/* One counter: events that found the ring full. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__type(key, __u32);
-	__type(value, __u64);
-	__uint(max_entries, 1);
-} events_lost SEC(".maps");
-
 /*
- * One counter: signals that the kernel refused to send to whoever broke a rule. Their events say
- * so too, but may be lost, or wait for somebody to read them.
+ * One entry, which user space maps into its memory: a call on a map would keep the programs of
+ * kprobes and tracepoints from running meanwhile.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__type(key, __u32);
-	__type(value, __u64);
+	__type(value, struct tally);
 	__uint(max_entries, 1);
-} signals_refused SEC(".maps");
+} tally SEC(".maps");
 
 #endif

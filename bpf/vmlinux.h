@@ -32,6 +32,9 @@ enum bpf_map_type {
 	BPF_MAP_TYPE_RINGBUF = 27,
 };
 
+/* Of map_flags: user space may map the entries into its memory (5.5). */
+#define BPF_F_MMAPABLE 1024
+
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
 struct qstr {

@@ -7,6 +7,7 @@ use std::ffi::OsStr;
 use std::mem::size_of;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
+use std::sync::atomic::AtomicU64;
 
 /// Bytes of a path in a key, with the NUL.
 pub const PATH_KEY_LEN: usize = 256;
@@ -165,14 +166,28 @@ pub struct Descriptor {
     pub fd: u32,
 }
 
-/// A canary and the hook that it is meant for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What user space sees change without asking the kernel. Each number is read and written as one.
+#[derive(Debug, Default)]
 #[repr(C)]
-pub struct CanaryKey {
-    /// The hook's number.
-    pub hook: u32,
-    /// The canary's thread group id.
-    pub tgid: u32,
+pub struct Tally {
+    /// The canary that is out, as [`canary`] says; 0 where there is none.
+    pub canary: AtomicU64,
+    /// How often the program of the canary's hook reached a verdict on it.
+    pub canary_hits: AtomicU64,
+    /// Events that found the ring full.
+    pub events_lost: AtomicU64,
+    /// Signals that the kernel refused to send to whoever broke a rule.
+    pub signals_refused: AtomicU64,
+}
+
+/// A canary, by its thread group id, and the number of the hook that it is meant for: the kernel
+/// side's two fields in the order in which they lie in memory.
+pub fn canary(hook: u32, tgid: u32) -> u64 {
+    let (hook, tgid) = (hook.to_ne_bytes(), tgid.to_ne_bytes());
+    let mut bytes = [0; 8];
+    bytes[..4].copy_from_slice(&hook);
+    bytes[4..].copy_from_slice(&tgid);
+    u64::from_ne_bytes(bytes)
 }
 
 /// What a program tells of a verdict.
@@ -256,8 +271,6 @@ unsafe impl aya::Pod for Settings {}
 unsafe impl aya::Pod for PathKey {}
 // SAFETY: integers only, no padding.
 unsafe impl aya::Pod for Rule {}
-// SAFETY: integers only, no padding.
-unsafe impl aya::Pod for CanaryKey {}
 
 #[cfg(test)]
 mod tests {
@@ -273,7 +286,7 @@ mod tests {
         assert_eq!(size_of::<FolderRule>(), 24);
         assert_eq!(size_of::<Settings>(), 8);
         assert_eq!(size_of::<Descriptor>(), 32);
-        assert_eq!(size_of::<CanaryKey>(), 8);
+        assert_eq!(size_of::<Tally>(), 32);
         assert_eq!(size_of::<RawEvent>(), 328);
         assert_eq!(std::mem::offset_of!(RawEvent, hook), 48);
         assert_eq!(std::mem::offset_of!(RawEvent, comm), 56);

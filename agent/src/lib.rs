@@ -8,8 +8,8 @@
 //! [`canary`] goes through each hook ([`measure`]) → [`gate`] decides → the [`session`] puts
 //! the real rules ([`contents`]) into the [`maps`] → [`report`] → [`ready`] → [`run`] tells
 //! [`event`]s and verifies again. [`gate`], [`policy`], [`contents`] and [`unkept`] are pure; [`abi`],
-//! [`loader`], [`bpf_call`], [`identity`], [`maps`], [`ring`], [`canary`] and [`ready`]
-//! are the edges. [`watch`] tells when to resolve again.
+//! [`loader`], [`bpf_call`], [`identity`], [`maps`] (written [`unpreempted`]), [`tally`], [`ring`],
+//! [`canary`] and [`ready`] are the edges. [`watch`] tells when to resolve again.
 
 pub mod abi;
 pub mod bpf_call;
@@ -45,7 +45,9 @@ pub mod ring;
 pub mod run;
 pub mod sabotage;
 pub mod session;
+pub mod tally;
 pub mod timings;
 pub mod trials;
 pub mod unkept;
+pub mod unpreempted;
 pub mod watch;

@@ -287,8 +287,11 @@ fn create(name: &str, mut map: aya_obj::Map) -> Result<Map> {
     }
 }
 
-/// What [`create`] made the map of.
-fn data(map: &Map) -> &MapData {
+/// What the map was made of.
+///
+/// # Panics
+/// It is none of those that [`Programs::open`] makes.
+pub fn data(map: &Map) -> &MapData {
     match map {
         Map::Array(data) | Map::HashMap(data) | Map::RingBuf(data) => data,
         _ => unreachable!("create makes no other"),

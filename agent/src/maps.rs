@@ -9,11 +9,11 @@ use anyhow::{Context as _, Result};
 use aya::Pod;
 use aya::maps::{Array, HashMap as BpfHashMap, Map, MapData, MapError, RingBuf};
 
-use crate::abi::{
-    Action, CanaryKey, FolderRule, InodeKey, InodeRules, NameKey, PathKey, Rule, Settings,
-};
+use crate::abi::{Action, FolderRule, InodeKey, InodeRules, NameKey, PathKey, Rule, Settings};
 use crate::identity::Identity;
 use crate::loader;
+use crate::tally::Tally;
+use crate::unpreempted::unpreempted;
 
 /// What the maps are to hold. All kinds of rules include the decoys.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,16 +89,13 @@ pub struct Maps {
     rules_by_path: BpfHashMap<MapData, PathKey, Rule>,
     exempt_cgroups: BpfHashMap<MapData, u64, u32>,
     protected_exes: BpfHashMap<MapData, InodeKey, u32>,
-    canary_hits: BpfHashMap<MapData, CanaryKey, u64>,
-    events_lost: Array<MapData, u64>,
-    signals_refused: Array<MapData, u64>,
     /// What was written last; `None` where that isn't known, or isn't to be believed.
     held: Option<Contents>,
 }
 
 impl Maps {
-    /// Takes the maps out of the object, the event ring apart from the others.
-    pub fn take(mut maps: loader::Maps) -> Result<(Self, RingBuf<MapData>)> {
+    /// Takes the maps out of the object, the event ring and the tally apart from the others.
+    pub fn take(mut maps: loader::Maps) -> Result<(Self, RingBuf<MapData>, Tally)> {
         let taken = Self {
             settings: take(&mut maps, "settings")?,
             rules_by_inode: take(&mut maps, "rules_by_inode")?,
@@ -107,16 +104,20 @@ impl Maps {
             rules_by_path: take(&mut maps, "rules_by_path")?,
             exempt_cgroups: take(&mut maps, "exempt_cgroups")?,
             protected_exes: take(&mut maps, "protected_exes")?,
-            canary_hits: take(&mut maps, "canary_hits")?,
-            events_lost: take(&mut maps, "events_lost")?,
-            signals_refused: take(&mut maps, "signals_refused")?,
             held: None,
         };
-        Ok((taken, take(&mut maps, "events")?))
+        let tally = maps.remove("tally");
+        let tally = tally.context("the BPF object has no map tally")?;
+        let tally = Tally::map(loader::data(&tally))?;
+        Ok((taken, take(&mut maps, "events")?, tally))
     }
 
     /// Makes the maps hold exactly `contents`, given that nobody else writes to them.
     pub fn set(&mut self, contents: Contents) -> Result<()> {
+        unpreempted(|| self.write(contents))
+    }
+
+    fn write(&mut self, contents: Contents) -> Result<()> {
         // If it fails in between, the maps hold what isn't known.
         let held = self.held.take();
         let held = held.as_ref();
@@ -159,28 +160,6 @@ impl Maps {
     /// first, and so undoes what somebody else did to them.
     pub fn doubt(&mut self) {
         self.held = None;
-    }
-
-    /// Makes a process known as the canary of a hook.
-    pub fn arm(&mut self, canary: CanaryKey) -> Result<()> {
-        Ok(self.canary_hits.insert(canary, 0, 0)?)
-    }
-
-    /// Forgets a canary, and says how often its hook's program counted it.
-    pub fn disarm(&mut self, canary: CanaryKey) -> Result<u64> {
-        let hits = self.canary_hits.get(&canary, 0)?;
-        self.canary_hits.remove(&canary)?;
-        Ok(hits)
-    }
-
-    /// How many events found the ring full.
-    pub fn events_lost(&self) -> Result<u64> {
-        Ok(self.events_lost.get(&0, 0)?)
-    }
-
-    /// How many signals the kernel refused to send to whoever broke a rule.
-    pub fn signals_refused(&self) -> Result<u64> {
-        Ok(self.signals_refused.get(&0, 0)?)
     }
 }
 

@@ -9,7 +9,7 @@ use aya::maps::{MapData, RingBuf};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::abi::{Action, CanaryKey};
+use crate::abi::Action;
 use crate::canary::{Canary, Fate};
 use crate::cgroups::{FreshCgroup, Hierarchy};
 use crate::decoys::Decoys;
@@ -21,6 +21,7 @@ use crate::loader::{Programs, Shape};
 use crate::maps::{Contents, Maps};
 use crate::posture::{Class, Tier};
 use crate::sabotage::{self, Mutant};
+use crate::tally::Tally;
 use crate::timings::{self, Step};
 use crate::unkept::Counts;
 
@@ -120,6 +121,7 @@ impl Measurements {
 pub struct Bench {
     programs: Programs,
     maps: Maps,
+    tally: Tally,
     decoys: Decoys,
     hierarchy: Hierarchy,
     signal: i32,
@@ -148,12 +150,13 @@ impl Bench {
         };
         let (mut programs, maps) = timings::measure(Step::Object, || Programs::open(btf, &shape))
             .context("the kernel refused BPF")?;
-        let (maps, ring) = Maps::take(maps)?;
+        let (maps, ring, tally) = Maps::take(maps)?;
         timings::measure(Step::Resolve, || decoys.identify(&mut programs))
             .context("the kernel doesn't tell what files are to its hooks")?;
         let mut bench = Self {
             programs,
             maps,
+            tally,
             decoys,
             hierarchy,
             signal: shape.signal.cast_signed(),
@@ -180,7 +183,7 @@ impl Bench {
     pub fn counts(&self) -> Result<Counts> {
         Ok(Counts {
             passed_over: self.programs.passed_over()?,
-            signals_refused: self.maps.signals_refused()?,
+            signals_refused: self.tally.signals_refused(),
         })
     }
 
@@ -195,8 +198,8 @@ impl Bench {
     }
 
     /// How many events found the ring full.
-    pub fn events_lost(&self) -> Result<u64> {
-        self.maps.events_lost()
+    pub fn events_lost(&self) -> u64 {
+        self.tally.events_lost()
     }
 
     /// Starts a canary for a round of trials.
@@ -307,13 +310,9 @@ impl Bench {
         }
         let child = round.canary.prepare(&errand)?;
         let pid = child.pid;
-        let key = CanaryKey {
-            hook: hook.number,
-            tgid: pid,
-        };
-        self.maps.arm(key)?;
+        self.tally.arm(hook.number, pid);
         let outcome = child.release();
-        let hits = self.maps.disarm(key)?;
+        let hits = self.tally.disarm();
         let (mut fate, duration) = outcome?;
         let expected = match (action, hook.tier) {
             (Action::Observe, _) => Fate::Allowed,

@@ -6,7 +6,6 @@
 
 use std::io::{self, Stdout};
 
-use anyhow::Result;
 use aya::maps::{MapData, RingBuf};
 use jiff::Timestamp;
 
@@ -101,17 +100,17 @@ impl Printer {
     }
 
     /// Tells the log of events that were lost since the last time; whether there were any.
-    pub fn tell_lost(&mut self, session: &Session) -> Result<bool> {
-        let lost = session.events_lost()? + self.unprinted;
+    pub fn tell_lost(&mut self, session: &Session) -> bool {
+        let lost = session.events_lost() + self.unprinted;
         let new = lost - self.told;
         if new == 0 {
-            return Ok(false);
+            return false;
         }
         self.told = lost;
         log::error(format_args!(
             "{new} events were lost, {lost} since the start: the ring was full, or stdout failed"
         ));
-        Ok(true)
+        true
     }
 
     fn print(&mut self, ring: &mut RingBuf<MapData>, session: &Session, limit: usize) -> bool {
