@@ -182,7 +182,8 @@ pub fn link(program: &OwnedFd, target: Target) -> io::Result<OwnedFd> {
 }
 
 /// How often the kernel passed over a program because it was running on the same processor
-/// already. Kernels before 5.12 don't count that, and say 0.
+/// already, or, for one of a kprobe or tracepoint, any was or somebody was within a call on a map.
+/// Kernels before 5.12 don't count that, those before 6.7 not the latter, and say 0.
 ///
 /// # Errors
 /// The kernel's.

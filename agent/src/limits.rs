@@ -28,7 +28,8 @@ pub fn of(tier: Tier, circumstances: &Circumstances) -> Vec<Limit> {
     if circumstances.folder_rules {
         limits.push(Limit::HardlinkOutOfFolder);
     }
-    if tier == Tier::Modret {
+    // Programs of the BPF LSM are run whatever runs on the processor already.
+    if tier != Tier::Lsm {
         limits.push(Limit::PassedOverWhenPreempted);
     }
     if tier == Tier::Signal {

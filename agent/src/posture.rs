@@ -101,8 +101,9 @@ pub enum Limit {
     /// An overlay's copy of a denied file of its lower folder, where the rule is on that folder,
     /// or where it was made of the file's second name.
     CopiedUpByOverlay,
-    /// The kernel passes over a program that was interrupted on the same processor, and lets
-    /// the act by. The agent counts that, and is [`State::Degraded`] then.
+    /// A preemptible kernel passes over a program, and lets the act by: where it preempted the
+    /// program itself on that processor, or whoever was within a call on a map. The kernel counts
+    /// that; the agent looks, and is [`State::Degraded`] then.
     PassedOverWhenPreempted,
     /// A denied name may be created.
     CreatesDeniedName,

@@ -109,6 +109,8 @@ pub enum Mutant {
     RestsWhileVerifying = 49,
     /// The report names another kernel.
     NamesOtherKernel = 50,
+    /// How often the kernel passed over a program is looked at by nobody.
+    OverlooksPassedOver = 51,
 }
 
 #[cfg(not(any(test, feature = "sabotage")))]
@@ -152,7 +154,7 @@ mod choice {
     const VARIABLE: &str = "AEGIS_SABOTAGE";
 
     /// Every mutant with its name.
-    pub(super) const NAMES: [(Mutant, &str); 50] = [
+    pub(super) const NAMES: [(Mutant, &str); 51] = [
         (Mutant::LsmReturnsZero, "lsm-returns-zero"),
         (Mutant::NeverSignals, "never-signals"),
         (Mutant::SignalsOnlyCanaries, "signals-only-canaries"),
@@ -212,6 +214,7 @@ mod choice {
         (Mutant::SparesUsers, "spares-users"),
         (Mutant::RestsWhileVerifying, "rests-while-verifying"),
         (Mutant::NamesOtherKernel, "names-other-kernel"),
+        (Mutant::OverlooksPassedOver, "overlooks-passed-over"),
     ];
 
     static CHOSEN: OnceLock<Mutant> = OnceLock::new();

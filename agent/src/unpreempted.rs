@@ -81,3 +81,29 @@ fn checked(result: c_long) -> io::Result<c_int> {
         _ => Err(io::Error::last_os_error()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy() -> c_int {
+        // SAFETY: takes no pointer; 0 is this thread.
+        checked(unsafe { libc::syscall(libc::SYS_sched_getscheduler, 0) }).unwrap()
+    }
+
+    #[test]
+    fn a_call_is_above_ordinary_tasks_and_what_follows_is_not() {
+        let before = policy();
+        let within = match Raised::raise() {
+            Ok(_) => libc::SCHED_FIFO,
+            // Whoever may not be above them runs all the same.
+            Err(_) => before,
+        };
+        assert_eq!(policy(), before);
+        assert_eq!(unpreempted(policy), within);
+        assert_eq!(policy(), before);
+        let nested = unpreempted(|| (unpreempted(policy), policy()));
+        assert_eq!(nested, (within, within));
+        assert_eq!(policy(), before);
+    }
+}

@@ -1,5 +1,5 @@
-//! Which BPF programs and links the kernel holds, and what becomes of one that somebody asks to
-//! detach. The only module here with raw `bpf(2)`.
+//! Which BPF programs and links the kernel holds, what becomes of one that somebody asks to
+//! detach, and a map to call the kernel with. The only module here with raw `bpf(2)`.
 
 use std::collections::BTreeSet;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -7,6 +7,8 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use anyhow::{Context, Result};
 
 /// Commands of `bpf(2)`, from the kernel's `enum bpf_cmd` (stable user API).
+const BPF_MAP_CREATE: libc::c_long = 0;
+const BPF_MAP_UPDATE_ELEM: libc::c_long = 2;
 const BPF_PROG_GET_NEXT_ID: libc::c_long = 11;
 const BPF_PROG_GET_FD_BY_ID: libc::c_long = 13;
 const BPF_OBJ_GET_INFO_BY_FD: libc::c_long = 15;
@@ -14,6 +16,32 @@ const BPF_TASK_FD_QUERY: libc::c_long = 20;
 const BPF_LINK_GET_FD_BY_ID: libc::c_long = 30;
 const BPF_LINK_GET_NEXT_ID: libc::c_long = 31;
 const BPF_LINK_DETACH: libc::c_long = 34;
+
+/// Of the kernel's `enum bpf_map_type`; there since 5.16.
+const BPF_MAP_TYPE_BLOOM_FILTER: u32 = 30;
+
+/// `bpf_attr` as used by `BPF_MAP_CREATE`.
+#[repr(C)]
+#[derive(Default)]
+struct MapAttr {
+    map_type: u32,
+    key_size: u32,
+    value_size: u32,
+    max_entries: u32,
+    /// Flags, nodes, names and types, which it has none of.
+    unused: [u32; 12],
+    map_extra: u64,
+}
+
+/// `bpf_attr` as used by `BPF_MAP_UPDATE_ELEM`.
+#[repr(C)]
+struct ElementAttr {
+    map_fd: u32,
+    zero: u32,
+    key: u64,
+    value: u64,
+    flags: u64,
+}
 
 /// `bpf_attr` as used by the `*_GET_NEXT_ID` and `*_GET_FD_BY_ID` commands.
 #[repr(C)]
@@ -148,10 +176,58 @@ fn open(command: libc::c_long, id: u32) -> Result<OwnedFd> {
         start_id: id,
         ..IdAttr::default()
     };
-    let raw = bpf(command, &mut attr)?;
+    descriptor(command, &mut attr)
+}
+
+fn descriptor<T>(command: libc::c_long, attr: &mut T) -> Result<OwnedFd> {
+    let raw = bpf(command, attr)?;
     let raw = i32::try_from(raw).context("a descriptor out of range")?;
     // SAFETY: the kernel just made this descriptor for us; nobody else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(raw) })
+}
+
+/// A Bloom filter that no program uses.
+pub struct BloomFilter {
+    fd: OwnedFd,
+    value: Vec<u8>,
+}
+
+impl BloomFilter {
+    /// How many times it hashes a value, the most that it can.
+    const HASHES: u64 = 15;
+
+    /// Makes it, for values of this many bytes.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn of(value_size: u32) -> Result<Self> {
+        let mut attr = MapAttr {
+            map_type: BPF_MAP_TYPE_BLOOM_FILTER,
+            value_size,
+            max_entries: 1,
+            map_extra: Self::HASHES,
+            ..MapAttr::default()
+        };
+        let fd = descriptor(BPF_MAP_CREATE, &mut attr).context("making a Bloom filter")?;
+        let value = vec![0; usize::try_from(value_size).context("a large value")?];
+        Ok(Self { fd, value })
+    }
+
+    /// Has the kernel hash a value.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn push(&self) -> Result<()> {
+        let mut attr = ElementAttr {
+            map_fd: u32::try_from(self.fd.as_raw_fd()).context("a negative descriptor")?,
+            zero: 0,
+            key: 0,
+            value: self.value.as_ptr().expose_provenance() as u64,
+            flags: 0,
+        };
+        bpf(BPF_MAP_UPDATE_ELEM, &mut attr).context("pushing a value")?;
+        Ok(())
+    }
 }
 
 /// The name of a program, of which the kernel keeps 15 bytes.

@@ -20,6 +20,7 @@ mod ioctl;
 mod lab;
 mod machine;
 mod many;
+mod map_caller;
 mod outsider;
 mod paused;
 mod proofs;
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
         Some("attempt") => return attempt::commit(&arguments[2..]),
         Some("many") => return many::commit(&arguments[2..]),
         Some("exclaim") => return attempt::exclaim(),
+        Some("call-map") => return map_caller::call(),
         _ => {}
     }
     if std::process::id() != 1 {

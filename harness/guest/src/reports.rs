@@ -1,5 +1,6 @@
 //! The agent's report, each time that it is written anew.
 
+use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -72,6 +73,21 @@ impl<'a> Reports<'a> {
             let read = self.inotify.read(&mut [0; 4096]);
             read.context("reading that the report is new")?;
         }
+    }
+
+    /// The report once it has this state, or the fourth from now on.
+    ///
+    /// # Errors
+    /// As [`Reports::next`].
+    pub fn soon(&mut self, state: &str) -> Result<Value> {
+        let (written, last) = (Cell::new(0), RefCell::new(Value::Null));
+        self.next(state, |report| {
+            if *last.borrow() != report["generated_at"] {
+                written.set(written.get() + 1);
+                last.replace(report["generated_at"].clone());
+            }
+            report["runtime_state"] == state || written.get() > 4
+        })
     }
 }
 

@@ -160,6 +160,15 @@ fn signal() -> Vec<Mutant> {
             ["signal-spares-protected", "agent", "/up: expected true"],
         )),
         signal(
+            "overlooks-passed-over",
+            "nobody looks at how often the kernel passed over a program",
+            [
+                "signal-admits-passed-over",
+                "report-of-loss",
+                r#"/runtime_state: expected "DEGRADED", saw "ENFORCE_SIGNAL""#,
+            ],
+        ),
+        signal(
             "compares-paths-only",
             "a rule goes by its path's spelling",
             ["signal-kills-relative-path", "during", "saw allowed"],

@@ -194,12 +194,17 @@ fn broken_helper(by: Doer, act: &Act) -> Option<String> {
 }
 
 /// The reasons why the agent's events for an act aren't what was expected of them, whatever came
-/// of the act.
+/// of the act. One that was stopped is told of, even where none was expected, as it wasn't to be.
 pub fn broken_events_of(expect: &Expectation, act: &Act) -> Vec<String> {
-    match expect {
-        Expectation::Act { by, event, .. } => broken_events(event.as_deref(), *by, act),
-        _ => Vec::new(),
-    }
+    let Expectation::Act { by, event, .. } = expect else {
+        return Vec::new();
+    };
+    let stopped = match act.fate {
+        Fate::Denied { .. } => Some("denied"),
+        Fate::Killed { .. } => Some("killed"),
+        Fate::Allowed | Fate::Broken { .. } => None,
+    };
+    broken_events(event.as_deref().or(stopped), *by, act)
 }
 
 /// Several hooks may see one act, so the agent may tell of it more than once; but each hook

@@ -1,8 +1,6 @@
 //! Where the kernel refuses the signal while nobody reads what the agent tells, its report says so
 //! all the same, once for each refusal: that somebody reads of it later is nothing new.
 
-use std::cell::{Cell, RefCell};
-
 use anyhow::Result;
 use protocol::record::Observation;
 use serde_json::Value;
@@ -11,7 +9,6 @@ use super::Proof;
 use crate::cgroup::Place;
 use crate::lab::{During, Lab, Seen};
 use crate::many::{self, Many};
-use crate::reports::Reports;
 
 /// See the module.
 pub struct AdmitsUnreadRefusal;
@@ -37,11 +34,11 @@ impl Proof for AdmitsUnreadRefusal {
         let mut note = |arm: &str, document| {
             seen.other(arm, Observation::Document { document });
         };
-        note("evidence-back", soon(&mut reports, "ENFORCE_SIGNAL")?);
+        note("evidence-back", reports.soon("ENFORCE_SIGNAL")?);
 
         let act = ground.open_secret(Place::Plain)?;
-        note("unread-loss", soon(&mut reports, "DEGRADED")?);
-        note("evidence-back-again", soon(&mut reports, "ENFORCE_SIGNAL")?);
+        note("unread-loss", reports.soon("DEGRADED")?);
+        note("evidence-back-again", reports.soon("ENFORCE_SIGNAL")?);
 
         drop(reader);
         let pid = act.pid;
@@ -52,16 +49,4 @@ impl Proof for AdmitsUnreadRefusal {
         seen.act("during", act);
         Ok(())
     }
-}
-
-/// The report once it has this state, or the fourth from now on.
-fn soon(reports: &mut Reports, state: &str) -> Result<Value> {
-    let (written, last) = (Cell::new(0), RefCell::new(Value::Null));
-    reports.next(state, |report| {
-        if *last.borrow() != report["generated_at"] {
-            written.set(written.get() + 1);
-            last.replace(report["generated_at"].clone());
-        }
-        report["runtime_state"] == state || written.get() > 4
-    })
 }

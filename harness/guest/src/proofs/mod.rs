@@ -1,6 +1,7 @@
 //! The proofs, one file a guarantee. Each observes; what it must show stands in the plan.
 
 mod accounts_for_lost_events;
+mod admits_passed_over;
 mod admits_refused_signal;
 mod admits_unread_refusal;
 mod attach_is_not_enforcement;
@@ -103,6 +104,7 @@ const PROOFS: &[&dyn Proof] = &[
     &accounts_for_lost_events::AccountsForLostEvents(Tier::Lsm),
     &accounts_for_lost_events::AccountsForLostEvents(Tier::Modret),
     &accounts_for_lost_events::AccountsForLostEvents(Tier::Signal),
+    &admits_passed_over::AdmitsPassedOver,
     &admits_refused_signal::AdmitsRefusedSignal,
     &admits_unread_refusal::AdmitsUnreadRefusal,
     &attach_is_not_enforcement::AttachIsNotEnforcement,

@@ -1,7 +1,7 @@
 //! What an agent does about its evidence while it runs: it is renewed, its loss is noticed and
 //! told, and ends the agent if that was asked for. Each in every tier.
 
-use protocol::plan::{Clause, Expectation, PlannedProof};
+use protocol::plan::{Clause, Doer, Expectation, PlannedProof};
 use protocol::record::Fate;
 use serde_json::{Value, json};
 
@@ -57,7 +57,7 @@ pub(super) fn modret() -> Vec<PlannedProof> {
 
 /// By a signal.
 pub(super) fn signal() -> Vec<PlannedProof> {
-    of_tier(&Tier {
+    let mut proofs = of_tier(&Tier {
         protected: protected::signal,
         name: "signal",
         state: "ENFORCE_SIGNAL",
@@ -66,7 +66,44 @@ pub(super) fn signal() -> Vec<PlannedProof> {
         outcome: "killed",
         // A perf event, and so no link that anybody could ask for.
         asked_to_detach: Value::Null,
-    })
+    });
+    proofs.push(admits_passed_over());
+    proofs
+}
+
+/// A program that the kernel passes over, which no other tier's can be made to show.
+fn admits_passed_over() -> PlannedProof {
+    let limit = "passed_over_when_preempted";
+    let leak = Expectation::Act {
+        fate: Fate::Allowed,
+        leaks: true,
+        effects: vec![],
+        by: Doer::Itself,
+        event: None,
+        limit: Some(limit.to_owned()),
+    };
+    let race = Expectation::Race {
+        attempts: 32,
+        each: Box::new(leak),
+    };
+    let claimed = [equals("/runtime_state", "ENFORCE_SIGNAL")];
+    let declared = [&claimed[..], &[contains("/classes/file/limits", limit)]].concat();
+    let lost = [
+        equals("/runtime_state", "DEGRADED"),
+        equals("/rules/enforced", 0),
+    ];
+    proof(
+        "signal-admits-passed-over",
+        "signal-verifying",
+        vec![
+            act("before", Fate::Allowed, None),
+            document("report", &declared),
+            arm("race", race),
+            document("report-of-loss", &lost),
+            document("evidence-back", &claimed),
+            act("again", SIGKILL, Some("killed")),
+        ],
+    )
 }
 
 fn of_tier(tier: &Tier) -> Vec<PlannedProof> {
