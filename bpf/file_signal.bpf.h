@@ -39,10 +39,16 @@ static __always_inline __s64 send_signal(enum hook hook)
 	return bpf_send_signal(enforce_signal);
 }
 
-static __always_inline void punish(struct verdict *v)
+static __always_inline void count_refused(void)
 {
 	struct tally *t = the_tally();
 
+	if (t)
+		__sync_fetch_and_add(&t->signals_refused, 1);
+}
+
+static __always_inline void punish(struct verdict *v)
+{
 	v->spared = spare(bpf_get_current_pid_tgid() >> 32);
 	if (v->spared != SPARED_NO)
 		return;
@@ -51,8 +57,8 @@ static __always_inline void punish(struct verdict *v)
 	if (!v->signal_result || is_mutant(IGNORES_HELPER_RESULT))
 		v->outcome = OUTCOME_KILLED;
 	/* What became of a canary is known from the canary. */
-	else if (t && !is_canary(v->hook))
-		__sync_fetch_and_add(&t->signals_refused, 1);
+	else if (!is_canary(v->hook))
+		count_refused();
 }
 
 /*

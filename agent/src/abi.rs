@@ -167,7 +167,7 @@ pub struct Descriptor {
 }
 
 /// What user space sees change without asking the kernel. Each number is read and written as one.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 #[repr(C)]
 pub struct Tally {
     /// The canary that is out, as [`canary`] says; 0 where there is none.
@@ -287,6 +287,9 @@ mod tests {
         assert_eq!(size_of::<Settings>(), 8);
         assert_eq!(size_of::<Descriptor>(), 32);
         assert_eq!(size_of::<Tally>(), 32);
+        assert_eq!(std::mem::offset_of!(Tally, canary_hits), 8);
+        assert_eq!(std::mem::offset_of!(Tally, events_lost), 16);
+        assert_eq!(std::mem::offset_of!(Tally, signals_refused), 24);
         assert_eq!(size_of::<RawEvent>(), 328);
         assert_eq!(std::mem::offset_of!(RawEvent, hook), 48);
         assert_eq!(std::mem::offset_of!(RawEvent, comm), 56);

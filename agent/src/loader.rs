@@ -19,9 +19,10 @@ use aya_obj::generated::bpf_map_type;
 use rustix::process::{Resource, Rlimit, setrlimit};
 
 use crate::bpf_call::{self, Program, Target};
-use crate::hooks::{Attach, HOOKS, Hook, Role};
+use crate::hooks::{Attach, HOOKS, Hook, Role, of_tier};
 use crate::identity::{self, Identify, Identity, Pins};
 use crate::kernel_btf::{ITERATOR, KernelBtf, lsm_function};
+use crate::posture::Tier;
 use crate::sabotage::{self, Mutant};
 use crate::timings::{self, Step};
 
@@ -153,6 +154,11 @@ impl Programs {
             return;
         }
         timings::measure(Step::Detach, || self.attached.remove(hook.program));
+    }
+
+    /// Whether a program of this tier is attached.
+    pub fn runs_any_of(&self, tier: Tier) -> bool {
+        of_tier(tier).any(|hook| self.attached.contains_key(hook.program))
     }
 
     /// How often the kernel passed over each of the attached programs that see a file's open.

@@ -13,7 +13,6 @@ use crate::abi::{Action, FolderRule, InodeKey, InodeRules, NameKey, PathKey, Rul
 use crate::identity::Identity;
 use crate::loader;
 use crate::tally::Tally;
-use crate::unpreempted::unpreempted;
 
 /// What the maps are to hold. All kinds of rules include the decoys.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,10 +113,6 @@ impl Maps {
 
     /// Makes the maps hold exactly `contents`, given that nobody else writes to them.
     pub fn set(&mut self, contents: Contents) -> Result<()> {
-        unpreempted(|| self.write(contents))
-    }
-
-    fn write(&mut self, contents: Contents) -> Result<()> {
         // If it fails in between, the maps hold what isn't known.
         let held = self.held.take();
         let held = held.as_ref();

@@ -24,6 +24,7 @@ use crate::sabotage::{self, Mutant};
 use crate::tally::Tally;
 use crate::timings::{self, Step};
 use crate::unkept::Counts;
+use crate::unpreempted::unpreempted;
 
 /// What one canary showed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -168,7 +169,12 @@ impl Bench {
     /// Makes the maps hold the decoys' rules and `contents`.
     pub fn fill(&mut self, mut contents: Contents) -> Result<()> {
         self.decoys.add_rules(&mut contents);
-        timings::measure(Step::Fill, || self.maps.set(contents))
+        // Nothing else is kept from running by a call on a map.
+        let by_signal = self.programs.runs_any_of(Tier::Signal);
+        timings::measure(Step::Fill, || match by_signal {
+            true => unpreempted(|| self.maps.set(contents)),
+            false => self.maps.set(contents),
+        })
     }
 
     /// Believes no more that the maps hold what was filled in; the next time they are read first.

@@ -53,8 +53,8 @@ impl Unkept {
         self.why = match (refused, passed_over) {
             (0, None | Some(0)) => None,
             (0, Some(acts)) => Some(format!(
-                "the kernel passed over every copy of the program, as it was running on the same \
-                 processor already: up to {acts} acts weren't looked at"
+                "the kernel passed over the program that sees an open, as that or a call on a map \
+                 was preempted on the processor: up to {acts} acts weren't looked at"
             )),
             (refused, _) => Some(format!(
                 "the kernel refused {refused} signals to processes that broke a rule"

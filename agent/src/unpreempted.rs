@@ -19,15 +19,17 @@ const PRIORITY: c_int = 1;
 /// Runs a call that is made of calls on maps.
 ///
 /// Where this process may have no real-time priority, it runs all the same, and a warning says so
-/// once: what gets by is among the signal tier's limits, and the kernel's counts tell of it.
+/// once: that something may get by is among the signal tier's limits, and kernels from 6.7 on count
+/// what does.
 pub fn unpreempted<T>(call: impl FnOnce() -> T) -> T {
     let raised = Raised::raise();
     if let Err(error) = &raised {
         static TOLD: Once = Once::new();
         TOLD.call_once(|| {
             log::warn(format_args!(
-                "no real-time priority for calls on maps ({error}): in the signal tier, opens may \
-                 get by while another task preempts them; CAP_SYS_NICE gives it"
+                "no real-time priority for calls on maps ({error}): opens may get by while others \
+                 preempt them; CAP_SYS_NICE gives it, if neither the cgroup nor RestrictRealtime= \
+                 forbids it"
             ));
         });
     }
@@ -45,10 +47,9 @@ impl Raised {
         // musl's functions of these names only fail.
         // SAFETY: takes no pointer; 0 is this thread.
         let policy = checked(unsafe { libc::syscall(libc::SYS_sched_getscheduler, 0) })?;
-        let ordinary = [libc::SCHED_OTHER, libc::SCHED_BATCH, libc::SCHED_IDLE];
+        let above = [libc::SCHED_FIFO, libc::SCHED_RR, libc::SCHED_DEADLINE];
         // Without the flag that children don't inherit it.
-        let before = policy & !libc::SCHED_RESET_ON_FORK;
-        if !ordinary.contains(&before) {
+        if above.contains(&(policy & !libc::SCHED_RESET_ON_FORK)) {
             return Ok(Self { before: None });
         }
         set(libc::SCHED_FIFO, PRIORITY)?;
@@ -61,7 +62,9 @@ impl Drop for Raised {
     fn drop(&mut self) {
         if let Some(before) = self.before {
             // Everybody may lower himself, and the nice value was kept.
-            let _ = set(before, 0);
+            if let Err(error) = set(before, 0) {
+                log::warn(format_args!("still at a real-time priority: {error}"));
+            }
         }
     }
 }
@@ -95,9 +98,9 @@ mod tests {
     fn a_call_is_above_ordinary_tasks_and_what_follows_is_not() {
         let before = policy();
         let within = match Raised::raise() {
-            Ok(_) => libc::SCHED_FIFO,
-            // Whoever may not be above them runs all the same.
-            Err(_) => before,
+            Ok(Raised { before: Some(_) }) => libc::SCHED_FIFO,
+            // Whoever is there already, or may not be, runs all the same.
+            Ok(Raised { before: None }) | Err(_) => before,
         };
         assert_eq!(policy(), before);
         assert_eq!(unpreempted(policy), within);

@@ -39,11 +39,6 @@ const MOUNTS: &[Mount] = &[
         why: "the LSM list",
     },
     Mount {
-        kind: "debugfs",
-        target: "/sys/kernel/debug",
-        why: "the preemption model",
-    },
-    Mount {
         kind: "tracefs",
         target: "/sys/kernel/tracing",
         why: "tracepoint ids",

@@ -1,5 +1,6 @@
-//! Somebody who calls the kernel about a map of his own again and again. While such a call goes on, the kernel runs no program of a kprobe or tracepoint on
-//! that processor; where it is preemptible, others run meanwhile.
+//! Somebody who calls the kernel about a map of his own again and again. While such a call goes on,
+//! the kernel runs no program of a kprobe or tracepoint on that processor; where it is preemptible,
+//! others run meanwhile.
 //!
 //! The guest re-executes itself (`/init call-map`) for that.
 
@@ -8,6 +9,7 @@ use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::process::{Child, Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result, ensure};
+use rustix::mount::{MountFlags, mount};
 
 use crate::act::NOT_TRIED;
 use crate::bpf_objects::BloomFilter;
@@ -46,14 +48,11 @@ impl MapCaller {
     /// Starts him, and waits until he has called once.
     ///
     /// # Errors
-    /// He can't be started or can't call; or [`NotHere`], where no kernel switches to others
-    /// within a call.
+    /// He can't be started or can't call; or [`NotHere`], where the kernel switches to nobody
+    /// else within a call.
     pub fn start() -> Result<Self> {
         let version = fs::read_to_string("/proc/sys/kernel/version").context("the version")?;
-        let model = match fs::read_to_string("/sys/kernel/debug/sched/preempt") {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            model => Some(model.context("the preemption model")?),
-        };
+        let model = preemption_model();
         if !is_preemptible(&version, model.as_deref()) {
             let model = model.as_deref().unwrap_or(&version).trim();
             let why = format!("this kernel isn't preemptible: {model}");
@@ -79,6 +78,15 @@ impl Drop for MapCaller {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
+}
+
+/// The models that can be chosen, the chosen one in brackets; nothing where there is no choice, or
+/// the kernel doesn't show it.
+fn preemption_model() -> Option<String> {
+    let debugfs = "/sys/kernel/debug";
+    // Whether that went well shows by the file.
+    let _ = mount("debugfs", debugfs, "debugfs", MountFlags::empty(), None);
+    fs::read_to_string(format!("{debugfs}/sched/preempt")).ok()
 }
 
 /// Whether the kernel switches to another task within a system call, by its version as

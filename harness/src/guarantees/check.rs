@@ -97,8 +97,12 @@ fn fate(proof: &PlannedProof) -> String {
                 Some(signal) if signal.starts_with("SIG") => (2, format!("killed by {signal}")),
                 _ => continue,
             },
-            // Attempts at what another arm does once.
-            Expectation::Race { .. } | Expectation::NoBpfLeft => continue,
+            Expectation::Race { each, .. } => match **each {
+                Expectation::Act { leaks: true, .. } => (4, "leaks".to_owned()),
+                // Attempts at what another arm does once.
+                _ => continue,
+            },
+            Expectation::NoBpfLeft => continue,
         };
         if worst.as_ref().is_none_or(|(rank, _)| *rank < found.0) {
             worst = Some(found);
@@ -304,6 +308,15 @@ pub(super) mod tests {
             "GUARANTEES.md:13: kills-denied-open is promised twice, or isn't about ENFORCE"
         );
         assert_eq!(told.len(), 2);
+    }
+
+    #[test]
+    fn a_race_that_leaks_is_about_the_leak_whatever_else_is_stopped() {
+        let proofs = catalogue::proofs(Boot::NoBpfLsm, false);
+        let of = |id: &str| proofs.iter().find(|proof| proof.id == id).map(fate);
+        let leaks = Some("leaks".to_owned());
+        assert_eq!(of("signal-admits-passed-over"), leaks);
+        assert_ne!(of("kills-denied-open"), leaks);
     }
 
     #[test]

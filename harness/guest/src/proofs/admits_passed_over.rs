@@ -4,8 +4,10 @@
 
 use anyhow::Result;
 use protocol::record::{Act, Observation};
+use serde_json::{Value, json};
 
 use super::Proof;
+use super::notices_lost_program::is_state;
 use crate::cgroup::Place;
 use crate::lab::{During, Lab, Seen};
 use crate::map_caller::MapCaller;
@@ -32,9 +34,12 @@ impl Proof for AdmitsPassedOver {
         let note = |seen: &mut Seen, arm: &str, document| {
             seen.other(arm, Observation::Document { document });
         };
+        let mut notices = running.listen();
         let mut reports = running.watch_reports()?;
         note(seen, "report", running.report()?);
-        // A canary would be passed over as well, and take the claim by itself.
+        // A canary would be passed over as well, and take the claim by itself; right after a
+        // report none is out.
+        reports.renewed_before_end()?;
         let paused = Paused::stop(running.pid())?;
         let caller = MapCaller::start()?;
         let attempts = (0..ATTEMPTS).map(|_| lab.ground.open_secret(Place::Plain));
@@ -42,9 +47,24 @@ impl Proof for AdmitsPassedOver {
         drop(caller);
         drop(paused);
         seen.other("race", Observation::Race { acts });
-        note(seen, "report-of-loss", reports.soon("DEGRADED")?);
+        let report = reports.soon("DEGRADED")?;
+        let told = match report["runtime_state"] == "DEGRADED" {
+            true => notices.hear("the loss", is_state)?,
+            false => Value::Null,
+        };
+        note(seen, "report-of-loss", report);
+        note(seen, "told-of-loss", with_cause(told));
         note(seen, "evidence-back", reports.soon("ENFORCE_SIGNAL")?);
         seen.act("again", lab.ground.open_secret(Place::Plain)?);
         Ok(())
     }
+}
+
+/// What was told, and whether it says what took the claim.
+fn with_cause(mut told: Value) -> Value {
+    if told.is_object() {
+        let reason = told["reason"].as_str().unwrap_or_default();
+        told["names_cause"] = json!(reason.contains("the kernel passed over"));
+    }
+    told
 }

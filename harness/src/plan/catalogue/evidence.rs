@@ -67,7 +67,8 @@ pub(super) fn signal() -> Vec<PlannedProof> {
         // A perf event, and so no link that anybody could ask for.
         asked_to_detach: Value::Null,
     });
-    proofs.push(admits_passed_over());
+    // Beside the others of its configuration.
+    proofs.insert(1, admits_passed_over());
     proofs
 }
 
@@ -92,6 +93,12 @@ fn admits_passed_over() -> PlannedProof {
         equals("/runtime_state", "DEGRADED"),
         equals("/rules/enforced", 0),
     ];
+    let told = [
+        equals("/event", "state"),
+        equals("/from", "ENFORCE_SIGNAL"),
+        equals("/to", "DEGRADED"),
+        equals("/names_cause", true),
+    ];
     proof(
         "signal-admits-passed-over",
         "signal-verifying",
@@ -100,6 +107,7 @@ fn admits_passed_over() -> PlannedProof {
             document("report", &declared),
             arm("race", race),
             document("report-of-loss", &lost),
+            document("told-of-loss", &told),
             document("evidence-back", &claimed),
             act("again", SIGKILL, Some("killed")),
         ],
