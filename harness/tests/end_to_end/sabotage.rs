@@ -51,7 +51,7 @@ fn an_agent_as_shipped_has_no_mutant_in_it_and_the_sabotaged_one_has_each() {
 fn sabotage(checkout: &Checkout, prebuilt: &Path, mutant: &str) -> Ran {
     let mut command = checkout.booting("sabotage", "qemu");
     command.arg("--prebuilt").arg(prebuilt);
-    Ran::of(command.args(["--mutant", mutant]))
+    Ran::of(command.args(["--kernel", "6.1", "--mutant", mutant]))
 }
 
 #[test]
