@@ -105,9 +105,7 @@ impl Maps {
             protected_exes: take(&mut maps, "protected_exes")?,
             held: None,
         };
-        let tally = maps.remove("tally");
-        let tally = tally.context("the BPF object has no map tally")?;
-        let tally = Tally::map(loader::data(&tally))?;
+        let tally = Tally::map(loader::data(&find(&mut maps, "tally")?))?;
         Ok((taken, take(&mut maps, "events")?, tally))
     }
 
@@ -158,14 +156,17 @@ impl Maps {
     }
 }
 
+fn find(maps: &mut loader::Maps, name: &str) -> Result<Map> {
+    let map = maps.remove(name);
+    map.with_context(|| format!("the BPF object has no map {name}"))
+}
+
 fn take<T>(maps: &mut loader::Maps, name: &str) -> Result<T>
 where
     T: TryFrom<Map, Error = MapError>,
 {
-    let map = maps
-        .remove(name)
-        .with_context(|| format!("the BPF object has no map {name}"))?;
-    T::try_from(map).with_context(|| format!("the BPF object's map {name} has another type"))
+    T::try_from(find(maps, name)?)
+        .with_context(|| format!("the BPF object's map {name} has another type"))
 }
 
 /// Removes what isn't wanted, then writes what is missing or differs. Removing first lets a

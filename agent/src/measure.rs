@@ -192,7 +192,7 @@ impl Bench {
                 true => Vec::new(),
                 false => self.programs.passed_over()?,
             },
-            signals_refused: self.tally.signals_refused(),
+            signals_refused: self.signals_refused(),
         })
     }
 
@@ -204,6 +204,11 @@ impl Bench {
     /// The decoys, for the names of their rules.
     pub fn decoys(&self) -> &Decoys {
         &self.decoys
+    }
+
+    /// How many signals were refused, but for canaries.
+    pub fn signals_refused(&self) -> u64 {
+        self.tally.signals_refused()
     }
 
     /// How many events found the ring full.

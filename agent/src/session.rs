@@ -214,9 +214,7 @@ impl Session {
     /// An event tells that a rule wasn't kept: whoever broke it should have been signalled, and
     /// wasn't. Evidence against the claim, until the next verification has new evidence for it.
     pub fn missed(&mut self, why: &str) -> Option<Notice> {
-        let counts = self.trials.counts().ok();
-        let refused = counts.map(|counts| counts.signals_refused);
-        self.unkept.told(why, refused);
+        self.unkept.told(why, self.trials.signals_refused());
         self.decide_again()
     }
 

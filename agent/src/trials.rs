@@ -195,6 +195,11 @@ impl Trials {
         bench.map_or(Ok(Counts::default()), Bench::counts)
     }
 
+    /// How many signals were refused, but for canaries; `None` if nothing was to be tried.
+    pub fn signals_refused(&self) -> Option<u64> {
+        self.bench.as_ref().map(Bench::signals_refused)
+    }
+
     /// How many events found the ring full.
     pub fn events_lost(&self) -> u64 {
         self.bench.as_ref().map_or(0, Bench::events_lost)

@@ -162,7 +162,7 @@ pub fn program_of_event(pid: u32, fd: u32) -> Result<u32> {
 pub fn detach_link(id: u32) -> Result<i32> {
     let fd = open(BPF_LINK_GET_FD_BY_ID, id).with_context(|| format!("opening link {id}"))?;
     let mut attr = LinkAttr {
-        link_fd: u32::try_from(fd.as_raw_fd()).context("a negative descriptor")?,
+        link_fd: number(&fd)?,
     };
     let detached = bpf(BPF_LINK_DETACH, &mut attr);
     Ok(detached
@@ -177,6 +177,11 @@ fn open(command: libc::c_long, id: u32) -> Result<OwnedFd> {
         ..IdAttr::default()
     };
     descriptor(command, &mut attr)
+}
+
+/// A descriptor as `bpf_attr` has it.
+fn number(fd: &OwnedFd) -> Result<u32> {
+    u32::try_from(fd.as_raw_fd()).context("a negative descriptor")
 }
 
 fn descriptor<T>(command: libc::c_long, attr: &mut T) -> Result<OwnedFd> {
@@ -219,7 +224,7 @@ impl BloomFilter {
     /// The kernel's.
     pub fn push(&self) -> Result<()> {
         let mut attr = ElementAttr {
-            map_fd: u32::try_from(self.fd.as_raw_fd()).context("a negative descriptor")?,
+            map_fd: number(&self.fd)?,
             zero: 0,
             key: 0,
             value: self.value.as_ptr().expose_provenance() as u64,
@@ -238,7 +243,7 @@ pub fn program_name(id: u32) -> Result<String> {
     let fd = open(BPF_PROG_GET_FD_BY_ID, id)?;
     let mut info = ProgInfo::default();
     let mut attr = InfoAttr {
-        bpf_fd: u32::try_from(fd.as_raw_fd()).context("a negative descriptor")?,
+        bpf_fd: number(&fd)?,
         info_len: u32::try_from(size_of::<ProgInfo>()).context("a large struct")?,
         info: (&raw mut info).expose_provenance() as u64,
     };

@@ -7,6 +7,7 @@
 use std::fs;
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use rustix::mount::{MountFlags, mount};
@@ -14,6 +15,7 @@ use rustix::mount::{MountFlags, mount};
 use crate::act::NOT_TRIED;
 use crate::bpf_objects::BloomFilter;
 use crate::lab::NotHere;
+use crate::wait;
 
 /// Of the value that each call hashes again and again. A kernel that preempts lazily lets a call
 /// go on until the next tick of its clock, so the call must take longer than that.
@@ -48,9 +50,9 @@ impl MapCaller {
     /// Starts him, and waits until he has called once.
     ///
     /// # Errors
-    /// He can't be started or can't call; or [`NotHere`], where the kernel switches to nobody
+    /// He can't be started or can't call, or not within the limit; or [`NotHere`], where the kernel switches to nobody
     /// else within a call.
-    pub fn start() -> Result<Self> {
+    pub fn start(limit: Duration) -> Result<Self> {
         let version = fs::read_to_string("/proc/sys/kernel/version").context("the version")?;
         let model = preemption_model();
         if !is_preemptible(&version, model.as_deref()) {
@@ -65,6 +67,7 @@ impl MapCaller {
             .spawn();
         let mut caller = Self(child.context("starting somebody who calls about a map")?);
         let output = caller.0.stdout.take().context("his stdout is piped")?;
+        wait::readable(&output, limit, "the first call about a map")?;
         let mut line = String::new();
         BufReader::new(output).read_line(&mut line)?;
         ensure!(line == "calling\n", "whoever is to call about a map can't");

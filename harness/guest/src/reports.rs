@@ -1,6 +1,5 @@
 //! The agent's report, each time that it is written anew.
 
-use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -62,7 +61,7 @@ impl<'a> Reports<'a> {
     ///
     /// # Errors
     /// Nothing new was written within the limit, or what was isn't the agent's.
-    pub fn next(&mut self, what: &str, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
+    pub fn next(&mut self, what: &str, mut wanted: impl FnMut(&Value) -> bool) -> Result<Value> {
         loop {
             let report = self.agent.report()?;
             if wanted(&report) {
@@ -80,13 +79,13 @@ impl<'a> Reports<'a> {
     /// # Errors
     /// As [`Reports::next`].
     pub fn soon(&mut self, state: &str) -> Result<Value> {
-        let (written, last) = (Cell::new(0), RefCell::new(Value::Null));
+        let (mut written, mut last) = (0, Value::Null);
         self.next(state, |report| {
-            if *last.borrow() != report["generated_at"] {
-                written.set(written.get() + 1);
-                last.replace(report["generated_at"].clone());
+            if last != report["generated_at"] {
+                written += 1;
+                last = report["generated_at"].clone();
             }
-            report["runtime_state"] == state || written.get() > 4
+            report["runtime_state"] == state || written > 4
         })
     }
 }

@@ -4,6 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::plan::ATTEMPTS;
+
 /// One way to a file, or to what is in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -200,12 +202,11 @@ impl Bypass {
         Self::Pidfd,
     ];
 
-    /// How many attempts are measured, if it is a race: whether somebody gets there first is
-    /// shown by no single one.
+    /// How many attempts are measured, if it is a race.
     #[must_use]
     pub fn race(self) -> Option<usize> {
         match self {
-            Self::RewrittenPath | Self::SharedFdTable => Some(32),
+            Self::RewrittenPath | Self::SharedFdTable => Some(ATTEMPTS),
             _ => None,
         }
     }

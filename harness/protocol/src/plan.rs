@@ -115,6 +115,10 @@ pub struct PlannedArm {
     pub expect: Expectation,
 }
 
+/// How many attempts a race is measured by: whether somebody gets there first is shown by no
+/// single one.
+pub const ATTEMPTS: usize = 32;
+
 /// What an arm's observation must be. The host judges; the guest reads it only to know
 /// whether an event of the agent is to be waited for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

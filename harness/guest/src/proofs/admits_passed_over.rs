@@ -3,6 +3,7 @@
 //! The agent's next report has no claim to enforce any more.
 
 use anyhow::Result;
+use protocol::plan::ATTEMPTS;
 use protocol::record::{Act, Observation};
 use serde_json::{Value, json};
 
@@ -15,9 +16,6 @@ use crate::paused::Paused;
 
 /// See the module.
 pub struct AdmitsPassedOver;
-
-/// As many as the plan has.
-const ATTEMPTS: usize = 32;
 
 impl Proof for AdmitsPassedOver {
     fn ids(&self) -> &'static [&'static str] {
@@ -41,7 +39,7 @@ impl Proof for AdmitsPassedOver {
         // report none is out.
         reports.renewed_before_end()?;
         let paused = Paused::stop(running.pid())?;
-        let caller = MapCaller::start()?;
+        let caller = MapCaller::start(lab.ground.limit())?;
         let attempts = (0..ATTEMPTS).map(|_| lab.ground.open_secret(Place::Plain));
         let acts = attempts.collect::<Result<Vec<Act>>>()?;
         drop(caller);

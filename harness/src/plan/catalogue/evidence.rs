@@ -1,7 +1,7 @@
 //! What an agent does about its evidence while it runs: it is renewed, its loss is noticed and
 //! told, and ends the agent if that was asked for. Each in every tier.
 
-use protocol::plan::{Clause, Doer, Expectation, PlannedProof};
+use protocol::plan::{ATTEMPTS, Clause, Doer, Expectation, PlannedProof};
 use protocol::record::Fate;
 use serde_json::{Value, json};
 
@@ -84,7 +84,7 @@ fn admits_passed_over() -> PlannedProof {
         limit: Some(limit.to_owned()),
     };
     let race = Expectation::Race {
-        attempts: 32,
+        attempts: ATTEMPTS,
         each: Box::new(leak),
     };
     let claimed = [equals("/runtime_state", "ENFORCE_SIGNAL")];
