@@ -11,19 +11,19 @@ use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 use serde_json::json;
 
-use crate::canary;
-use crate::capabilities;
+use crate::daemon::ready::Ready;
+use crate::daemon::run::{self, OnDegraded, Request};
+use crate::daemon::timings::{self, Step};
 use crate::exit::{self, Exit};
-use crate::gate::Asked;
 use crate::host;
-use crate::log;
-use crate::outlet;
+use crate::output::log;
+use crate::output::outlet;
 use crate::policy;
+use crate::posture::gate::Asked;
 use crate::posture::{GateMode, Mode, Tier};
-use crate::ready::Ready;
-use crate::run::{self, OnDegraded, Request};
+use crate::report::capabilities;
 use crate::sabotage::{self, Mutant};
-use crate::timings::{self, Step};
+use crate::verify::canary;
 
 const EXIT_CODES: &str = "\
 Exit codes:

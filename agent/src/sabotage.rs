@@ -148,7 +148,7 @@ mod choice {
     use std::sync::atomic::{AtomicU64, Ordering};
 
     use super::Mutant;
-    use crate::log;
+    use crate::output::log;
 
     /// The variable that names the mutant.
     const VARIABLE: &str = "AEGIS_SABOTAGE";

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use aegisbpf::gate::{Asked, Decision, Measured, Obstacle, Refusal, RuleFacts, Verdict};
-use aegisbpf::gate::{decide, degraded, recheck};
-use aegisbpf::lsm_list::LsmList;
+use aegisbpf::posture::gate::{Asked, Decision, Measured, Obstacle, Refusal, RuleFacts, Verdict};
+use aegisbpf::posture::gate::{decide, degraded, recheck};
+use aegisbpf::posture::lsm_list::LsmList;
 use aegisbpf::posture::{Blocker, Class, GateMode, Mode, State, Tier};
 
 const LISTED: &str = "lockdown,bpf";

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use aegisbpf::abi::Action;
-use aegisbpf::gate::{Decision, Refusal, Unenforced, Verdict};
-use aegisbpf::hooks::HOOKS;
-use aegisbpf::measure::{Evidence, Measurement, Measurements};
+use aegisbpf::kernel::abi::Action;
+use aegisbpf::kernel::hooks::HOOKS;
+use aegisbpf::posture::gate::{Decision, Refusal, Unenforced, Verdict};
 use aegisbpf::posture::{Blocker, Class, Limit, State, Tier};
 use aegisbpf::report::{Agent, Frame, Report, Seam, Telling, hooks, write};
+use aegisbpf::verify::evidence::{Evidence, Measurement, Measurements};
 use jiff::{SignedDuration, Timestamp};
 
 fn frame() -> Frame {

@@ -7,7 +7,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use aegisbpf::watch::{Affected, Changed, Watcher};
+use aegisbpf::follow::{Affected, Changed, Watcher};
 use tempfile::TempDir;
 
 /// A folder of its own, without links in its name.

@@ -1,0 +1,195 @@
+//! What the maps are to hold for a set of resolved rules.
+//!
+//! In: rules with their identities, and what they are to do. Out: [`Contents`]. Pure.
+
+use std::path::Path;
+
+use crate::classes::file::resolve::ResolvedRule;
+use crate::kernel::abi::{ACCESS_READ, ACCESS_WRITE, Action, NameKey, PathKey, Rule};
+use crate::kernel::maps::Contents;
+use crate::policy::Access;
+use crate::sabotage::{self, Mutant};
+
+/// Numbers the rules in their order, and files each under all that is known of its target:
+/// its inode, its name in its folder, or, while there isn't even a folder, its path.
+pub fn of(rules: &[ResolvedRule], action: Action) -> Contents {
+    let mut contents = Contents::new(action);
+    for (number, resolved) in (0..).zip(rules) {
+        let rule = in_map(number, resolved, action);
+        if sabotage::is(Mutant::ComparesPathsOnly) {
+            let key = PathKey::new(Path::new(&resolved.rule.path));
+            contents.paths.extend(key.map(|key| (key, rule)));
+            continue;
+        }
+        if let Ok(identity) = &resolved.target {
+            merge(&mut contents.inode(identity).exact, rule);
+            if resolved.rule.folder {
+                merge(&mut contents.folder(identity).rule, rule);
+            }
+        }
+        for (folder, name) in &resolved.names {
+            if let Some(key) = NameKey::new(folder.inode, name) {
+                contents.inode(folder).has_names = 1;
+                merge(contents.names.entry(key).or_default(), rule);
+            }
+        }
+        if resolved.names.is_empty()
+            && let Some(key) = PathKey::new(Path::new(&resolved.rule.path))
+        {
+            merge(contents.paths.entry(key).or_default(), rule);
+        }
+    }
+    // After all that is there now, which a former file's number must not stand in for.
+    for (number, resolved) in (0..).zip(rules) {
+        let Some(former) = resolved.former else {
+            continue;
+        };
+        if contents.inodes.contains_key(&former.inode) {
+            continue;
+        }
+        let rule = in_map(number, resolved, action);
+        contents.inode(&former).exact = rule;
+        if resolved.rule.folder {
+            contents.folder(&former).rule = rule;
+        }
+    }
+    contents
+}
+
+fn in_map(number: u32, resolved: &ResolvedRule, action: Action) -> Rule {
+    Rule {
+        id: number,
+        action: action as u16,
+        access: access_bits(resolved.rule.access),
+    }
+}
+
+/// Two rules that meet in one file: what either denies is denied, in the name of the first.
+fn merge(known: &mut Rule, rule: Rule) {
+    if known.access == 0 {
+        *known = rule;
+    } else {
+        known.access |= rule.access;
+    }
+}
+
+fn access_bits(access: Access) -> u16 {
+    let mut bits = 0;
+    if access.reads() {
+        bits |= ACCESS_READ;
+    }
+    if access.writes() {
+        bits |= ACCESS_WRITE;
+    }
+    bits
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+
+    use super::*;
+    use crate::kernel::abi::InodeKey;
+    use crate::kernel::identity::Identity;
+    use crate::policy::FileRule;
+    use crate::posture::gate::Obstacle;
+
+    fn identity(ino: u64) -> Identity {
+        Identity {
+            inode: InodeKey::new(8, 1, ino),
+            generation: 7,
+            address: 0x1000 + ino,
+        }
+    }
+
+    fn rule(path: &str, access: Access, target: Option<u64>, folder: Option<u64>) -> ResolvedRule {
+        let pending = || Obstacle {
+            reason: "pending".to_owned(),
+            pending: true,
+        };
+        let name = Path::new(path).file_name().map(OsString::from).unwrap();
+        ResolvedRule {
+            rule: FileRule {
+                id: path.to_owned(),
+                path: path.to_owned(),
+                folder: false,
+                access,
+            },
+            target: target.map(identity).ok_or_else(pending),
+            former: None,
+            names: folder
+                .map(|ino| (identity(ino), name))
+                .into_iter()
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn a_file_is_known_by_inode_with_generation_and_by_name() {
+        let contents = of(
+            &[rule("/a/b", Access::Read, Some(2), Some(1))],
+            Action::Deny,
+        );
+        let file = contents.inodes[&identity(2).inode];
+        assert_eq!((file.exact.access, file.generation), (ACCESS_READ, 7));
+        assert_eq!((contents.folders.len(), file.has_names), (0, 0));
+        assert_eq!(contents.inodes[&identity(1).inode].has_names, 1);
+        let key = NameKey::new(identity(1).inode, "b".as_ref()).unwrap();
+        assert_eq!(contents.names[&key], file.exact);
+        assert!(contents.paths.is_empty());
+    }
+
+    #[test]
+    fn a_file_that_was_renamed_away_stays_denied_unless_its_number_is_another_s() {
+        let mut gone = rule("/a/b", Access::Read, None, Some(1));
+        gone.former = Some(identity(2));
+        let contents = of(&[gone], Action::Deny);
+        assert_eq!(
+            contents.inodes[&identity(2).inode].exact.access,
+            ACCESS_READ
+        );
+
+        let mut gone = rule("/a/b", Access::Read, None, Some(1));
+        gone.former = Some(Identity {
+            generation: 6,
+            ..identity(2)
+        });
+        let there = rule("/a/c", Access::Write, Some(2), Some(1));
+        let known = of(&[gone, there], Action::Deny).inodes[&identity(2).inode];
+        assert_eq!((known.generation, known.exact.access), (7, ACCESS_WRITE));
+    }
+
+    #[test]
+    fn only_a_rule_without_a_folder_goes_by_its_path() {
+        let rules = [
+            rule("/a/pending", Access::ReadWrite, None, Some(1)),
+            rule("/no/folder", Access::ReadWrite, None, None),
+        ];
+        let contents = of(&rules, Action::Deny);
+        let keys: Vec<&PathKey> = contents.paths.keys().collect();
+        assert_eq!(keys, [&PathKey::new(Path::new("/no/folder")).unwrap()]);
+        assert_eq!(contents.names.len(), 1);
+    }
+
+    #[test]
+    fn rules_that_meet_in_one_file_deny_what_either_denies() {
+        let rules = [
+            rule("/a/b", Access::Read, Some(2), Some(1)),
+            rule("/a/c", Access::Write, Some(2), Some(1)),
+        ];
+        let both = of(&rules, Action::Observe).inodes[&identity(2).inode].exact;
+        assert_eq!((both.id, both.action), (0, Action::Observe as u16));
+        assert_eq!(both.access, ACCESS_READ | ACCESS_WRITE);
+    }
+
+    #[test]
+    fn a_folder_rule_stands_on_the_folder_and_on_all_beneath_it() {
+        let mut folder = rule("/a/b", Access::ReadWrite, Some(2), Some(1));
+        folder.rule.folder = true;
+        let contents = of(&[folder], Action::Deny);
+        let beneath = contents.folders[&identity(2).address];
+        assert_eq!(contents.inodes[&identity(2).inode].exact, beneath.rule);
+        assert_eq!(beneath.rule.access, ACCESS_READ | ACCESS_WRITE);
+        assert_eq!((beneath.ino, beneath.generation), (2, 7));
+    }
+}

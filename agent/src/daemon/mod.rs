@@ -1,0 +1,6 @@
+//! `aegisbpf run`: the agent at work, from its start to its end.
+
+pub mod ready;
+pub mod run;
+pub mod session;
+pub mod timings;

@@ -1,0 +1,374 @@
+//! `aegisbpf run`: start, tell readiness, print events, verify again, stop clean.
+//!
+//! In: the arguments of `run`. Out: an exit code; the report, events on stdout, the log. The
+//! order at start is a promise: programs attached with decoys only, canaries, gate, real
+//! rules, report on disk, `ready`.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use std::{fs, io};
+
+use anyhow::{Context as _, Result};
+use aya::maps::{MapData, RingBuf};
+use jiff::SignedDuration;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+
+use crate::classes::file::resolve;
+use crate::daemon::ready::Ready;
+use crate::daemon::session::{Reporting, Session};
+use crate::daemon::timings::{self, Step};
+use crate::exit::{Ending, Exit};
+use crate::follow::{Changed, Unwatched, Watcher};
+use crate::host::machine::Machine;
+use crate::kernel::ring::EventRing;
+use crate::output::log;
+use crate::output::notice::Notice;
+use crate::output::outlet;
+use crate::output::printer::Printer;
+use crate::policy::{self, Policy, PolicyError};
+use crate::posture::gate::{Asked, Decision, Refusal};
+use crate::posture::{State, Tier};
+use crate::report;
+use crate::sabotage::{self, Mutant};
+
+/// Below this, a reader who takes his time would find every report expired.
+const SHORTEST_VALIDITY: SignedDuration = SignedDuration::from_secs(10);
+
+/// How many rules that aren't enforced the log names at the start, one a line.
+const UNENFORCED_TOLD: usize = 20;
+
+/// What `run` is asked to do.
+#[derive(Debug)]
+pub struct Request {
+    /// The policy's file.
+    pub policy: PathBuf,
+    /// Mode, fallbacks, gate mode.
+    pub asked: Asked,
+    /// Where to tell readiness.
+    pub ready: Option<Ready>,
+    /// How often the claim's evidence is renewed.
+    pub verify_interval: Duration,
+    /// What to do when the evidence is lost.
+    pub on_degraded: OnDegraded,
+    /// Whether to tell where the time of the start went.
+    pub timings: bool,
+}
+
+/// What to do when the evidence for a claim is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum OnDegraded {
+    /// Run on, and say so.
+    Stay,
+    /// Stop, with an exit code that says so.
+    Exit,
+}
+
+/// Runs the agent until it is told to stop.
+pub fn run(request: Request) -> Result<Exit> {
+    let policy = timings::measure(Step::Policy, || load_policy(&request.policy))?;
+    if policy.rules() == 0 {
+        log::warn("the policy has no rules: nothing is enforced");
+    }
+    let machine = Machine::look()?;
+    let report_path = report::path();
+    // Held until the end: a second agent would delete and replace what this one claims.
+    let _claim = report::claim(&report_path)?;
+    // A report of an earlier agent must not outlive the start of this one.
+    report::remove(&report_path);
+    // Before anything is attached: a policy that can't be kept here ends the start.
+    resolve::check_exempt(&policy, &machine.hierarchy)
+        .map_err(|errors| invalid(&request.policy, &errors))?;
+    // A renewal that is late by as much again still comes in time.
+    let validity = SignedDuration::try_from(2 * request.verify_interval)?;
+    let report = Reporting {
+        path: report_path.clone(),
+        validity: validity.max(SHORTEST_VALIDITY),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build()
+        .context("failed to start the runtime")?;
+    let sentry = {
+        let _within = runtime.enter();
+        // Before the rules' targets are looked at: a change after the look wakes it.
+        timings::measure(Step::Watch, || Sentry::post(&policy))
+    };
+    let (mut session, ring) = Session::start(request.asked.clone(), policy, machine, report)?;
+    let decision = session.decision().clone();
+    if decision.audit_only && decision.tiers.is_empty() {
+        return Err(Ending::error(
+            Exit::Unmeasurable,
+            "nothing can be measured: no hook attached and fired, not even to watch; the \
+             warnings above say why",
+        ));
+    }
+    announce(&decision);
+    if decision.state == State::Refused {
+        if sabotage::is(Mutant::LeavesLinkAfterRefusing) {
+            sabotage::leave_holder();
+        }
+        session.detach();
+        session.report(0)?;
+        return Err(Ending::error(
+            Exit::Refused,
+            refusal(&decision, &request.asked.fallbacks),
+        ));
+    }
+    let ring = ring.context("a verified hook without an event ring")?;
+    let outcome = runtime.block_on(serve(session, ring, sentry, request));
+    // On every end: a report must not outlive what it speaks of.
+    if !sabotage::is(Mutant::LeavesReportOnStop) {
+        report::remove(&report_path);
+    }
+    outcome
+}
+
+/// Reads and checks a policy; every error goes to the log.
+pub fn load_policy(path: &Path) -> Result<Policy> {
+    policy::parse(&read_policy(path)?).map_err(|errors| invalid(path, &errors))
+}
+
+/// Logs everything that is wrong with a policy, and makes it the end.
+fn invalid(path: &Path, errors: &[PolicyError]) -> anyhow::Error {
+    let file = path.display().to_string();
+    for error in errors {
+        log::error(error.display(&file));
+    }
+    let count = errors.len();
+    Ending::error(
+        Exit::Policy,
+        format!("{file}: invalid policy, errors: {count}"),
+    )
+}
+
+/// Reads a policy's bytes.
+pub fn read_policy(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).map_err(|error| {
+        let why = format!("{}: the policy can't be read: {error}", path.display());
+        Ending::error(Exit::Policy, why)
+    })
+}
+
+async fn serve(
+    mut session: Session,
+    ring: RingBuf<MapData>,
+    mut sentry: Sentry,
+    request: Request,
+) -> Result<Exit> {
+    let mut terminate = signal(SignalKind::terminate()).context("failed to handle SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("failed to handle SIGINT")?;
+    let mut ring = EventRing::watch(ring)?;
+    let mut printer = Printer::default();
+    let every = request.verify_interval;
+    let mut renewal = interval_at(Instant::now() + every, every);
+    renewal.set_missed_tick_behavior(MissedTickBehavior::Delay);
+
+    if !sabotage::is(Mutant::ReadyBeforeRules) {
+        session.fill()?;
+    }
+    session.report(0)?;
+    if let Some(ready) = request.ready {
+        ready.tell()?;
+    }
+    if sabotage::is(Mutant::DiesAfterReady) {
+        std::process::abort();
+    }
+    if sabotage::is(Mutant::LeavesProgramsOnDeath) {
+        sabotage::leave_holder();
+    }
+    if request.timings {
+        timings::tell();
+    }
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            room = outlet::room(io::stdout()), if printer.is_stalled() => {
+                room.context("failed to wait for the reader of standard output")?;
+                printer.go_on();
+            }
+            waited = ring.readable(|ring| printer.some(ring, &session)),
+                    if !printer.is_stalled() => {
+                waited?;
+                let lost = printer.tell_lost(&session);
+                let missed = printer.take_missed();
+                let missed = missed.and_then(|why| session.missed(&why));
+                if lost || missed.is_some() {
+                    publish(&session, &mut printer, &missed);
+                }
+            }
+            changed = sentry.changed() => {
+                let changed = changed?;
+                // First watched, then looked at: so nothing in between is missed.
+                sentry.watch(session.policy());
+                match session.resolve_again(&changed) {
+                    Ok(notices) if notices.is_empty() => {}
+                    Ok(notices) => publish(&session, &mut printer, &notices),
+                    Err(error) => log::error(format_args!("failed to resolve again: {error:#}")),
+                }
+            }
+            _ = renewal.tick() => match session.refresh() {
+                Ok(changed) => {
+                    // The canaries' own events, and what else was told meanwhile.
+                    printer.all(ring.now(), &session);
+                    let missed = printer.take_missed();
+                    let missed = missed.and_then(|why| session.missed(&why));
+                    publish(&session, &mut printer, changed.iter().chain(&missed));
+                }
+                // Not renewed, the report expires, and readers know that they don't know.
+                Err(error) => log::error(format_args!("failed to verify again: {error:#}")),
+            }
+        }
+        if request.on_degraded == OnDegraded::Exit && session.decision().state == State::Degraded {
+            break;
+        }
+    }
+    log::info("stopping");
+    let degraded = session.decision().state == State::Degraded;
+    if sabotage::is(Mutant::LeavesIdleProgramsOnStop) {
+        session.idle()?;
+    }
+    if sabotage::is(Mutant::LeavesProgramsOnStop) || sabotage::is(Mutant::LeavesIdleProgramsOnStop)
+    {
+        sabotage::leave_holder();
+    }
+    session.detach();
+    printer.all(ring.now(), &session);
+    printer.give_up(ring.now());
+    printer.tell_lost(&session);
+    if degraded && request.on_degraded == OnDegraded::Exit {
+        anyhow::bail!("the evidence for enforcement is lost, and --on-degraded=exit was given");
+    }
+    Ok(Exit::Done)
+}
+
+/// The watcher, if there is one, and what it was said to be blind to.
+struct Sentry {
+    watcher: Option<Watcher>,
+    told: HashSet<Unwatched>,
+}
+
+impl Sentry {
+    /// Watches the ways to all that the policy names. Without a watcher, changes are noticed
+    /// at each verification only, and the log says so.
+    fn post(policy: &Policy) -> Self {
+        let watcher = Watcher::new().map_err(|error| {
+            log::warn(format_args!(
+                "changes on the way to a rule's path are noticed at each verification only: \
+                 {error:#}"
+            ));
+        });
+        let mut sentry = Self {
+            watcher: watcher.ok(),
+            told: HashSet::new(),
+        };
+        sentry.watch(policy);
+        sentry
+    }
+
+    fn watch(&mut self, policy: &Policy) {
+        let Some(watcher) = &mut self.watcher else {
+            return;
+        };
+        let files = policy.files.iter().map(|rule| &rule.path);
+        let paths = files.chain(&policy.protected_executables);
+        let unwatched = watcher.set(paths.map(Path::new));
+        for blind in &unwatched {
+            if !self.told.contains(blind) {
+                log::warn(format_args!(
+                    "{}: changes there are noticed at each verification only: {}; {}",
+                    blind.folder.display(),
+                    blind.why,
+                    blind.way_out
+                ));
+            }
+        }
+        self.told = unwatched.into_iter().collect();
+    }
+
+    async fn changed(&mut self) -> Result<Changed> {
+        match &mut self.watcher {
+            Some(watcher) => watcher.changed().await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// Renews the report, then tells of what is new in it: whoever hears of it and looks, finds it.
+fn publish<'a>(
+    session: &Session,
+    printer: &mut Printer,
+    notices: impl IntoIterator<Item = &'a Notice>,
+) {
+    report_or_expire(session, printer);
+    for notice in notices {
+        printer.notice(notice);
+    }
+}
+
+/// Renews the report. A failure, such as a full disk, must not end enforcement: the report
+/// that is there expires.
+fn report_or_expire(session: &Session, printer: &Printer) {
+    if let Err(error) = session.report(printer.unprinted()) {
+        log::error(format_args!("{error:#}"));
+    }
+}
+
+fn announce(decision: &Decision) {
+    log::info(format_args!(
+        "{}: {} rules enforced, {} not; blockers: {}",
+        decision.state.name(),
+        decision.enforced,
+        decision.unenforced.len(),
+        blockers(decision)
+    ));
+    let (told, rest) = decision
+        .unenforced
+        .split_at(decision.unenforced.len().min(UNENFORCED_TOLD));
+    for unenforced in told {
+        log::warn(format_args!(
+            "rule {}: {}",
+            unenforced.rule, unenforced.reason
+        ));
+    }
+    if !rest.is_empty() {
+        log::warn(format_args!(
+            "{} more rules are not enforced; the report lists them all",
+            rest.len()
+        ));
+    }
+}
+
+fn blockers(decision: &Decision) -> String {
+    if decision.blockers.is_empty() {
+        return "none".to_owned();
+    }
+    let names: Vec<&str> = decision
+        .blockers
+        .iter()
+        .map(|blocker| blocker.name())
+        .collect();
+    names.join(", ")
+}
+
+fn refusal(decision: &Decision, fallbacks: &[Tier]) -> String {
+    if decision.refusal == Some(Refusal::RuleBeyondTier) {
+        return "the gate refused: the rules above are beyond the only tier that works here; \
+                change them, or let them be watched with --enforce-gate-mode=audit-fallback"
+            .to_owned();
+    }
+    let weaker = match fallbacks {
+        [] => {
+            "opt in to a weaker tier with --enforce-fallback=modret,signal, or to watching only with"
+        }
+        _ => "opt in to watching only with",
+    };
+    format!(
+        "the gate refused: what was asked for can't be kept here (blockers: {}); {weaker} \
+         --enforce-gate-mode=audit-fallback",
+        blockers(decision)
+    )
+}

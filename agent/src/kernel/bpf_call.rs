@@ -1,0 +1,328 @@
+//! The edge to bpf(2) and perf_event_open(2), as far as no library makes the call.
+//!
+//! In: instructions that are fitted to the kernel and to the maps. Out: descriptors of
+//! programs and links; closing a link's detaches.
+//!
+//! aya can't load programs that modify a return value (`fmod_ret`), and can't load any other
+//! without parsing the whole of the kernel's BTF first, which takes longer than the kernel
+//! takes to load all of ours ([`crate::kernel::btf`]). aya-obj reads and relocates the object,
+//! aya has the maps; what is left are these calls, one for each way to attach:
+//!
+//! - LSM programs and those that modify a return value name a kernel function by its number in
+//!   the kernel's BTF, and are linked by `BPF_RAW_TRACEPOINT_OPEN`. The latter have the type
+//!   `TRACING` with the attach type `BPF_MODIFY_RETURN`, and their function's name must begin
+//!   with `security_` (kernel/bpf/verifier.c, `check_attach_modify_return`).
+//! - Iterators name a function in the same way; `BPF_LINK_CREATE` and `BPF_ITER_CREATE` follow.
+//! - Kprobes and tracepoints are perf events that run a program.
+
+use std::ffi::{CStr, CString};
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+
+use aya_obj::generated::{
+    bpf_attach_type, bpf_attr, bpf_cmd, bpf_func_info, bpf_insn, bpf_prog_info, bpf_prog_type,
+    perf_event_attr,
+};
+
+/// Bytes of the verifier's log. It is far more than a rejected program of ours writes.
+const LOG_BYTES: usize = 1 << 20;
+
+/// What a program is loaded for.
+#[derive(Debug, Clone, Copy)]
+pub enum Target<'a> {
+    /// The LSM hook whose function has this number in the kernel's BTF.
+    Lsm(u32),
+    /// The return value of the function with this number.
+    ModifyReturn(u32),
+    /// The iterator whose function has this number.
+    Iterator(u32),
+    /// The entry of the function with this name.
+    Kprobe(&'a str),
+    /// The tracepoint with this category and name.
+    Tracepoint(&'a str, &'a str),
+}
+
+/// Why a program isn't loaded: the kernel's error, and the verifier's log.
+#[derive(Debug)]
+pub struct Rejection {
+    /// The error.
+    pub error: io::Error,
+    /// The log.
+    pub log: String,
+}
+
+/// One program to be loaded.
+pub struct Program<'a> {
+    /// Its name, of which tools show the first 15 bytes.
+    pub name: &'a str,
+    /// Its code.
+    pub instructions: &'a [bpf_insn],
+    /// Its license.
+    pub license: &'a CStr,
+    /// What it is for.
+    pub target: Target<'a>,
+    /// The BTF of the object that it comes from, which [`types`] gave to the kernel.
+    pub types: &'a OwnedFd,
+    /// Where each of its functions starts, and that function's number in the BTF.
+    pub functions: &'a [bpf_func_info],
+}
+
+impl Program<'_> {
+    /// Loads it.
+    ///
+    /// # Errors
+    /// The kernel's word, with the verifier's log.
+    pub fn load(&self) -> Result<OwnedFd, Rejection> {
+        self.call(&mut []).or_else(|_| {
+            // Once more for the reason: a log costs time that a good program needn't pay.
+            let mut log = vec![0; LOG_BYTES];
+            self.call(&mut log).map_err(|error| {
+                let end = log.iter().position(|byte| *byte == 0);
+                let log = String::from_utf8_lossy(&log[..end.unwrap_or(log.len())]);
+                let log = log.into_owned();
+                Rejection { error, log }
+            })
+        })
+    }
+
+    /// Makes the call, with a log if there is room for one.
+    fn call(&self, log: &mut [u8]) -> io::Result<OwnedFd> {
+        use {bpf_attach_type as attach, bpf_prog_type as program};
+        let (program, attach, number) = match self.target {
+            Target::Lsm(number) => (program::BPF_PROG_TYPE_LSM, attach::BPF_LSM_MAC, number),
+            Target::ModifyReturn(number) => (
+                program::BPF_PROG_TYPE_TRACING,
+                attach::BPF_MODIFY_RETURN,
+                number,
+            ),
+            Target::Iterator(number) => {
+                let attach = attach::BPF_TRACE_ITER;
+                (program::BPF_PROG_TYPE_TRACING, attach, number)
+            }
+            // Of these the kernel doesn't look at the attach type.
+            Target::Kprobe(_) => (program::BPF_PROG_TYPE_KPROBE, NO_ATTACH_TYPE, 0),
+            Target::Tracepoint(..) => (program::BPF_PROG_TYPE_TRACEPOINT, NO_ATTACH_TYPE, 0),
+        };
+        let mut attr = no_attributes();
+        // SAFETY: BPF_PROG_LOAD reads this variant of the union.
+        let fields = unsafe { &mut attr.__bindgen_anon_3 };
+        fields.prog_type = program as u32;
+        fields.expected_attach_type = attach as u32;
+        fields.insns = self.instructions.as_ptr() as u64;
+        fields.insn_cnt = u32::try_from(self.instructions.len()).map_err(io::Error::other)?;
+        fields.license = self.license.as_ptr() as u64;
+        fields.attach_btf_id = number;
+        fields.prog_btf_fd = self.types.as_raw_fd().cast_unsigned();
+        fields.func_info = self.functions.as_ptr() as u64;
+        fields.func_info_cnt = u32::try_from(self.functions.len()).map_err(io::Error::other)?;
+        fields.func_info_rec_size = size_of::<bpf_func_info>() as u32;
+        // The last byte stays a NUL; a longer name is cut.
+        let room = fields.prog_name.len() - 1;
+        for (place, byte) in fields.prog_name[..room].iter_mut().zip(self.name.bytes()) {
+            *place = byte.cast_signed();
+        }
+        if !log.is_empty() {
+            fields.log_level = 1;
+            fields.log_buf = log.as_mut_ptr() as u64;
+            fields.log_size = u32::try_from(log.len()).map_err(io::Error::other)?;
+        }
+        descriptor(bpf_cmd::BPF_PROG_LOAD, &mut attr)
+    }
+}
+
+/// Gives the kernel an object's BTF. Only by it does the verifier know which functions are
+/// global, and checks those by themselves instead of once for each way that leads to them.
+///
+/// # Errors
+/// The kernel's.
+pub fn types(btf: &[u8]) -> io::Result<OwnedFd> {
+    let mut attr = no_attributes();
+    // SAFETY: BPF_BTF_LOAD reads this variant of the union.
+    let fields = unsafe { &mut attr.__bindgen_anon_7 };
+    fields.btf = btf.as_ptr() as u64;
+    fields.btf_size = u32::try_from(btf.len()).map_err(io::Error::other)?;
+    descriptor(bpf_cmd::BPF_BTF_LOAD, &mut attr)
+}
+
+/// The attach type 0, which is what zeroed attributes say.
+const NO_ATTACH_TYPE: bpf_attach_type = bpf_attach_type::BPF_CGROUP_INET_INGRESS;
+
+/// Links a program to what it was loaded for.
+///
+/// # Errors
+/// The kernel's.
+pub fn link(program: &OwnedFd, target: Target) -> io::Result<OwnedFd> {
+    let fd = program.as_raw_fd().cast_unsigned();
+    let mut attr = no_attributes();
+    match target {
+        Target::Lsm(_) | Target::ModifyReturn(_) => {
+            // Without a name: the program knows its target.
+            attr.raw_tracepoint.prog_fd = fd;
+            descriptor(bpf_cmd::BPF_RAW_TRACEPOINT_OPEN, &mut attr)
+        }
+        Target::Iterator(_) => {
+            attr.link_create.__bindgen_anon_1.prog_fd = fd;
+            attr.link_create.attach_type = bpf_attach_type::BPF_TRACE_ITER as u32;
+            descriptor(bpf_cmd::BPF_LINK_CREATE, &mut attr)
+        }
+        Target::Kprobe(function) => {
+            let function = CString::new(function)?;
+            let kind = read_number("/sys/bus/event_source/devices/kprobe/type")?;
+            let mut event = perf_event(u32::try_from(kind).map_err(io::Error::other)?);
+            event.__bindgen_anon_3.kprobe_func = function.as_ptr() as u64;
+            run_on(&mut event, program)
+        }
+        Target::Tracepoint(category, name) => {
+            let mut event = perf_event(PERF_TYPE_TRACEPOINT);
+            event.config = tracepoint(category, name)?;
+            run_on(&mut event, program)
+        }
+    }
+}
+
+/// How often the kernel passed over a program because it was running on the same processor
+/// already, or, for one of a kprobe or tracepoint, any was or somebody was within a call on a map.
+/// Kernels before 5.12 don't count that, those before 6.7 not the latter, and say 0.
+///
+/// # Errors
+/// The kernel's.
+pub fn passed_over(program: &OwnedFd) -> io::Result<u64> {
+    // SAFETY: all zeros is a valid bpf_prog_info, in which no array has room for anything.
+    let mut info: bpf_prog_info = unsafe { std::mem::zeroed() };
+    let mut attr = no_attributes();
+    attr.info.bpf_fd = program.as_raw_fd().cast_unsigned();
+    attr.info.info_len = size_of::<bpf_prog_info>() as u32;
+    attr.info.info = &raw mut info as u64;
+    bpf(bpf_cmd::BPF_OBJ_GET_INFO_BY_FD, &mut attr)?;
+    Ok(info.recursion_misses)
+}
+
+/// Runs an iterator once and gives what it writes.
+///
+/// # Errors
+/// The kernel's; that of a program that is no iterator among them.
+pub fn iterate(link: &OwnedFd) -> io::Result<Vec<u8>> {
+    let mut attr = no_attributes();
+    attr.iter_create.link_fd = link.as_raw_fd().cast_unsigned();
+    let mut records = Vec::new();
+    File::from(descriptor(bpf_cmd::BPF_ITER_CREATE, &mut attr)?).read_to_end(&mut records)?;
+    Ok(records)
+}
+
+/// Fills the one entry of a map of constants, and keeps everybody from changing it: only
+/// then does the verifier take them for constant.
+///
+/// # Errors
+/// The kernel's.
+pub fn fill_and_freeze(map: &OwnedFd, value: &[u8]) -> io::Result<()> {
+    let key: u32 = 0;
+    let mut attr = no_attributes();
+    // SAFETY: BPF_MAP_UPDATE_ELEM and BPF_MAP_FREEZE read this variant of the union.
+    let fields = unsafe { &mut attr.__bindgen_anon_2 };
+    fields.map_fd = map.as_raw_fd().cast_unsigned();
+    fields.key = &raw const key as u64;
+    fields.__bindgen_anon_1.value = value.as_ptr() as u64;
+    bpf(bpf_cmd::BPF_MAP_UPDATE_ELEM, &mut attr)?;
+    let mut attr = no_attributes();
+    attr.__bindgen_anon_2.map_fd = map.as_raw_fd().cast_unsigned();
+    bpf(bpf_cmd::BPF_MAP_FREEZE, &mut attr).map(drop)
+}
+
+/// From linux/perf_event.h.
+const PERF_TYPE_TRACEPOINT: u32 = 2;
+const PERF_FLAG_FD_CLOEXEC: u32 = 8;
+/// `_IO('$', 0)`
+const PERF_EVENT_IOC_ENABLE: u64 = 0x2400;
+/// `_IOW('$', 8, __u32)`
+const PERF_EVENT_IOC_SET_BPF: u64 = 0x4004_2408;
+
+fn perf_event(kind: u32) -> perf_event_attr {
+    // SAFETY: all zeros is a valid perf_event_attr, in which zero means "not given".
+    let mut event: perf_event_attr = unsafe { std::mem::zeroed() };
+    event.type_ = kind;
+    event.size = size_of::<perf_event_attr>() as u32;
+    event
+}
+
+/// Opens the event and has it run the program.
+fn run_on(event: &mut perf_event_attr, program: &OwnedFd) -> io::Result<OwnedFd> {
+    // Every process. The processor says only where the event would be counted: the program is
+    // the probe's, and runs wherever that is hit.
+    let (process, processor, group) = (-1, 0, -1);
+    // SAFETY: the event and the name in it outlive the call.
+    let opened = unsafe {
+        libc::syscall(
+            libc::SYS_perf_event_open,
+            std::ptr::from_mut(event),
+            process,
+            processor,
+            group,
+            PERF_FLAG_FD_CLOEXEC,
+        )
+    };
+    let opened = owned(opened)?;
+    for (request, argument) in [
+        (PERF_EVENT_IOC_SET_BPF, program.as_raw_fd()),
+        (PERF_EVENT_IOC_ENABLE, 0),
+    ] {
+        // SAFETY: both requests take a number, and the descriptor is a perf event's.
+        if unsafe { libc::ioctl(opened.as_raw_fd(), request, argument) } < 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(opened)
+}
+
+/// A tracepoint's number, from wherever tracefs is mounted.
+fn tracepoint(category: &str, name: &str) -> io::Result<u64> {
+    let place = |root| read_number(&format!("{root}/events/{category}/{name}/id"));
+    place("/sys/kernel/tracing").or_else(|first| {
+        // The error that counts is that of the usual place.
+        place("/sys/kernel/debug/tracing").map_err(|_| first)
+    })
+}
+
+fn read_number(path: &str) -> io::Result<u64> {
+    let text = fs::read_to_string(path)
+        .map_err(|error| io::Error::new(error.kind(), format!("{path}: {error}")))?;
+    let number = text.trim().parse();
+    number.map_err(|error| io::Error::other(format!("{path}: {error}")))
+}
+
+fn no_attributes() -> bpf_attr {
+    // SAFETY: all zeros is a valid bpf_attr, in which zero means "not given".
+    unsafe { std::mem::zeroed() }
+}
+
+/// A bpf(2) call that makes a descriptor.
+fn descriptor(command: bpf_cmd, attr: &mut bpf_attr) -> io::Result<OwnedFd> {
+    bpf(command, attr).and_then(owned)
+}
+
+/// A bpf(2) call.
+fn bpf(command: bpf_cmd, attr: &mut bpf_attr) -> io::Result<i64> {
+    // SAFETY: the attributes and all that they point to outlive the call, with the sizes given.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            command as u32,
+            std::ptr::from_mut(attr),
+            size_of::<bpf_attr>(),
+        )
+    };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(result)
+}
+
+/// The descriptor that a call just made, unless it failed.
+fn owned(result: i64) -> io::Result<OwnedFd> {
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let fd = i32::try_from(result).map_err(io::Error::other)?;
+    // SAFETY: the kernel just made this descriptor for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}

@@ -1,0 +1,12 @@
+//! The edges to the kernel's BPF: calls, programs, maps, types.
+
+pub mod abi;
+pub mod bpf_call;
+pub mod btf;
+pub mod hooks;
+pub mod identity;
+pub mod loader;
+pub mod maps;
+pub mod real_time;
+pub mod ring;
+pub mod tally;

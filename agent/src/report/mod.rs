@@ -1,0 +1,374 @@
+//! `capabilities.json`: the posture with its evidence, for whoever must know what this node
+//! enforces.
+//!
+//! In: a decision, measurements, facts about the machine. Out: one JSON document, replaced
+//! atomically. A reader treats a report past `valid_until`, of another boot, or of a dead
+//! pid as *unknown*. Between two starts on the same machine only times, pids, cgroups and
+//! durations differ, so reports can be compared.
+
+pub mod capabilities;
+
+use std::collections::BTreeMap;
+use std::env;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::process;
+
+use anyhow::{Context as _, Result};
+use jiff::{SignedDuration, Timestamp};
+use serde::{Serialize, Serializer};
+
+use crate::host;
+use crate::kernel::abi::Action;
+use crate::kernel::hooks::{HOOKS, Hook};
+use crate::kernel::loader;
+use crate::posture::gate::{Decision, Unenforced};
+use crate::posture::{Blocker, Class, Limit, State, Tier};
+use crate::sabotage::{self, Mutant};
+use crate::verify::evidence::{Evidence, Measurement, Measurements};
+
+/// Raised whenever a field changes its meaning.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// The variable that names the report's path.
+pub const PATH_VARIABLE: &str = "AEGIS_CAPABILITIES_REPORT_PATH";
+
+const DEFAULT_PATH: &str = "/var/lib/aegisbpf/capabilities.json";
+
+/// The whole report.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// [`SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// When it was written.
+    #[serde(serialize_with = "time")]
+    pub generated_at: Timestamp,
+    /// Until when it may be believed.
+    #[serde(serialize_with = "time")]
+    pub valid_until: Timestamp,
+    /// The boot that it speaks of.
+    pub boot_id: String,
+    /// `uname -r`.
+    pub kernel_version: String,
+    /// What the agent is.
+    pub runtime_state: State,
+    /// Whether it only watches.
+    pub audit_only: bool,
+    /// Whether the BPF LSM was verified to enforce.
+    pub enforce_capable: bool,
+    /// Why it wasn't.
+    pub enforce_blockers: Vec<Blocker>,
+    /// The effective list of active LSMs; null if it couldn't be read.
+    pub lsm_enabled: Option<Vec<String>>,
+    /// What this machine has.
+    pub features: BTreeMap<&'static str, bool>,
+    /// Every hook with its evidence.
+    pub hooks: Vec<HookReport>,
+    /// How many rules are enforced, and which aren't.
+    pub rules: Rules,
+    /// The tier that each class in use relies on.
+    pub classes: BTreeMap<Class, ClassReport>,
+    /// How many events nobody was told of: the ring was full, or stdout failed.
+    pub events_lost: u64,
+    /// The seams in use, which make the agent claim less than it could.
+    pub test_seams: Vec<Seam>,
+    /// What holds once the agent is dead.
+    pub survives_agent_death: Survival,
+    /// Who speaks.
+    pub agent: Agent,
+}
+
+/// One hook.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct HookReport {
+    /// Its name.
+    pub hook: &'static str,
+    /// The class of acts that it sees.
+    pub class: Class,
+    /// The tier that it works for.
+    pub tier: Tier,
+    /// Whether the kernel took program and link when the hook was tried.
+    pub attached: bool,
+    /// Whether the canary met its fate and this hook's program counted it.
+    pub fired: bool,
+    /// When that was last so.
+    #[serde(serialize_with = "optional_time")]
+    pub verified_at: Option<Timestamp>,
+    /// What the last canary showed; null if none was sent.
+    pub evidence: Option<Evidence>,
+    /// Why it isn't verified.
+    pub reason: Option<String>,
+}
+
+/// The rules.
+#[derive(Debug, Serialize)]
+pub struct Rules {
+    /// `enforced` and the `unenforced` together.
+    pub total: usize,
+    /// How many are enforced.
+    pub enforced: usize,
+    /// The others, each with why.
+    pub unenforced: Vec<Unenforced>,
+}
+
+/// One class.
+#[derive(Debug, Serialize)]
+pub struct ClassReport {
+    /// The tier that it relies on: to enforce, or to watch if `audit_only`.
+    pub tier: Tier,
+    /// What that tier doesn't stop here. Empty where nothing is enforced.
+    pub limits: Vec<Limit>,
+}
+
+/// A seam in use.
+#[derive(Debug, Clone, Serialize)]
+pub struct Seam {
+    /// The variable.
+    pub name: &'static str,
+    /// Its value.
+    pub value: String,
+}
+
+/// What holds once the agent is dead.
+#[derive(Debug, Serialize)]
+pub struct Survival {
+    /// Whether links are pinned.
+    pub links_pinned: bool,
+    /// How long they hold without the agent.
+    pub deadman_ms: Option<u64>,
+}
+
+/// The agent itself.
+#[derive(Debug, Clone, Serialize)]
+pub struct Agent {
+    /// Its version.
+    pub version: &'static str,
+    /// Its process id.
+    pub pid: u32,
+    /// Field 22 of `/proc/PID/stat`: with it, a reader knows a pid that was given away.
+    pub start_time: u64,
+    /// The digest of the BPF object in it.
+    pub bpf_object_sha256: &'static str,
+}
+
+impl Agent {
+    /// This process.
+    pub fn this() -> Result<Self> {
+        Ok(Self {
+            version: env!("CARGO_PKG_VERSION"),
+            pid: process::id(),
+            start_time: host::start_time()?,
+            bpf_object_sha256: loader::OBJECT_SHA256,
+        })
+    }
+}
+
+/// What stays the same from one report to the next.
+#[derive(Debug, Clone)]
+pub struct Frame {
+    /// The boot.
+    pub boot_id: String,
+    /// `uname -r`.
+    pub kernel_version: String,
+    /// The effective list of active LSMs.
+    pub lsm_enabled: Option<Vec<String>>,
+    /// What this machine has.
+    pub features: BTreeMap<&'static str, bool>,
+    /// The seams in use.
+    pub test_seams: Vec<Seam>,
+    /// Who speaks.
+    pub agent: Agent,
+}
+
+/// What a report tells beside the decision, as of now.
+#[derive(Debug)]
+pub struct Telling {
+    /// Every hook.
+    pub hooks: Vec<HookReport>,
+    /// What the tier of each class doesn't stop.
+    pub limits: BTreeMap<Class, Vec<Limit>>,
+    /// How many events nobody was told of.
+    pub events_lost: u64,
+    /// How long the report may be believed.
+    pub validity: SignedDuration,
+}
+
+impl Frame {
+    /// The report on a decision, as of `now`.
+    pub fn report(&self, now: Timestamp, decision: &Decision, telling: Telling) -> Result<Report> {
+        let Decision { tiers, .. } = decision;
+        let mut limits = telling.limits;
+        let frame = self.clone();
+        let mut decision = decision.clone();
+        if sabotage::is(Mutant::HidesUnenforced) {
+            decision.enforced += decision.unenforced.drain(..).count();
+        }
+        let validity = match sabotage::is(Mutant::ReportsForAYear) {
+            true => SignedDuration::from_hours(365 * 24),
+            false => telling.validity,
+        };
+        Ok(Report {
+            schema_version: SCHEMA_VERSION,
+            generated_at: now,
+            valid_until: now.checked_add(validity)?,
+            boot_id: frame.boot_id,
+            kernel_version: match sabotage::is(Mutant::NamesOtherKernel) {
+                true => "6.6.6".to_owned(),
+                false => frame.kernel_version,
+            },
+            runtime_state: decision.state,
+            audit_only: decision.audit_only,
+            enforce_capable: decision.enforce_capable || sabotage::is(Mutant::AlwaysEnforceCapable),
+            enforce_blockers: decision.blockers.clone(),
+            lsm_enabled: frame.lsm_enabled,
+            features: frame.features,
+            hooks: telling.hooks,
+            rules: Rules {
+                total: decision.enforced + decision.unenforced.len(),
+                enforced: decision.enforced,
+                unenforced: decision.unenforced.clone(),
+            },
+            classes: tiers
+                .iter()
+                .map(|(class, tier)| {
+                    let limits = limits.remove(class).unwrap_or_default();
+                    (
+                        *class,
+                        ClassReport {
+                            tier: *tier,
+                            limits,
+                        },
+                    )
+                })
+                .collect(),
+            events_lost: telling.events_lost,
+            test_seams: frame.test_seams,
+            survives_agent_death: Survival {
+                links_pinned: false,
+                deadman_ms: None,
+            },
+            agent: frame.agent,
+        })
+    }
+}
+
+/// Every hook for the report: as an enforcing one if it was tried so, else as a watching one.
+pub fn hooks(known: &Measurements, untried: impl Fn(&Hook) -> String) -> Vec<HookReport> {
+    let row = |hook: &'static Hook| {
+        let deny = known.of(hook, Action::Deny);
+        let tried = |measurement: &Measurement| {
+            measurement.verdict > crate::posture::gate::Verdict::NotTried
+        };
+        let measurement = if tried(deny) {
+            deny
+        } else {
+            known.of(hook, Action::Observe)
+        };
+        let fired = measurement.verdict == crate::posture::gate::Verdict::Verified;
+        HookReport {
+            hook: hook.name,
+            class: hook.class,
+            tier: hook.tier,
+            attached: measurement.attached,
+            fired,
+            verified_at: measurement.verified_at,
+            evidence: measurement.evidence.clone(),
+            reason: if tried(measurement) {
+                measurement.reason.clone()
+            } else {
+                Some(untried(hook))
+            },
+        }
+    };
+    HOOKS.iter().map(row).collect()
+}
+
+/// Where the report goes.
+pub fn path() -> PathBuf {
+    env::var_os(PATH_VARIABLE).map_or_else(|| PathBuf::from(DEFAULT_PATH), PathBuf::from)
+}
+
+/// Claims the report at `path` for this process, for as long as the claim is kept.
+///
+/// # Errors
+/// Another agent has it, or the lock beside it can't be made.
+pub fn claim(path: &Path) -> Result<File> {
+    let mut lock = path.as_os_str().to_owned();
+    lock.push(".lock");
+    let lock = Path::new(&lock);
+    if let Some(folder) = lock.parent() {
+        fs::create_dir_all(folder)
+            .with_context(|| format!("failed to make {}", folder.display()))?;
+    }
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(lock)
+        .with_context(|| format!("failed to open {}", lock.display()))?;
+    match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => anyhow::bail!(
+            "another agent reports to {}; stop it first, or give this one another report with \
+             {PATH_VARIABLE}",
+            path.display()
+        ),
+        Err(error) => Err(error).with_context(|| format!("failed to lock {}", lock.display())),
+    }
+}
+
+/// Replaces the report at `path`: a reader sees the old one or the new one, whole.
+pub fn write(report: &Report, path: &Path) -> Result<()> {
+    let mut text = serde_json::to_string_pretty(report).context("failed to write the report")?;
+    text.push('\n');
+    replace(path, text.as_bytes())
+        .with_context(|| format!("failed to write the report {}", path.display()))
+}
+
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    fs::create_dir_all(folder)?;
+    let temporary = folder.join(format!(".capabilities.{}.tmp", process::id()));
+    let mut file = File::create(&temporary)?;
+    let written = file
+        .write_all(bytes)
+        .and_then(|()| file.sync_all())
+        .and_then(|()| fs::rename(&temporary, path));
+    if written.is_err() {
+        // The first error is the one worth telling.
+        let _ = fs::remove_file(&temporary);
+    }
+    written?;
+    File::open(folder)?.sync_all()
+}
+
+/// Removes the report: no agent, no claim.
+pub fn remove(path: &Path) {
+    match fs::remove_file(path) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => crate::output::log::warn(format_args!(
+            "failed to remove the report {}: {error}",
+            path.display()
+        )),
+    }
+}
+
+/// RFC 3339 in UTC, to the millisecond.
+fn time<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("{time:.3}"))
+}
+
+fn optional_time<S: Serializer>(
+    optional: &Option<Timestamp>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match optional {
+        Some(moment) => time(moment, serializer),
+        None => serializer.serialize_none(),
+    }
+}

@@ -1,0 +1,6 @@
+//! Evidence: a canary through each hook, and what was counted against a claim.
+
+pub mod canary;
+pub mod evidence;
+pub mod trials;
+pub mod unkept;
