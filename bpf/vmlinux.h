@@ -29,6 +29,7 @@ enum { false = 0, true = 1 };
 enum bpf_map_type {
 	BPF_MAP_TYPE_HASH = 1,
 	BPF_MAP_TYPE_ARRAY = 2,
+	BPF_MAP_TYPE_CGROUP_ARRAY = 8,
 	BPF_MAP_TYPE_RINGBUF = 27,
 };
 
@@ -38,13 +39,21 @@ enum bpf_map_type {
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
 struct qstr {
+	__u32 len;
 	const unsigned char *name;
+};
+
+union shortname_store {
+	unsigned char string[40];
 };
 
 struct dentry {
 	struct dentry *d_parent;
 	struct qstr d_name;
 	struct inode *d_inode;
+	/* Until 6.13, and from 6.14 on. */
+	unsigned char d_iname[32];
+	union shortname_store d_shortname;
 	struct super_block *d_sb;
 };
 
@@ -58,13 +67,10 @@ struct inode {
 	struct super_block *i_sb;
 	unsigned long i_ino;
 	__u32 i_generation;
-#ifdef SABOTAGE
-	unsigned int i_nlink;
-#endif
 };
 
 struct vfsmount {
-	struct dentry *mnt_root;
+	struct super_block *mnt_sb;
 };
 
 struct mount {
@@ -89,29 +95,10 @@ struct mm_struct {
 	struct file *exe_file;
 };
 
-struct kernfs_node {
-	__u64 id;
-};
-
-struct cgroup_subsys_state {
-	struct cgroup *cgroup;
-	struct cgroup_subsys_state *parent;
-};
-
-struct cgroup {
-	struct cgroup_subsys_state self;
-	struct kernfs_node *kn;
-};
-
-struct css_set {
-	struct cgroup *dfl_cgrp;
-};
-
 struct task_struct {
 	int pid;
 	int tgid;
 	struct mm_struct *mm;
-	struct css_set *cgroups;
 };
 
 struct bpf_iter_meta {

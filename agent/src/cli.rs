@@ -13,7 +13,6 @@ use serde_json::json;
 
 use crate::daemon::ready::Ready;
 use crate::daemon::run::{self, OnDegraded, Request};
-use crate::daemon::timings::{self, Step};
 use crate::exit::{self, Exit};
 use crate::host;
 use crate::output::log;
@@ -22,7 +21,6 @@ use crate::policy;
 use crate::posture::gate::Asked;
 use crate::posture::{GateMode, Mode, Tier};
 use crate::report::capabilities;
-use crate::sabotage::{self, Mutant};
 use crate::verify::canary;
 
 const EXIT_CODES: &str = "\
@@ -175,10 +173,6 @@ pub fn main() -> ExitCode {
     {
         return canary::serve();
     }
-    if let Err(error) = sabotage::choose() {
-        log::error(error);
-        return ExitCode::from(Exit::Usage as u8);
-    }
     let outcome = match Cli::parse().command {
         Command::Run(args) => start(args),
         Command::Policy {
@@ -203,9 +197,7 @@ fn parse_interval(text: &str) -> Result<Duration, String> {
 }
 
 fn start(args: RunArgs) -> Result<Exit> {
-    if args.timings {
-        timings::add(Step::Process, host::since_start()?);
-    }
+    let process_took = args.timings.then(host::since_start).transpose()?;
     // Before another descriptor can take the number.
     let ready = args.ready_fd.map(Ready::adopt).transpose()?;
     let mode = if args.mode.enforce {
@@ -218,16 +210,13 @@ fn start(args: RunArgs) -> Result<Exit> {
         asked: Asked {
             mode,
             fallbacks: args.enforce_fallback.0,
-            gate_mode: match sabotage::is(Mutant::NeverRefuses) {
-                true => GateMode::AuditFallback,
-                false => args.enforce_gate_mode,
-            },
+            gate_mode: args.enforce_gate_mode,
             signal: args.enforce_signal,
         },
         ready,
         verify_interval: args.verify_interval,
         on_degraded: args.on_degraded,
-        timings: args.timings,
+        process_took,
     })
 }
 

@@ -22,5 +22,4 @@ pub mod output;
 pub mod policy;
 pub mod posture;
 pub mod report;
-pub mod sabotage;
 pub mod verify;

@@ -3,16 +3,17 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use aegisbpf::kernel::abi::Action;
-use aegisbpf::kernel::hooks::HOOKS;
+use aegisbpf::classes::hooks::HOOKS;
+use aegisbpf::host::machine::{Agent, Facts, Seam};
 use aegisbpf::posture::gate::{Decision, Refusal, Unenforced, Verdict};
-use aegisbpf::posture::{Blocker, Class, Limit, State, Tier};
-use aegisbpf::report::{Agent, Frame, Report, Seam, Telling, hooks, write};
+use aegisbpf::posture::{Action, Blocker, Class, Limit, State, Tier};
+use aegisbpf::report::document::{Report, Status, compose, hooks};
+use aegisbpf::report::file::write;
 use aegisbpf::verify::evidence::{Evidence, Measurement, Measurements};
 use jiff::{SignedDuration, Timestamp};
 
-fn frame() -> Frame {
-    Frame {
+fn facts() -> Facts {
+    Facts {
         boot_id: "00000000-0000-4000-8000-000000000000".to_owned(),
         kernel_version: "6.1.0-56-cloud-amd64".to_owned(),
         lsm_enabled: Some(vec!["lockdown".to_owned(), "yama".to_owned()]),
@@ -80,13 +81,13 @@ fn measurements(fired: bool) -> Measurements {
 
 fn report(decision: &Decision, known: &Measurements) -> Report {
     let hooks = hooks(known, |_| "not tried: bpf isn't listed".to_owned());
-    let telling = Telling {
+    let status = Status {
         hooks,
         limits: BTreeMap::from([(Class::File, vec![Limit::TruncatesBeforeKill])]),
         events_lost: 0,
         validity: SignedDuration::from_secs(60),
     };
-    frame().report(moment(), decision, telling).unwrap()
+    compose(&facts(), moment(), decision, status).unwrap()
 }
 
 #[test]

@@ -15,10 +15,10 @@ use jiff::SignedDuration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-use crate::classes::file::resolve;
-use crate::daemon::ready::Ready;
-use crate::daemon::session::{Reporting, Session};
-use crate::daemon::timings::{self, Step};
+use super::ready::Ready;
+use super::session::{Reporting, Session};
+use super::timings::{Step, Timings};
+use crate::classes::{hooks, spared};
 use crate::exit::{Ending, Exit};
 use crate::follow::{Changed, Unwatched, Watcher};
 use crate::host::machine::Machine;
@@ -30,8 +30,7 @@ use crate::output::printer::Printer;
 use crate::policy::{self, Policy, PolicyError};
 use crate::posture::gate::{Asked, Decision, Refusal};
 use crate::posture::{State, Tier};
-use crate::report;
-use crate::sabotage::{self, Mutant};
+use crate::report::file;
 
 /// Below this, a reader who takes his time would find every report expired.
 const SHORTEST_VALIDITY: SignedDuration = SignedDuration::from_secs(10);
@@ -52,8 +51,8 @@ pub struct Request {
     pub verify_interval: Duration,
     /// What to do when the evidence is lost.
     pub on_degraded: OnDegraded,
-    /// Whether to tell where the time of the start went.
-    pub timings: bool,
+    /// Where the time of the start is to be told: how long it took until the agent's own code ran.
+    pub process_took: Option<Duration>,
 }
 
 /// What to do when the evidence for a claim is lost.
@@ -67,18 +66,22 @@ pub enum OnDegraded {
 
 /// Runs the agent until it is told to stop.
 pub fn run(request: Request) -> Result<Exit> {
-    let policy = timings::measure(Step::Policy, || load_policy(&request.policy))?;
+    let mut timings = Timings::default();
+    if let Some(process) = request.process_took {
+        timings.add(Step::Process, process);
+    }
+    let policy = timings.measure(Step::Policy, || load_policy(&request.policy))?;
     if policy.rules() == 0 {
         log::warn("the policy has no rules: nothing is enforced");
     }
-    let machine = Machine::look()?;
-    let report_path = report::path();
+    let machine = Machine::look(&hooks::functions())?;
+    let report_path = file::path();
     // Held until the end: a second agent would delete and replace what this one claims.
-    let _claim = report::claim(&report_path)?;
+    let _claim = file::claim(&report_path)?;
     // A report of an earlier agent must not outlive the start of this one.
-    report::remove(&report_path);
+    file::remove(&report_path);
     // Before anything is attached: a policy that can't be kept here ends the start.
-    resolve::check_exempt(&policy, &machine.hierarchy)
+    spared::check_exempt(&policy, &machine.hierarchy)
         .map_err(|errors| invalid(&request.policy, &errors))?;
     // A renewal that is late by as much again still comes in time.
     let validity = SignedDuration::try_from(2 * request.verify_interval)?;
@@ -91,12 +94,13 @@ pub fn run(request: Request) -> Result<Exit> {
         .enable_time()
         .build()
         .context("failed to start the runtime")?;
-    let sentry = {
+    let follower = {
         let _within = runtime.enter();
         // Before the rules' targets are looked at: a change after the look wakes it.
-        timings::measure(Step::Watch, || Sentry::post(&policy))
+        timings.measure(Step::Watch, || Follower::start(paths_of(&policy)))
     };
-    let (mut session, ring) = Session::start(request.asked.clone(), policy, machine, report)?;
+    let (mut session, ring) =
+        Session::start(request.asked.clone(), policy, machine, report, &mut timings)?;
     let decision = session.decision().clone();
     if decision.audit_only && decision.tiers.is_empty() {
         return Err(Ending::error(
@@ -107,9 +111,6 @@ pub fn run(request: Request) -> Result<Exit> {
     }
     announce(&decision);
     if decision.state == State::Refused {
-        if sabotage::is(Mutant::LeavesLinkAfterRefusing) {
-            sabotage::leave_holder();
-        }
         session.detach();
         session.report(0)?;
         return Err(Ending::error(
@@ -118,11 +119,9 @@ pub fn run(request: Request) -> Result<Exit> {
         ));
     }
     let ring = ring.context("a verified hook without an event ring")?;
-    let outcome = runtime.block_on(serve(session, ring, sentry, request));
+    let outcome = runtime.block_on(serve(session, ring, follower, request, timings));
     // On every end: a report must not outlive what it speaks of.
-    if !sabotage::is(Mutant::LeavesReportOnStop) {
-        report::remove(&report_path);
-    }
+    file::remove(&report_path);
     outcome
 }
 
@@ -155,8 +154,9 @@ pub fn read_policy(path: &Path) -> Result<Vec<u8>> {
 async fn serve(
     mut session: Session,
     ring: RingBuf<MapData>,
-    mut sentry: Sentry,
+    mut follower: Follower,
     request: Request,
+    mut timings: Timings,
 ) -> Result<Exit> {
     let mut terminate = signal(SignalKind::terminate()).context("failed to handle SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("failed to handle SIGINT")?;
@@ -166,21 +166,13 @@ async fn serve(
     let mut renewal = interval_at(Instant::now() + every, every);
     renewal.set_missed_tick_behavior(MissedTickBehavior::Delay);
 
-    if !sabotage::is(Mutant::ReadyBeforeRules) {
-        session.fill()?;
-    }
-    session.report(0)?;
+    timings.measure(Step::Fill, || session.fill())?;
+    timings.measure(Step::Report, || session.report(0))?;
     if let Some(ready) = request.ready {
         ready.tell()?;
     }
-    if sabotage::is(Mutant::DiesAfterReady) {
-        std::process::abort();
-    }
-    if sabotage::is(Mutant::LeavesProgramsOnDeath) {
-        sabotage::leave_holder();
-    }
-    if request.timings {
-        timings::tell();
+    if request.process_took.is_some() {
+        timings.tell();
     }
     loop {
         tokio::select! {
@@ -200,10 +192,10 @@ async fn serve(
                     publish(&session, &mut printer, &missed);
                 }
             }
-            changed = sentry.changed() => {
+            changed = follower.changed() => {
                 let changed = changed?;
                 // First watched, then looked at: so nothing in between is missed.
-                sentry.watch(session.policy());
+                follower.watch(session.paths());
                 match session.resolve_again(&changed) {
                     Ok(notices) if notices.is_empty() => {}
                     Ok(notices) => publish(&session, &mut printer, &notices),
@@ -228,13 +220,6 @@ async fn serve(
     }
     log::info("stopping");
     let degraded = session.decision().state == State::Degraded;
-    if sabotage::is(Mutant::LeavesIdleProgramsOnStop) {
-        session.idle()?;
-    }
-    if sabotage::is(Mutant::LeavesProgramsOnStop) || sabotage::is(Mutant::LeavesIdleProgramsOnStop)
-    {
-        sabotage::leave_holder();
-    }
     session.detach();
     printer.all(ring.now(), &session);
     printer.give_up(ring.now());
@@ -246,36 +231,34 @@ async fn serve(
 }
 
 /// The watcher, if there is one, and what it was said to be blind to.
-struct Sentry {
+struct Follower {
     watcher: Option<Watcher>,
     told: HashSet<Unwatched>,
 }
 
-impl Sentry {
-    /// Watches the ways to all that the policy names. Without a watcher, changes are noticed
-    /// at each verification only, and the log says so.
-    fn post(policy: &Policy) -> Self {
+impl Follower {
+    /// Watches the ways to these paths. Without a watcher, changes are noticed at each
+    /// verification only, and the log says so.
+    fn start<'a>(paths: impl Iterator<Item = &'a Path>) -> Self {
         let watcher = Watcher::new().map_err(|error| {
             log::warn(format_args!(
                 "changes on the way to a rule's path are noticed at each verification only: \
                  {error:#}"
             ));
         });
-        let mut sentry = Self {
+        let mut follower = Self {
             watcher: watcher.ok(),
             told: HashSet::new(),
         };
-        sentry.watch(policy);
-        sentry
+        follower.watch(paths);
+        follower
     }
 
-    fn watch(&mut self, policy: &Policy) {
+    fn watch<'a>(&mut self, paths: impl Iterator<Item = &'a Path>) {
         let Some(watcher) = &mut self.watcher else {
             return;
         };
-        let files = policy.files.iter().map(|rule| &rule.path);
-        let paths = files.chain(&policy.protected_executables);
-        let unwatched = watcher.set(paths.map(Path::new));
+        let unwatched = watcher.set(paths);
         for blind in &unwatched {
             if !self.told.contains(blind) {
                 log::warn(format_args!(
@@ -295,6 +278,12 @@ impl Sentry {
             None => std::future::pending().await,
         }
     }
+}
+
+/// The paths whose meaning may change.
+fn paths_of(policy: &Policy) -> impl Iterator<Item = &Path> {
+    let files = policy.files.iter().map(|rule| &rule.path);
+    files.chain(&policy.protected_executables).map(Path::new)
 }
 
 /// Renews the report, then tells of what is new in it: whoever hears of it and looks, finds it.

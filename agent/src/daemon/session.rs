@@ -1,48 +1,47 @@
 //! One agent at work, without its clock and signals: decide, fill, report, recheck.
 //!
 //! In: what was asked, the policy, the machine. Out: a decision that the report on disk
-//! repeats, and the event ring. [`crate::daemon::run`] drives it.
+//! repeats, and the event ring. [`super::run`] drives it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use aya::maps::{MapData, RingBuf};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::classes::file::contents;
-use crate::classes::file::resolve::{self, ResolvedRule};
-use crate::daemon::timings::{self, Step};
+use super::timings::{Step, Timings};
+use crate::classes::hooks::Hook;
+use crate::classes::{Rules, spared};
 use crate::follow::{Affected, Changed};
+use crate::host;
 use crate::host::machine::Machine;
-use crate::kernel::abi::Action;
-use crate::kernel::loader::Shape;
-use crate::kernel::maps::Contents;
 use crate::output::event::RuleNames;
 use crate::output::log;
 use crate::output::notice::Notice;
-use crate::policy::{FileRule, Policy};
-use crate::posture::gate::{self, Asked, Decision, RuleFacts};
+use crate::policy::Policy;
+use crate::posture::gate::{self, Asked, Decision};
 use crate::posture::limits::{self, Circumstances};
-use crate::posture::{Class, Limit, State, Tier};
-use crate::report::{self, Telling};
-use crate::sabotage::{self, Mutant};
-use crate::verify::trials::Trials;
-use crate::verify::unkept::Unkept;
+use crate::posture::{Class, Limit, State};
+use crate::report::document::{self, Status};
+use crate::report::file;
+use crate::verify::losses::Losses;
+use crate::verify::trials::{self, Claims, Trials};
 
 /// The agent at work.
 pub struct Session {
     asked: Asked,
     policy: Policy,
-    rules: Vec<ResolvedRule>,
+    rules: Rules,
     trials: Trials,
     decision: Decision,
-    /// The state taken at start, and the tiers that it rests on.
-    claimed: (State, Vec<Tier>),
+    /// The state taken at start, and the tier that each class rests on.
+    claimed: (State, Claims),
     /// Exempt cgroups and protected executables that don't exist now, as told in the log.
     missing: Vec<String>,
-    /// What got by a rule since the last verification.
-    unkept: Unkept,
+    /// What got past a rule since the last verification.
+    losses: Losses,
     report: Reporting,
 }
 
@@ -57,23 +56,37 @@ pub struct Reporting {
 
 impl Session {
     /// Measures and decides. Nothing but decoys is denied yet.
+    ///
+    /// # Errors
+    /// Nothing can be measured here.
     pub fn start(
         asked: Asked,
-        policy: Policy,
+        mut policy: Policy,
         machine: Machine,
         report: Reporting,
+        timings: &mut Timings,
     ) -> Result<(Self, Option<RingBuf<MapData>>)> {
-        let shape = shape(&asked, &policy);
-        let (mut trials, ring) = Trials::set_up(machine, Some(&asked), shape)?;
-        trials.run(&asked);
-        let mut rules = timings::measure(Step::Resolve, || {
-            resolve::rules(policy.files.iter(), trials.kernel())
+        timings.add(Step::Btf, machine.btf_took);
+        let mut rules = Rules::take(&mut policy);
+        let fit = rules.fit(&policy, asked.signal.cast_unsigned());
+        let set_up = timings.measure(Step::Object, || Trials::set_up(machine, Some(&asked), &fit));
+        let (mut trials, ring) = set_up?;
+        timings.without(Step::Object, spent_on_programs(&trials));
+        let before = trials.spent().0;
+        timings.measure(Step::Resolve, || {
+            resolve(&mut rules, &mut trials, &|_| true)
         })?;
-        resolve::mark_twins(&mut rules);
-        let decision = gate::decide(&asked, &trials.measured(), &facts(&rules));
-        let tiers: Vec<Tier> = decision.tiers.values().copied().collect();
-        trials.keep_only(&tiers);
-        let claimed = (decision.state, tiers);
+        timings.without(Step::Resolve, trials.spent().0.load - before.load);
+        trials.run(&asked, trials::needs(&rules));
+        let facts = rules.facts(trials.memory_readable());
+        let decision = gate::decide(&asked, &trials.measured(), &facts);
+        trials.keep_only(&decision.tiers);
+        let (loader, canaries) = trials.spent();
+        timings.add(Step::Load, loader.load);
+        timings.add(Step::Attach, loader.attach);
+        timings.add(Step::Detach, loader.detach);
+        timings.add(Step::Canary, canaries);
+        let claimed = (decision.state, decision.tiers.clone());
         let session = Self {
             asked,
             policy,
@@ -82,7 +95,7 @@ impl Session {
             decision,
             claimed,
             missing: Vec::new(),
-            unkept: Unkept::default(),
+            losses: Losses::default(),
             report,
         };
         Ok((session, ring))
@@ -93,118 +106,88 @@ impl Session {
         &self.decision
     }
 
-    /// The policy.
-    pub fn policy(&self) -> &Policy {
-        &self.policy
+    /// The paths whose meaning may change.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        let protected = self.policy.protected_executables.iter().map(Path::new);
+        self.rules.paths().chain(protected)
     }
 
     /// Puts the real rules into the maps.
+    ///
+    /// # Errors
+    /// The kernel's.
     pub fn fill(&mut self) -> Result<()> {
-        let action = match self.claimed.0 {
-            _ if sabotage::is(Mutant::EnforcesWhenAuditing) => Action::Deny,
-            State::Audit | State::AuditFallback => Action::Observe,
-            _ => Action::Deny,
-        };
+        let action = gate::action(self.claimed.0);
         let hierarchy = self.trials.machine().hierarchy.clone();
-        let present = resolve::present(&self.policy, &hierarchy, self.trials.kernel())?;
-        for line in &present.missing {
+        let looked = spared::look(&self.policy, &hierarchy, self.trials.kernel());
+        let (spared, missing) = looked?;
+        for line in &missing {
             // Told when it goes missing, not at every refresh.
             if !self.missing.contains(line) {
                 log::warn(line);
             }
         }
-        self.missing = present.missing;
-        let mut contents = contents::of(&self.rules, action);
-        contents.exempt = present.exempt;
-        contents.protected = present.protected;
+        self.missing = missing;
+        let mut contents = self.rules.contents(action);
+        contents.spared = spared;
         self.trials
             .fill(contents)
             .context("failed to fill the maps")
     }
 
-    /// Takes every rule out of the maps, which only sabotage does.
-    pub fn idle(&mut self) -> Result<()> {
-        self.trials.fill(Contents::new(Action::Deny))
-    }
-
-    /// Writes the report. `unprinted` events got out of the ring and nowhere else.
+    /// Writes the report. `unprinted` events were taken out of the ring but not printed.
+    ///
+    /// # Errors
+    /// It can't be written.
     pub fn report(&self, unprinted: u64) -> Result<()> {
-        if sabotage::is(Mutant::ReportsOnce) && self.report.path.exists() {
-            return Ok(());
-        }
-        let telling = Telling {
-            hooks: self.trials.hooks(),
+        let untried = |hook: &Hook| self.trials.untried(hook);
+        let status = Status {
+            hooks: document::hooks(self.trials.known(), untried),
             limits: self.limits(),
-            events_lost: match sabotage::is(Mutant::HidesLostEvents) {
-                true => 0,
-                false => self.trials.events_lost() + unprinted,
-            },
+            events_lost: self.trials.events_lost() + unprinted,
             validity: self.report.validity,
         };
-        let frame = &self.trials.machine().frame;
-        let report = frame.report(Timestamp::now(), &self.decision, telling)?;
-        timings::measure(Step::Report, || report::write(&report, &self.report.path))
+        let facts = &self.trials.machine().facts;
+        let report = document::compose(facts, Timestamp::now(), &self.decision, status)?;
+        file::write(&report, &self.report.path)
     }
 
     /// Verifies again what the claim rests on, looks at the rules' targets again, decides
     /// again, and fills the maps anew. Says if that changed the state.
+    ///
+    /// # Errors
+    /// The kernel's.
     pub fn refresh(&mut self) -> Result<Option<Notice>> {
-        if sabotage::is(Mutant::RestsWhileVerifying) {
-            self.idle()?;
-        }
         self.trials.repeat(&self.claimed.1);
-        let rules = resolve::rules(self.policy.files.iter(), self.trials.kernel())?;
-        let before = std::mem::take(&mut self.rules).into_iter();
-        self.rules = rules
-            .into_iter()
-            .zip(before)
-            .map(|(now, before)| now.after(before))
-            .collect();
-        resolve::mark_twins(&mut self.rules);
-        self.unkept.verified(self.trials.counts()?);
+        resolve(&mut self.rules, &mut self.trials, &|_| true)?;
+        self.extend();
+        self.losses.verified(self.trials.counts()?);
         let changed = self.decide_again();
         // Part of the evidence: what the hooks go by is what was written.
         self.trials.doubt_maps();
-        match sabotage::is(Mutant::ForgetsRules) {
-            true => self.idle()?,
-            false => self.fill()?,
-        }
+        self.fill()?;
         Ok(changed)
     }
 
     /// Looks again at the targets on the way to which something changed, and fills the maps
     /// anew. Says which rules lead elsewhere now.
+    ///
+    /// # Errors
+    /// The kernel's.
     pub fn resolve_again(&mut self, changed: &Changed) -> Result<Vec<Notice>> {
-        let concerned = |rule: &FileRule| match &changed.paths {
+        let concerned = |path: &Path| match &changed.paths {
             Affected::All => true,
-            Affected::Paths(paths) => paths.contains(Path::new(&rule.path)),
+            Affected::Paths(paths) => paths.contains(path),
         };
-        let numbers: Vec<usize> = (0..self.rules.len())
-            .filter(|number| concerned(&self.rules[*number].rule))
-            .collect();
-        let rules = numbers.iter().map(|number| &self.policy.files[*number]);
-        let resolved = resolve::rules(rules, self.trials.kernel())?;
-        let mut moved = Vec::new();
-        for (number, now) in numbers.into_iter().zip(resolved) {
-            if self.rules[number].identity() != now.identity() {
-                moved.push(number);
-            }
-            let rule = now.rule.clone();
-            let placeholder = ResolvedRule::unknown(rule);
-            let before = std::mem::replace(&mut self.rules[number], placeholder);
-            self.rules[number] = now.after(before);
-        }
-        resolve::mark_twins(&mut self.rules);
+        let moved = resolve(&mut self.rules, &mut self.trials, &concerned)?;
+        self.extend();
         self.fill()?;
         let delay_us = u64::try_from(changed.since.elapsed().as_micros()).unwrap_or(u64::MAX);
-        let resolved = moved.into_iter().map(|number| {
-            let now = &self.rules[number];
-            Notice::Resolved {
-                rule: now.rule.id.clone(),
-                path: now.rule.path.clone(),
-                present: now.target.is_ok(),
-                delay_us,
-            }
+        let resolved = moved.into_iter().map(|moved| Notice::Resolved {
+            rule: moved.rule,
+            path: moved.path,
+            present: moved.present,
+            delay_us,
         });
         let mut notices: Vec<Notice> = resolved.collect();
         notices.extend(self.decide_again());
@@ -214,7 +197,7 @@ impl Session {
     /// An event tells that a rule wasn't kept: whoever broke it should have been signalled, and
     /// wasn't. Evidence against the claim, until the next verification has new evidence for it.
     pub fn missed(&mut self, why: &str) -> Option<Notice> {
-        self.unkept.told(why, self.trials.signals_refused());
+        self.losses.told(why, self.trials.signals_refused());
         self.decide_again()
     }
 
@@ -225,14 +208,20 @@ impl Session {
 
     /// Detaches every program; the ring can then be drained to its end.
     pub fn detach(&mut self) {
-        self.trials.keep_only(&[]);
+        self.trials.keep_only(&Claims::new());
+    }
+
+    /// Attaches what the rules have come to need.
+    fn extend(&mut self) {
+        let (needs, action) = (trials::needs(&self.rules), gate::action(self.claimed.0));
+        self.trials.extend(&self.claimed.1, &needs, action);
     }
 
     fn decide_again(&mut self) -> Option<Notice> {
         let measured = self.trials.measured();
-        let facts = facts(&self.rules);
+        let facts = self.rules.facts(self.trials.memory_readable());
         let now = gate::recheck(&self.asked, self.claimed.0, &measured, &facts);
-        let (now, why) = match (now.state, self.unkept.why()) {
+        let (now, why) = match (now.state, self.losses.why()) {
             (State::Degraded, _) => (now, self.trials.doubts(&self.claimed.1)),
             // Whoever only watches has no such claim to lose.
             (_, Some(why)) if !now.audit_only => (gate::degraded(now, &facts), why.to_owned()),
@@ -259,50 +248,51 @@ impl Session {
     }
 
     fn limits(&self) -> BTreeMap<Class, Vec<Limit>> {
-        if self.decision.audit_only || sabotage::is(Mutant::HidesLimits) {
+        if self.decision.audit_only {
             return BTreeMap::new();
         }
-        let limits = |tier: Tier| {
+        let limits = |(&class, &tier): (&Class, &_)| {
             let circumstances = Circumstances {
+                of_class: self.rules.limits(class, tier),
                 catchable_signal: self.asked.signal != libc::SIGKILL,
-                folder_rules: self.policy.files.iter().any(|rule| rule.folder),
-                missing_guards: self.trials.missing_guards(tier),
+                missing_guards: self.trials.missing_guards(tier, class),
             };
-            limits::of(tier, &circumstances)
+            (class, limits::of(tier, &circumstances))
         };
-        let tiers = self.decision.tiers.iter();
-        tiers.map(|(class, tier)| (*class, limits(*tier))).collect()
+        self.decision.tiers.iter().map(limits).collect()
     }
 }
 
 impl RuleNames for Session {
     fn name(&self, number: u32) -> Option<(String, String)> {
-        match self.rules.get(number as usize) {
-            Some(resolved) => Some((resolved.rule.id.clone(), resolved.rule.path.clone())),
-            None => self.trials.decoy_name(number),
-        }
+        let rule = self.rules.name(number);
+        rule.or_else(|| self.trials.decoy_name(number))
     }
 }
 
-fn facts(rules: &[ResolvedRule]) -> Vec<RuleFacts> {
-    rules.iter().map(ResolvedRule::facts).collect()
+/// Looks at the targets of the rules on these paths, if anything can say what files are.
+fn resolve(
+    rules: &mut Rules,
+    trials: &mut Trials,
+    concerned: &dyn Fn(&Path) -> bool,
+) -> Result<Vec<crate::classes::Moved>> {
+    let mounts = match trials.memory_readable() {
+        true => None,
+        false => Some(
+            host::mounts()?
+                .into_iter()
+                .map(|mount| mount.point)
+                .collect(),
+        ),
+    };
+    let mounts: Option<Vec<PathBuf>> = mounts;
+    match trials.kernel() {
+        Some(kernel) => rules.resolve(concerned, mounts.as_deref(), kernel),
+        None => Ok(Vec::new()),
+    }
 }
 
-/// How large the maps must be for the policy, whatever its paths come to lead to.
-fn shape(asked: &Asked, policy: &Policy) -> Shape {
-    let rules = policy.files.len();
-    Shape {
-        // The target and the former one, and the folders that it is in as written and canonical.
-        inodes: 4 * rules,
-        folders: 2 * policy.files.iter().filter(|rule| rule.folder).count(),
-        names: 2 * rules,
-        paths: rules,
-        exempt: policy.exempt_cgroups.len(),
-        protected: policy.protected_executables.len(),
-        folder_rules: policy.files.iter().any(|rule| rule.folder),
-        signal: match sabotage::is(Mutant::SignalsSigterm) {
-            true => libc::SIGTERM.cast_unsigned(),
-            false => asked.signal.cast_unsigned(),
-        },
-    }
+fn spent_on_programs(trials: &Trials) -> Duration {
+    let (loader, canaries) = trials.spent();
+    loader.load + loader.attach + loader.detach + canaries
 }

@@ -1,17 +1,15 @@
 //! Where the time of a start goes, for `--timings`.
 //!
-//! In: steps, measured where they happen. Out: one JSON line on stderr, microseconds a step.
-//! A clock's business, so kept beside the flow and not in it.
+//! In: steps with how long each took. Out: one JSON line on stderr, microseconds a step.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use crate::output::log;
 
-/// A step of the start. Steps don't overlap; what is in none is `other`.
+/// A step of the start. Steps don't overlap; what is in none is the difference to the total.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Step {
     /// Until the agent's own code runs, to the kernel's clock tick of 10 ms.
@@ -22,9 +20,9 @@ pub enum Step {
     Btf,
     /// Watching the ways to all that the rules name.
     Watch,
-    /// Parsing the BPF object, fitting it to the kernel, creating the maps.
+    /// Fitting the BPF object to the kernel, creating the maps, making the decoys.
     Object,
-    /// `BPF_PROG_LOAD`, as far as it can be told from what a library does around it.
+    /// `BPF_PROG_LOAD`.
     Load,
     /// Attaching.
     Attach,
@@ -59,34 +57,43 @@ impl Step {
     }
 }
 
-static SPENT: Mutex<BTreeMap<Step, Duration>> = Mutex::new(BTreeMap::new());
-
-/// Does the step, and adds its time to what was spent on it.
-pub fn measure<T>(step: Step, work: impl FnOnce() -> T) -> T {
-    let start = Instant::now();
-    let done = work();
-    add(step, start.elapsed());
-    done
+/// What was spent on each step.
+#[derive(Debug, Default)]
+pub struct Timings {
+    spent: BTreeMap<Step, Duration>,
 }
 
-/// Adds to what was spent on a step.
-pub fn add(step: Step, took: Duration) {
-    if let Ok(mut spent) = SPENT.lock() {
-        *spent.entry(step).or_default() += took;
+impl Timings {
+    /// Does the step, and adds its time to what was spent on it.
+    pub fn measure<T>(&mut self, step: Step, work: impl FnOnce() -> T) -> T {
+        let start = Instant::now();
+        let done = work();
+        self.add(step, start.elapsed());
+        done
     }
-}
 
-/// Tells, as of now, since this process started.
-pub fn tell() {
-    let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-    let Ok(spent) = SPENT.lock() else { return };
-    let mut line = serde_json::Map::new();
-    for (step, time) in spent.iter() {
-        line.insert(step.name().to_owned(), json!(micros(*time)));
+    /// Adds to what was spent on a step.
+    pub fn add(&mut self, step: Step, took: Duration) {
+        *self.spent.entry(step).or_default() += took;
     }
-    match crate::host::since_start() {
-        Ok(total) => line.insert("total_us".to_owned(), json!(micros(total))),
-        Err(error) => line.insert("total_us".to_owned(), json!(format!("unknown: {error:#}"))),
-    };
-    log::plain(json!({ "timings": line }));
+
+    /// Takes from what was spent on a step, where part of it was another one.
+    pub fn without(&mut self, step: Step, took: Duration) {
+        let spent = self.spent.entry(step).or_default();
+        *spent = spent.saturating_sub(took);
+    }
+
+    /// Tells, as of now, since this process started.
+    pub fn tell(&self) {
+        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        let mut line = serde_json::Map::new();
+        for (step, time) in &self.spent {
+            line.insert(step.name().to_owned(), json!(micros(*time)));
+        }
+        match crate::host::since_start() {
+            Ok(total) => line.insert("total_us".to_owned(), json!(micros(total))),
+            Err(error) => line.insert("total_us".to_owned(), json!(format!("unknown: {error:#}"))),
+        };
+        log::plain(json!({ "timings": line }));
+    }
 }

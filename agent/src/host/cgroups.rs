@@ -12,6 +12,8 @@ use std::process;
 use anyhow::{Context as _, Result, bail};
 
 use crate::host;
+use crate::kernel::identity;
+use crate::kernel::maps::Cgroup;
 
 /// The mount point of the cgroup v2 hierarchy.
 #[derive(Debug, Clone)]
@@ -35,17 +37,24 @@ impl Hierarchy {
         Self { root }
     }
 
-    /// The id of a cgroup named by its absolute path within the hierarchy.
-    pub fn id(&self, cgroup: &str) -> Result<u64> {
+    /// The cgroup that a policy names by its absolute path within the hierarchy.
+    ///
+    /// # Errors
+    /// There is none, or it is the root.
+    pub fn open(&self, cgroup: &str) -> Result<Cgroup> {
         let path = self.root.join(cgroup.trim_start_matches('/'));
-        let metadata = fs::metadata(&path).with_context(|| path.display().to_string())?;
+        let folder = identity::open(&path).with_context(|| path.display().to_string())?;
+        let metadata = folder.metadata()?;
         if !metadata.is_dir() {
             bail!("{} is a file of a cgroup, not a cgroup", path.display());
         }
         if metadata.ino() == fs::metadata(&self.root)?.ino() {
             bail!("it is the root of the hierarchy, so no rule would apply to anybody");
         }
-        Ok(metadata.ino())
+        Ok(Cgroup {
+            id: metadata.ino(),
+            folder: folder.into(),
+        })
     }
 
     /// Makes a new cgroup directly below the root, where no policy can have exempted it. Its

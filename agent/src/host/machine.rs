@@ -5,21 +5,20 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::process;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use serde::Serialize;
 
-use crate::daemon::timings::{self, Step};
+use super::cgroups::Hierarchy;
+use super::lsm;
 use crate::exit::{Ending, Exit};
 use crate::host;
-use crate::host::cgroups::Hierarchy;
 use crate::kernel::btf::KernelBtf;
-use crate::kernel::hooks::Hook;
 use crate::kernel::loader;
 use crate::output::log;
-use crate::posture::Tier;
-use crate::posture::lsm_list::{self, LsmList};
-use crate::report::{Agent, Frame, Seam};
-use crate::sabotage::{self, Mutant};
+use crate::posture::lsm_list::LsmList;
 
 /// What the machine has, before anything is attached.
 pub struct Machine {
@@ -30,12 +29,71 @@ pub struct Machine {
     /// The cgroup v2 hierarchy.
     pub hierarchy: Hierarchy,
     /// What every report repeats.
-    pub frame: Frame,
+    pub facts: Facts,
+    /// How long reading the BTF took.
+    pub btf_took: Duration,
+}
+
+/// What stays the same from one report to the next.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// The boot.
+    pub boot_id: String,
+    /// `uname -r`.
+    pub kernel_version: String,
+    /// The effective list of active LSMs.
+    pub lsm_enabled: Option<Vec<String>>,
+    /// What this machine has.
+    pub features: BTreeMap<&'static str, bool>,
+    /// The seams in use.
+    pub test_seams: Vec<Seam>,
+    /// Who speaks.
+    pub agent: Agent,
+}
+
+/// A seam in use, which makes the agent claim less than it could.
+#[derive(Debug, Clone, Serialize)]
+pub struct Seam {
+    /// The variable.
+    pub name: &'static str,
+    /// Its value.
+    pub value: String,
+}
+
+/// The agent itself.
+#[derive(Debug, Clone, Serialize)]
+pub struct Agent {
+    /// Its version.
+    pub version: &'static str,
+    /// Its process id.
+    pub pid: u32,
+    /// Field 22 of `/proc/PID/stat`: with it, a reader knows a pid that was given away.
+    pub start_time: u64,
+    /// The digest of the BPF object in it.
+    pub bpf_object_sha256: &'static str,
+}
+
+impl Agent {
+    /// This process.
+    ///
+    /// # Errors
+    /// `/proc` isn't there.
+    pub fn this() -> Result<Self> {
+        Ok(Self {
+            version: env!("CARGO_PKG_VERSION"),
+            pid: process::id(),
+            start_time: host::start_time()?,
+            bpf_object_sha256: loader::OBJECT_SHA256,
+        })
+    }
 }
 
 impl Machine {
-    /// Looks at the machine; ends with 77 where nothing could be measured.
-    pub fn look() -> Result<Self> {
+    /// Looks at the machine, and for these functions in its BTF.
+    ///
+    /// # Errors
+    /// Nothing could be measured here.
+    pub fn look(functions: &[String]) -> Result<Self> {
         let impossible = |why: &str| Ending::error(Exit::Unmeasurable, why);
         if !rustix::process::geteuid().is_root() {
             return Err(impossible(
@@ -54,14 +112,16 @@ impl Machine {
                  mount -t cgroup2 none /sys/fs/cgroup",
             )
         })?;
-        let seam = lsm_list::seam_from_env();
-        let lsm_list = LsmList::read(lsm_list::KERNEL_LIST.as_ref(), seam.as_deref());
-        let btf = timings::measure(Step::Btf, KernelBtf::read);
+        let seam = lsm::seam_from_env();
+        let lsm_list = lsm::read(lsm::KERNEL_LIST.as_ref(), seam.as_deref());
+        let started = Instant::now();
+        let btf = KernelBtf::read(functions);
+        let btf_took = started.elapsed();
         if let Err(error) = &btf {
             log::warn(format_args!("the kernel's BTF can't be read: {error:#}"));
         }
         let btf = btf.ok();
-        let frame = Frame {
+        let facts = Facts {
             boot_id: host::boot_id()?,
             kernel_version: host::kernel_version(),
             lsm_enabled: lsm_list.names().map(<[String]>::to_vec),
@@ -83,32 +143,22 @@ impl Machine {
             lsm_list,
             btf,
             hierarchy,
-            frame,
+            facts,
+            btf_took,
         })
     }
 
     /// Whether the kernel's BTF could be read.
     pub fn has_btf(&self) -> bool {
-        self.frame.features["btf"]
-    }
-
-    /// Why a hook wasn't tried.
-    pub fn untried(&self, hook: &Hook) -> String {
-        let why = match hook.tier {
-            _ if !self.has_btf() => "the kernel has no BTF",
-            Tier::Lsm if !self.lsm_list.has_bpf() => "the LSM list doesn't have bpf",
-            Tier::Lsm | Tier::Modret | Tier::Signal => "nothing that was asked for rests on it",
-        };
-        format!("not tried: {why}")
+        self.facts.features["btf"]
     }
 }
 
 fn seams(lsm: Option<PathBuf>) -> Vec<Seam> {
     let seam = |path: PathBuf| Seam {
-        name: lsm_list::SEAM,
+        name: lsm::SEAM,
         value: path.display().to_string(),
     };
-    let lsm = lsm.filter(|_| !sabotage::is(Mutant::HidesSeam));
     let seams: Vec<Seam> = lsm.map(seam).into_iter().collect();
     for Seam { name, value } in &seams {
         log::warn(format_args!(

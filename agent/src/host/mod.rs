@@ -3,6 +3,7 @@
 //! In: `/proc` and `uname`. Out: plain data.
 
 pub mod cgroups;
+pub mod lsm;
 pub mod machine;
 
 use std::ffi::OsStr;

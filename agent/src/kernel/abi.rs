@@ -1,12 +1,9 @@
-//! What kernel side and user space exchange: the mirror of `bpf/abi.bpf.h`.
+//! What kernel side and user space exchange: the mirror of `bpf/abi.h`.
 //!
 //! In and out: plain structs with the same layout as in C, which maps carry as bytes. The
 //! constants here are the C side's, under the same names.
 
-use std::ffi::OsStr;
 use std::mem::size_of;
-use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
 use std::sync::atomic::AtomicU64;
 
 /// Bytes of a path in a key, with the NUL.
@@ -59,8 +56,8 @@ pub struct NameKey {
 
 impl NameKey {
     /// The key of a name in a folder; `None` if no file can have such a name.
-    pub fn new(folder: InodeKey, name: &OsStr) -> Option<Self> {
-        let name = padded(name.as_bytes())?;
+    pub fn new(folder: InodeKey, name: &[u8]) -> Option<Self> {
+        let name = padded(name)?;
         Some(Self { folder, name })
     }
 }
@@ -82,19 +79,9 @@ pub struct PathKey(pub [u8; PATH_KEY_LEN]);
 
 impl PathKey {
     /// The key for a path; `None` if it is too long for one.
-    pub fn new(path: &Path) -> Option<Self> {
-        Some(Self(padded(path.as_os_str().as_bytes())?))
+    pub fn new(path: &[u8]) -> Option<Self> {
+        Some(Self(padded(path)?))
     }
-}
-
-/// What a rule does to whoever meets it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u32)]
-pub enum Action {
-    /// Only an event.
-    Observe = 0,
-    /// Denial by the tier's means.
-    Deny = 1,
 }
 
 /// The value of a rule. All zeros is no rule.
@@ -103,7 +90,7 @@ pub enum Action {
 pub struct Rule {
     /// Its number, which events carry.
     pub id: u32,
-    /// An [`Action`].
+    /// An [`Action`](crate::posture::Action).
     pub action: u16,
     /// What it denies: [`ACCESS_READ`], [`ACCESS_WRITE`] or both.
     pub access: u16,
@@ -120,36 +107,31 @@ pub const ACCESS_WRITE: u16 = 2;
 pub struct InodeRules {
     /// On the file itself.
     pub exact: Rule,
+    /// On all that is beneath this folder.
+    pub beneath: Rule,
+    /// Where the folder's inode is in the kernel's memory; 0 without a rule beneath it.
+    pub address: u64,
     /// `i_generation`
     pub generation: u32,
     /// 1 if a name in this folder has a rule.
     pub has_names: u32,
 }
 
-/// A rule on a folder and everything beneath it.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-#[repr(C)]
-pub struct FolderRule {
-    /// The rule.
-    pub rule: Rule,
-    /// `i_ino`
-    pub ino: u64,
-    /// `s_dev`
-    pub dev: u32,
-    /// `i_generation`
-    pub generation: u32,
-}
-
 /// What doesn't belong to a single rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(C)]
 pub struct Settings {
-    /// The [`Action`] on a file whose folders can't be told, while there are folder rules.
+    /// The [`Action`](crate::posture::Action) on a file whose folders can't be told, while there are folder rules.
     pub unplaced_action: u32,
-    /// 1 if keys on some devices have an address. Such a device has an entry among the rules
-    /// by inode, with the inode number 0.
-    pub has_addressed_devices: u32,
 }
+
+/// The filter's space of superblocks that have a folder with a rule on all beneath it. Every other
+/// space is a device number, and its numbers are inodes.
+pub const FILTER_SUPERBLOCK: u32 = u32::MAX;
+
+/// The shortest name that isn't in the dentry itself on every kernel, with its NUL, in bytes
+/// (`DNAME_INLINE_LEN` of include/linux/dcache.h: 32, from 6.14 on 40).
+pub const NAME_INLINE_LEN: usize = 32;
 
 /// The rule number in events of such a file.
 pub const UNPLACED_RULE: u32 = u32::MAX;
@@ -160,6 +142,8 @@ pub const UNPLACED_RULE: u32 = u32::MAX;
 pub struct Descriptor {
     /// Device and inode, always with the address.
     pub inode: InodeKey,
+    /// Where its superblock is in the kernel's memory.
+    pub superblock: u64,
     /// `i_generation`
     pub generation: u32,
     /// The descriptor.
@@ -257,14 +241,18 @@ impl Descriptor {
     }
 }
 
+/// The text before the first NUL.
+pub fn text(bytes: &[u8]) -> String {
+    let end = bytes.iter().position(|byte| *byte == 0);
+    String::from_utf8_lossy(&bytes[..end.unwrap_or(bytes.len())]).into_owned()
+}
+
 // SAFETY: integers only, no padding that isn't a named field.
 unsafe impl aya::Pod for InodeKey {}
 // SAFETY: a key without padding and bytes.
 unsafe impl aya::Pod for NameKey {}
 // SAFETY: integers only, no padding.
 unsafe impl aya::Pod for InodeRules {}
-// SAFETY: integers only, no padding.
-unsafe impl aya::Pod for FolderRule {}
 // SAFETY: integers only, no padding.
 unsafe impl aya::Pod for Settings {}
 // SAFETY: bytes only.
@@ -274,35 +262,96 @@ unsafe impl aya::Pod for Rule {}
 
 #[cfg(test)]
 mod tests {
+    use super::super::btf::layout;
     use super::*;
+    use crate::classes::hooks::HOOKS;
+    use crate::posture::Action;
+
+    /// Holds a struct of this side against the one of that name in the object: the size, and where
+    /// each of the fields is. A field of padding must be in both.
+    macro_rules! same {
+        ($btf:expr, $ours:ty, $theirs:literal, {$($field:ident: $member:literal),* $(,)?}) => {
+            let (size, members) = layout::of_struct($btf, $theirs);
+            assert_eq!(size_of::<$ours>(), size, $theirs);
+            let ours = std::collections::BTreeMap::from([
+                $(($member.to_owned(), std::mem::offset_of!($ours, $field))),*
+            ]);
+            assert_eq!(ours, members, $theirs);
+        };
+    }
 
     #[test]
-    fn layouts_are_those_of_the_kernel_side() {
-        assert_eq!(size_of::<InodeKey>(), 24);
-        assert_eq!(size_of::<PathKey>(), 256);
-        assert_eq!(size_of::<NameKey>(), 280);
-        assert_eq!(size_of::<Rule>(), 8);
-        assert_eq!(size_of::<InodeRules>(), 16);
-        assert_eq!(size_of::<FolderRule>(), 24);
-        assert_eq!(size_of::<Settings>(), 8);
-        assert_eq!(size_of::<Descriptor>(), 32);
-        assert_eq!(size_of::<Tally>(), 32);
-        assert_eq!(std::mem::offset_of!(Tally, canary_hits), 8);
-        assert_eq!(std::mem::offset_of!(Tally, events_lost), 16);
-        assert_eq!(std::mem::offset_of!(Tally, signals_refused), 24);
-        assert_eq!(size_of::<RawEvent>(), 328);
-        assert_eq!(std::mem::offset_of!(RawEvent, hook), 48);
-        assert_eq!(std::mem::offset_of!(RawEvent, comm), 56);
-        assert_eq!(std::mem::offset_of!(RawEvent, path), 72);
+    fn layouts_are_those_of_the_object() {
+        let object = aya_obj::Object::parse(crate::kernel::loader::OBJECT).unwrap();
+        let btf = object.btf.unwrap().to_bytes();
+        same!(&btf, InodeKey, "inode_key", {
+            ino: "ino", address: "address", dev: "dev", zero: "zero",
+        });
+        same!(&btf, NameKey, "name_key", { folder: "folder", name: "name" });
+        same!(&btf, Rule, "rule", { id: "id", action: "action", access: "access" });
+        same!(&btf, InodeRules, "inode_rules", {
+            exact: "exact", beneath: "beneath", address: "address", generation: "generation",
+            has_names: "has_names",
+        });
+        same!(&btf, Settings, "settings", { unplaced_action: "unplaced_action" });
+        same!(&btf, Descriptor, "identity", {
+            inode: "inode", superblock: "superblock", generation: "generation", fd: "fd",
+        });
+        same!(&btf, Tally, "tally", {
+            canary: "canary", canary_hits: "canary_hits", events_lost: "events_lost",
+            signals_refused: "signals_refused",
+        });
+        same!(&btf, RawEvent, "event", {
+            boot_ns: "boot_ns", cgroup: "cgroup", ino: "ino", signal_result: "signal_result",
+            dev: "dev", rule: "rule", pid: "pid", tgid: "tgid", hook: "hook", outcome: "outcome",
+            spared: "spared", canary: "canary", signal: "signal", matched: "match",
+            access: "access", zero: "zero", comm: "comm", path: "path",
+        });
+        let (size, members) = layout::of_struct(&btf, "canary");
+        assert_eq!((size, members["hook"], members["tgid"]), (8, 0, 4));
+        let (size, _) = layout::of_struct(&btf, "path_key");
+        assert_eq!(size_of::<PathKey>(), size);
+    }
+
+    #[test]
+    fn numbers_are_those_of_the_object() {
+        let object = aya_obj::Object::parse(crate::kernel::loader::OBJECT).unwrap();
+        let btf = object.btf.unwrap().to_bytes();
+        let actions = layout::of_enum(&btf, "action");
+        assert_eq!(actions["ACTION_OBSERVE"], Action::Observe as u32);
+        assert_eq!(actions["ACTION_DENY"], Action::Deny as u32);
+        let hooks = layout::of_enum(&btf, "hook");
+        assert_eq!(hooks.len(), HOOKS.len());
+        for (name, number) in hooks {
+            let hook = HOOKS[number as usize].name;
+            let name = name.trim_start_matches("HOOK_").to_lowercase();
+            let name = name.trim_end_matches(|end: char| end == '_' || end.is_ascii_digit());
+            let end = name.split_once('_').map_or(name, |(_, end)| end);
+            assert!(
+                hook.contains(end) || hook.ends_with(&name[..4]),
+                "{name}: {hook}"
+            );
+        }
+        let spared = layout::of_enum(&btf, "spared");
+        assert_eq!(spared["SPARED_AGENT"], 3);
+        let outcomes = layout::of_enum(&btf, "outcome");
+        let expected = [
+            ("OUTCOME_OBSERVED", 0),
+            ("OUTCOME_DENIED", 1),
+            ("OUTCOME_KILLED", 2),
+        ];
+        for (name, number) in expected {
+            assert_eq!(outcomes[name], number);
+        }
     }
 
     #[test]
     fn a_path_fits_a_key_with_its_nul_or_not_at_all() {
         let path = format!("/{}", "x".repeat(254));
-        let key = PathKey::new(Path::new(&path)).unwrap();
+        let key = PathKey::new(path.as_bytes()).unwrap();
         assert_eq!(key.0[254], b'x');
         assert_eq!(key.0[255], 0);
-        assert_eq!(PathKey::new(Path::new(&format!("{path}x"))), None);
+        assert_eq!(PathKey::new(format!("{path}x").as_bytes()), None);
     }
 
     #[test]

@@ -63,7 +63,8 @@ pub struct Program<'a> {
     /// What it is for.
     pub target: Target<'a>,
     /// The BTF of the object that it comes from, which [`types`] gave to the kernel.
-    pub types: &'a OwnedFd,
+    /// None for a program that has no functions but itself.
+    pub types: Option<&'a OwnedFd>,
     /// Where each of its functions starts, and that function's number in the BTF.
     pub functions: &'a [bpf_func_info],
 }
@@ -113,7 +114,9 @@ impl Program<'_> {
         fields.insn_cnt = u32::try_from(self.instructions.len()).map_err(io::Error::other)?;
         fields.license = self.license.as_ptr() as u64;
         fields.attach_btf_id = number;
-        fields.prog_btf_fd = self.types.as_raw_fd().cast_unsigned();
+        if let Some(types) = self.types {
+            fields.prog_btf_fd = types.as_raw_fd().cast_unsigned();
+        }
         fields.func_info = self.functions.as_ptr() as u64;
         fields.func_info_cnt = u32::try_from(self.functions.len()).map_err(io::Error::other)?;
         fields.func_info_rec_size = size_of::<bpf_func_info>() as u32;
@@ -181,13 +184,13 @@ pub fn link(program: &OwnedFd, target: Target) -> io::Result<OwnedFd> {
     }
 }
 
-/// How often the kernel passed over a program because it was running on the same processor
-/// already, or, for one of a kprobe or tracepoint, any was or somebody was within a call on a map.
+/// How often the kernel skipped a program because it was running on the same processor already,
+/// or, for one of a kprobe or tracepoint, any was or somebody was within a call on a map.
 /// Kernels before 5.12 don't count that, those before 6.7 not the latter, and say 0.
 ///
 /// # Errors
 /// The kernel's.
-pub fn passed_over(program: &OwnedFd) -> io::Result<u64> {
+pub fn recursion_misses(program: &OwnedFd) -> io::Result<u64> {
     // SAFETY: all zeros is a valid bpf_prog_info, in which no array has room for anything.
     let mut info: bpf_prog_info = unsafe { std::mem::zeroed() };
     let mut attr = no_attributes();
@@ -217,16 +220,42 @@ pub fn iterate(link: &OwnedFd) -> io::Result<Vec<u8>> {
 /// The kernel's.
 pub fn fill_and_freeze(map: &OwnedFd, value: &[u8]) -> io::Result<()> {
     let key: u32 = 0;
-    let mut attr = no_attributes();
-    // SAFETY: BPF_MAP_UPDATE_ELEM and BPF_MAP_FREEZE read this variant of the union.
-    let fields = unsafe { &mut attr.__bindgen_anon_2 };
-    fields.map_fd = map.as_raw_fd().cast_unsigned();
-    fields.key = &raw const key as u64;
-    fields.__bindgen_anon_1.value = value.as_ptr() as u64;
+    let mut attr = element(map, &key);
+    attr.__bindgen_anon_2.__bindgen_anon_1.value = value.as_ptr() as u64;
     bpf(bpf_cmd::BPF_MAP_UPDATE_ELEM, &mut attr)?;
     let mut attr = no_attributes();
     attr.__bindgen_anon_2.map_fd = map.as_raw_fd().cast_unsigned();
     bpf(bpf_cmd::BPF_MAP_FREEZE, &mut attr).map(drop)
+}
+
+/// Puts what a descriptor stands for into an array of such.
+///
+/// # Errors
+/// The kernel's.
+pub fn put_descriptor(map: &OwnedFd, index: u32, descriptor: &OwnedFd) -> io::Result<()> {
+    let value = descriptor.as_raw_fd();
+    let mut attr = element(map, &index);
+    attr.__bindgen_anon_2.__bindgen_anon_1.value = &raw const value as u64;
+    bpf(bpf_cmd::BPF_MAP_UPDATE_ELEM, &mut attr).map(drop)
+}
+
+/// Empties one index of an array; nothing happens if it is empty.
+///
+/// # Errors
+/// The kernel's.
+pub fn delete_index(map: &OwnedFd, index: u32) -> io::Result<()> {
+    match bpf(bpf_cmd::BPF_MAP_DELETE_ELEM, &mut element(map, &index)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// The attributes of a call on one entry. The key must outlive the call.
+fn element(map: &OwnedFd, key: &u32) -> bpf_attr {
+    let mut attr = no_attributes();
+    attr.__bindgen_anon_2.map_fd = map.as_raw_fd().cast_unsigned();
+    attr.__bindgen_anon_2.key = &raw const *key as u64;
+    attr
 }
 
 /// From linux/perf_event.h.

@@ -28,6 +28,8 @@ pub struct Identity {
     /// Where the inode is in the kernel's memory: two that differ are two files, whatever
     /// their numbers say. Only to compare; nobody is told of it.
     pub address: u64,
+    /// Where its superblock is there.
+    pub superblock: u64,
 }
 
 /// From linux/magic.h. Every subvolume of a btrfs numbers its inodes anew, and all have the
@@ -109,6 +111,7 @@ pub fn of(records: &[u8], files: &[File], pins: &Pins) -> Result<Vec<Identity>> 
             inode,
             generation: found.generation,
             address: found.inode.address,
+            superblock: found.superblock,
         })
     };
     files.iter().map(identity).collect()

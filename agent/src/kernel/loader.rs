@@ -1,14 +1,15 @@
 //! The edge to the kernel's program loader: one program at a time, so that one rejection
 //! doesn't sink the rest.
 //!
-//! In: the embedded BPF object, the kernel's BTF, rows of [`crate::kernel::hooks::HOOKS`]. Out:
+//! In: the BPF object, the kernel's BTF, names of programs with what each attaches to. Out:
 //! attached programs, or the kernel's reason in words. Dropping [`Programs`] detaches all.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::process;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use aya::include_bytes_aligned;
@@ -18,43 +19,68 @@ use aya_obj::btf::BtfFeatures;
 use aya_obj::generated::bpf_map_type;
 use rustix::process::{Resource, Rlimit, setrlimit};
 
-use crate::daemon::timings::{self, Step};
-use crate::kernel::bpf_call::{self, Program, Target};
-use crate::kernel::btf::{ITERATOR, KernelBtf, lsm_function};
-use crate::kernel::hooks::{Attach, HOOKS, Hook, Role, of_tier};
-use crate::kernel::identity::{self, Identify, Identity, Pins};
-use crate::posture::Tier;
-use crate::sabotage::{self, Mutant};
+use super::bpf_call::{self, Program, Target};
+use super::btf::{ITERATOR, KernelBtf, lsm_function};
+use super::identity::{self, Identify, Identity, Pins};
 
 /// The programs and maps, compiled from `bpf/`.
-pub(crate) static OBJECT: &[u8] =
-    include_bytes_aligned!(concat!(env!("OUT_DIR"), "/aegisbpf.bpf.o"));
+pub static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/aegisbpf.bpf.o"));
 
 /// SHA-256 of the embedded BPF object.
 pub const OBJECT_SHA256: &str = env!("AEGISBPF_OBJECT_SHA256");
 
+/// The object that is loaded.
+pub fn object() -> &'static [u8] {
+    OBJECT
+}
+
 /// How many lines of the verifier's log go into a reason: its verdict stands at the end.
 const LOG_TAIL: usize = 3;
 
-/// What must be known of the policy before its maps and programs are made.
+/// How a program attaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attach {
+    /// To this LSM hook.
+    Lsm(&'static str),
+    /// To this function of the kernel, whose return value it replaces.
+    ModifyReturn(&'static str),
+    /// To the entry of this function of the kernel.
+    Kprobe(&'static str),
+    /// To this tracepoint of the category `syscalls`.
+    SyscallTracepoint(&'static str),
+}
+
+impl Attach {
+    /// The function that must be known by its number in the kernel's BTF.
+    pub fn function(self) -> Option<String> {
+        match self {
+            Self::Lsm(hook) => Some(lsm_function(hook)),
+            Self::ModifyReturn(function) => Some(function.to_owned()),
+            Self::Kprobe(_) | Self::SyscallTracepoint(_) => None,
+        }
+    }
+}
+
+/// What is fitted to the policy before maps and programs are made.
+#[derive(Debug, Default, Clone)]
+pub struct Fit {
+    /// How many entries each of these maps has. The others are as the object declares them.
+    pub entries: BTreeMap<&'static str, usize>,
+    /// How many bytes an entry of each of these maps has.
+    pub value_sizes: BTreeMap<&'static str, usize>,
+    /// The constants of the programs.
+    pub constants: BTreeMap<&'static str, u32>,
+}
+
+/// Where the time went.
 #[derive(Debug, Default, Clone, Copy)]
-pub struct Shape {
-    /// Entries of `rules_by_inode`.
-    pub inodes: usize,
-    /// Entries of `rules_by_folder`.
-    pub folders: usize,
-    /// Entries of `rules_by_name`.
-    pub names: usize,
-    /// Entries of `rules_by_path`.
-    pub paths: usize,
-    /// Entries of `exempt_cgroups`.
-    pub exempt: usize,
-    /// Entries of `protected_exes`.
-    pub protected: usize,
-    /// Whether there are folder rules; without any, no program looks at a file's folders.
-    pub folder_rules: bool,
-    /// The signal of the signal tier.
-    pub signal: u32,
+pub struct Spent {
+    /// On `BPF_PROG_LOAD`.
+    pub load: Duration,
+    /// On attaching.
+    pub attach: Duration,
+    /// On detaching, which waits until no task is within the program any more.
+    pub detach: Duration,
 }
 
 /// The programs, with their maps created and none loaded yet.
@@ -69,6 +95,8 @@ pub struct Programs {
     /// Made when first asked for.
     iterator: Option<Attached>,
     pins: Pins,
+    memory_readable: bool,
+    spent: Spent,
 }
 
 /// A program and its link, which detaches when it is closed.
@@ -82,15 +110,25 @@ pub type Maps = HashMap<String, Map>;
 
 impl Programs {
     /// Creates the maps and fits the programs to this kernel.
-    pub fn open(btf: KernelBtf, shape: &Shape) -> Result<(Self, Maps)> {
+    ///
+    /// # Errors
+    /// The object can't be fitted to this kernel, or the kernel refuses maps.
+    pub fn open(object: &[u8], btf: KernelBtf, fit: &Fit) -> Result<(Self, Maps)> {
         // Kernels before 5.11 charge maps to this limit, whose default is far too low.
         let unlimited = Rlimit {
             current: None,
             maximum: None,
         };
         setrlimit(Resource::Memlock, unlimited).context("failed to raise RLIMIT_MEMLOCK")?;
-        let mut object = Object::parse(OBJECT)?;
-        let constants = shape.constants();
+        let mut object = Object::parse(object)?;
+        let memory_readable = reads_memory(&object, &btf);
+        let mut constants = fit.constants.clone();
+        constants.insert("agent_tgid", process::id());
+        constants.insert("memory_readable", u32::from(memory_readable));
+        let constants: Vec<(&str, [u8; 4])> = constants
+            .into_iter()
+            .map(|(name, value)| (name, value.to_ne_bytes()))
+            .collect();
         let constants = constants
             .iter()
             .map(|(name, value)| (*name, (&value[..], true)));
@@ -99,8 +137,12 @@ impl Programs {
         let mut declared = std::mem::take(&mut object.maps);
         let (mut created, mut duplicates) = (HashMap::new(), HashMap::new());
         for (name, map) in &mut declared {
-            if let Some(entries) = shape.entries(name) {
-                map.set_max_entries(entries);
+            if let Some(&size) = fit.value_sizes.get(name.as_str()) {
+                map.set_value_size(u32::try_from(size).unwrap_or(u32::MAX));
+            }
+            if let Some(&entries) = fit.entries.get(name.as_str()) {
+                // A map of size 0 is invalid, and the kernel refuses an absurd size by itself.
+                map.set_max_entries(u32::try_from(entries.max(1)).unwrap_or(u32::MAX));
             }
             let map = create(name, map.clone())?;
             duplicates.insert(name.clone(), data(&map).fd().as_fd().try_clone_to_owned()?);
@@ -127,91 +169,130 @@ impl Programs {
             attached: HashMap::new(),
             iterator: None,
             pins: Pins::new()?,
+            memory_readable,
+            spent: Spent::default(),
         };
         Ok((programs, created))
     }
 
-    /// Loads and attaches one hook's program. The error is the kernel's reason in words.
-    pub fn attach(&mut self, hook: &Hook) -> Result<(), String> {
-        let function = |name: &str| {
+    /// Whether programs may read any of the kernel's memory, which lockdown forbids.
+    pub fn memory_readable(&self) -> bool {
+        self.memory_readable
+    }
+
+    /// Where the time went.
+    pub fn spent(&self) -> Spent {
+        self.spent
+    }
+
+    /// Loads and attaches a program. The error is the kernel's reason in words.
+    pub fn attach(&mut self, program: &'static str, attach: Attach) -> Result<(), String> {
+        let number = |name: &str| {
             let number = self.btf.function(name);
             number.ok_or_else(|| not_attached(&format!("its BTF has no function {name}")))
         };
-        let target = match hook.attach {
-            Attach::Lsm(name) => Target::Lsm(function(&lsm_function(name))?),
-            Attach::ModifyReturn(name) => Target::ModifyReturn(function(name)?),
-            Attach::Kprobe(name) => Target::Kprobe(name),
-            Attach::SyscallTracepoint(name) => Target::Tracepoint("syscalls", name),
+        let target = match (attach, attach.function()) {
+            (Attach::Lsm(_), Some(function)) => Target::Lsm(number(&function)?),
+            (_, Some(function)) => Target::ModifyReturn(number(&function)?),
+            (Attach::Kprobe(name), None) => Target::Kprobe(name),
+            (Attach::SyscallTracepoint(name), None) => Target::Tracepoint("syscalls", name),
+            (Attach::Lsm(name) | Attach::ModifyReturn(name), None) => {
+                return Err(not_attached(&format!("{name} has no function")));
+            }
         };
-        let attached = self.load_and_link(hook.program, target)?;
-        self.attached.insert(hook.program, attached);
+        let attached = self.load_and_link(program, target)?;
+        self.attached.insert(program, attached);
         Ok(())
     }
 
-    /// Detaches and unloads one hook's program; nothing happens if it isn't loaded.
-    pub fn detach(&mut self, hook: &Hook) {
-        if sabotage::is(Mutant::LeavesLinkAfterRefusing) {
-            return;
-        }
-        timings::measure(Step::Detach, || self.attached.remove(hook.program));
+    /// Detaches and unloads a program; nothing happens if it isn't attached.
+    pub fn detach(&mut self, program: &str) {
+        let started = Instant::now();
+        self.attached.remove(program);
+        self.spent.detach += started.elapsed();
     }
 
-    /// Whether a program of this tier is attached.
-    pub fn runs_any_of(&self, tier: Tier) -> bool {
-        of_tier(tier).any(|hook| self.attached.contains_key(hook.program))
+    /// Whether a program is attached.
+    pub fn is_attached(&self, program: &str) -> bool {
+        self.attached.contains_key(program)
     }
 
-    /// How often the kernel passed over each of the attached programs that see a file's open.
+    /// How often the kernel skipped each of these programs that is attached.
     ///
     /// # Errors
     /// The kernel's.
-    pub fn passed_over(&self) -> Result<Vec<u64>> {
-        let hooks = HOOKS.iter();
-        let hooks = hooks.filter(|hook| hook.role == Role::Core && !hook.sees_path());
-        let attached = hooks.filter_map(|hook| self.attached.get(hook.program));
-        let counts = attached.map(|attached| bpf_call::passed_over(&attached.program));
+    pub fn recursion_misses<'a>(
+        &self,
+        programs: impl Iterator<Item = &'a str>,
+    ) -> Result<Vec<u64>> {
+        let attached = programs.filter_map(|program| self.attached.get(program));
+        let counts = attached.map(|attached| bpf_call::recursion_misses(&attached.program));
         let counts: io::Result<Vec<u64>> = counts.collect();
-        counts.context("failed to ask how often a program was passed over")
+        counts.context("failed to ask how often a program was skipped")
     }
 
-    fn load_and_link(&self, name: &str, target: Target) -> Result<Attached, String> {
-        let program = self.object.programs.get(name);
-        let code = program.and_then(|program| self.object.functions.get(&program.function_key()));
-        let (Some(program), Some(code)) = (program, code) else {
-            return Err(format!("the BPF object has no program {name}"));
-        };
-        let mut program = Program {
-            name,
-            instructions: &code.instructions,
-            license: &program.license,
-            target,
-            types: &self.types,
-            functions: &code.func_info.func_info,
-        };
-        if is_to_be_rejected(name) {
-            // No kernel takes a program that ends anywhere but at its end.
-            program.instructions = &program.instructions[..1];
-        }
-        let program = timings::measure(Step::Load, || program.load())
-            .map_err(|rejection| rejected(&rejection.error, &rejection.log))?;
-        let link = timings::measure(Step::Attach, || bpf_call::link(&program, target))
-            .map_err(|error| not_attached(&error.to_string()))?;
+    fn load_and_link(&mut self, name: &str, target: Target) -> Result<Attached, String> {
+        let started = Instant::now();
+        let program = program(&self.object, name, target, Some(&self.types))?;
+        let program = program.load();
+        self.spent.load += started.elapsed();
+        let program = program.map_err(|rejection| rejected(&rejection.error, &rejection.log))?;
+        let started = Instant::now();
+        let link = bpf_call::link(&program, target);
+        self.spent.attach += started.elapsed();
+        let link = link.map_err(|error| not_attached(&error.to_string()))?;
         Ok(Attached { link, program })
+    }
+}
+
+/// A program of the object, for this target.
+fn program<'a>(
+    object: &'a Object,
+    name: &'a str,
+    target: Target<'a>,
+    types: Option<&'a OwnedFd>,
+) -> Result<Program<'a>, String> {
+    let program = object.programs.get(name);
+    let code = program.and_then(|program| object.functions.get(&program.function_key()));
+    let (Some(program), Some(code)) = (program, code) else {
+        return Err(format!("the BPF object has no program {name}"));
+    };
+    let functions = match types {
+        Some(_) => &code.func_info.func_info[..],
+        None => &[],
+    };
+    Ok(Program {
+        name,
+        instructions: &code.instructions,
+        license: &program.license,
+        target,
+        types,
+        functions,
+    })
+}
+
+/// Whether the kernel takes a program that reads its memory. Under lockdown=confidentiality the
+/// verifier knows no such helper; any other refusal meets every program and speaks for itself.
+fn reads_memory(object: &Object, btf: &KernelBtf) -> bool {
+    let Some(number) = btf.function(ITERATOR) else {
+        return true;
+    };
+    let loaded = program(object, "reads_memory", Target::Iterator(number), None);
+    match loaded.map(|program| program.load()) {
+        Ok(Err(rejection)) => rejection.error.raw_os_error() != Some(libc::EINVAL),
+        Ok(Ok(_)) | Err(_) => true,
     }
 }
 
 impl Identify for Programs {
     fn identify(&mut self, files: &[File]) -> Result<Vec<Identity>> {
-        let iterator = match &self.iterator {
-            Some(iterator) => iterator,
-            None => {
-                let number = self.btf.function(ITERATOR);
-                let number = number.context("the kernel has no iterator over descriptors")?;
-                let attached = self.load_and_link("identify", Target::Iterator(number));
-                self.iterator
-                    .insert(attached.map_err(|error| anyhow!(error))?)
-            }
-        };
+        if self.iterator.is_none() {
+            let number = self.btf.function(ITERATOR);
+            let number = number.context("the kernel has no iterator over descriptors")?;
+            let attached = self.load_and_link("identify", Target::Iterator(number));
+            self.iterator = Some(attached.map_err(|error| anyhow!(error))?);
+        }
+        let iterator = self.iterator.as_ref().context("no iterator")?;
         let records = bpf_call::iterate(&iterator.link);
         let records = records.context("failed to read the iterator over descriptors")?;
         identity::of(&records, files, &self.pins)
@@ -219,36 +300,6 @@ impl Identify for Programs {
 
     fn keep(&mut self, file: &File) -> Result<()> {
         self.pins.pin(file)
-    }
-}
-
-impl Shape {
-    /// The constants of the programs.
-    fn constants(&self) -> Vec<(&'static str, [u8; 4])> {
-        let constants = [
-            ("agent_tgid", process::id()),
-            ("has_folder_rules", u32::from(self.folder_rules)),
-            ("enforce_signal", self.signal),
-            #[cfg(feature = "sabotage")]
-            ("mutant", sabotage::number()),
-        ];
-        let bytes = |(name, value): (&'static str, u32)| (name, value.to_ne_bytes());
-        constants.map(bytes).to_vec()
-    }
-
-    /// How many entries a map must have; `None` for one that doesn't depend on the policy.
-    fn entries(&self, map: &str) -> Option<u32> {
-        let count = match map {
-            "rules_by_inode" => self.inodes,
-            "rules_by_folder" => self.folders,
-            "rules_by_name" => self.names,
-            "rules_by_path" => self.paths,
-            "exempt_cgroups" => self.exempt,
-            "protected_exes" => self.protected,
-            _ => return None,
-        };
-        // A map of size 0 is invalid, and the kernel refuses an absurd size by itself.
-        Some(u32::try_from(count.max(1)).unwrap_or(u32::MAX))
     }
 }
 
@@ -284,11 +335,14 @@ fn create(name: &str, mut map: aya_obj::Map) -> Result<Map> {
     }
     const ARRAY: u32 = bpf_map_type::BPF_MAP_TYPE_ARRAY as u32;
     const HASH: u32 = bpf_map_type::BPF_MAP_TYPE_HASH as u32;
+    const CGROUPS: u32 = bpf_map_type::BPF_MAP_TYPE_CGROUP_ARRAY as u32;
     const RINGBUF: u32 = bpf_map_type::BPF_MAP_TYPE_RINGBUF as u32;
     match kind {
         ARRAY => Ok(Map::Array(data)),
         HASH => Ok(Map::HashMap(data)),
         RINGBUF => Ok(Map::RingBuf(data)),
+        // The library has no type for it.
+        CGROUPS => Ok(Map::Unsupported(data)),
         _ => bail!("the BPF object's map {name} has the type {kind}, which nothing uses"),
     }
 }
@@ -299,15 +353,9 @@ fn create(name: &str, mut map: aya_obj::Map) -> Result<Map> {
 /// It is none of those that [`Programs::open`] makes.
 pub fn data(map: &Map) -> &MapData {
     match map {
-        Map::Array(data) | Map::HashMap(data) | Map::RingBuf(data) => data,
+        Map::Array(data) | Map::HashMap(data) | Map::RingBuf(data) | Map::Unsupported(data) => data,
         _ => unreachable!("create makes no other"),
     }
-}
-
-/// Whether a program is to be one that the kernel rejects, which only sabotage wants.
-fn is_to_be_rejected(program: &str) -> bool {
-    sabotage::is(Mutant::RejectsGuard) && program == "lsm_inode_rename"
-        || sabotage::is(Mutant::RejectsLsm) && program.starts_with("lsm_")
 }
 
 /// Whether the kernel was built with the functions that LSM programs attach to.

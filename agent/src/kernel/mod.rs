@@ -3,10 +3,11 @@
 pub mod abi;
 pub mod bpf_call;
 pub mod btf;
-pub mod hooks;
+pub mod filter;
 pub mod identity;
 pub mod loader;
 pub mod maps;
 pub mod real_time;
 pub mod ring;
+pub mod shared;
 pub mod tally;

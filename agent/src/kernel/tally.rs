@@ -1,29 +1,19 @@
-//! The edge to the tally: what the kernel side counts, in the agent's own memory.
+//! The tally: what the kernel side counts, and which canary is out.
 //!
-//! In: the tally's map. Out: its numbers, without a call. See [`crate::kernel::real_time`] for what a
-//! call would cost whoever is to be denied meanwhile.
+//! In: the tally's map. Out: its numbers, without a call.
 
-use std::io;
-use std::os::fd::AsFd as _;
-use std::ptr::{self, NonNull};
 use std::sync::atomic::Ordering;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use aya::maps::MapData;
-use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
-use crate::kernel::abi;
+use super::abi;
+use super::shared::Shared;
 
 /// The tally, mapped into memory until it is dropped.
 pub struct Tally {
-    at: NonNull<abi::Tally>,
+    shared: Shared<abi::Tally>,
 }
-
-/// Of the mapping; the kernel rounds it up to whole pages.
-const LEN: usize = size_of::<abi::Tally>();
-
-// SAFETY: it is memory that any thread may use; only atomics are in it.
-unsafe impl Send for Tally {}
 
 impl Tally {
     /// Maps it.
@@ -31,19 +21,13 @@ impl Tally {
     /// # Errors
     /// The kernel's, with the way out.
     pub fn map(map: &MapData) -> Result<Self> {
-        let (protection, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED);
-        // SAFETY: at no address of ours, so it takes nobody's place.
-        let at = unsafe { mmap(ptr::null_mut(), LEN, protection, flags, map.fd().as_fd(), 0) };
-        let at = at.map_err(io::Error::from);
-        let at = at.context("failed to map the tally, which kernels do from 5.5 on")?;
-        let at = NonNull::new(at.cast()).context("the tally was mapped nowhere")?;
-        Ok(Self { at })
+        // SAFETY: the map has one entry of this type, which is made of atomics.
+        let shared = unsafe { Shared::map(map, 1) }?;
+        Ok(Self { shared })
     }
 
     fn now(&self) -> &abi::Tally {
-        // SAFETY: mapped until the drop, aligned to a page, as large as the one entry of the map
-        // is, and all zeros at first; kernel side and agent change it by atomics only.
-        unsafe { self.at.as_ref() }
+        &self.shared.entries()[0]
     }
 
     /// Makes a process known as the canary of a hook.
@@ -69,12 +53,5 @@ impl Tally {
     /// How many signals the kernel refused to send to whoever broke a rule.
     pub fn signals_refused(&self) -> u64 {
         self.now().signals_refused.load(Ordering::SeqCst)
-    }
-}
-
-impl Drop for Tally {
-    fn drop(&mut self) {
-        // SAFETY: it was mapped so, and nobody can refer to it any more.
-        let _ = unsafe { munmap(self.at.as_ptr().cast(), LEN) };
     }
 }

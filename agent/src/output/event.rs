@@ -8,9 +8,8 @@ use std::io::{self, Write};
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::classes::{self, ClassEvent, hooks};
 use crate::kernel::abi::{self, RawEvent};
-use crate::kernel::hooks;
-use crate::sabotage::{self, Mutant};
 
 /// One event.
 #[derive(Debug, PartialEq, Eq, Serialize)]
@@ -29,12 +28,9 @@ pub struct Event {
     pub rule: String,
     /// The path that the rule names.
     pub rule_path: Option<String>,
-    /// By what it matched: `inode`, `name` (of a file that wasn't there when the agent last
-    /// looked), `folder`, `path`; `too_deep` or `detached` where no rule did, but folder
-    /// rules can't be kept, as the file's folders can't be told.
-    pub matched: &'static str,
-    /// `read`, `write` or `read-write`: what was asked for.
-    pub access: &'static str,
+    /// What the class of the act has to say.
+    #[serde(flatten)]
+    pub act: ClassEvent,
     /// The thread's id.
     pub pid: u32,
     /// The process's id.
@@ -43,12 +39,6 @@ pub struct Event {
     pub comm: String,
     /// Its cgroup's id.
     pub cgroup: u64,
-    /// The path as the hook saw it; null where the hook sees none.
-    pub path: Option<String>,
-    /// The inode as the hook saw it; null where the hook sees none.
-    pub inode: Option<u64>,
-    /// `MAJOR:MINOR`, beside `inode`.
-    pub device: Option<String>,
     /// The signal that was sent.
     pub signal: Option<u8>,
     /// What the signal helper returned, where a signal was sent.
@@ -70,26 +60,22 @@ impl Event {
     pub fn read(record: &[u8], names: &impl RuleNames, clock: Clock) -> Option<Self> {
         let raw = RawEvent::read(record)?;
         let hook = hooks::by_number(raw.hook.into())?;
-        let mut outcome = *["observed", "denied", "killed"].get(usize::from(raw.outcome))?;
-        if sabotage::is(Mutant::TellsKillAsDenial) && outcome == "killed" {
-            outcome = "denied";
-        }
+        let outcome = *["observed", "denied", "killed"].get(usize::from(raw.outcome))?;
         let spared = [
             None,
             Some("protected_executable"),
             Some("pid_1"),
             Some("agent"),
         ];
-        let matched = *["path", "inode", "name", "folder", "too_deep", "detached"]
-            .get(usize::from(raw.matched))?;
-        let access = *["", "read", "write", "read-write"].get(usize::from(raw.access))?;
+        let act = ClassEvent::read(hook.class, &raw)?;
         let (rule, rule_path) = match names.name(raw.rule) {
             Some((id, path)) => (id, Some(path)),
-            None if raw.rule == abi::UNPLACED_RULE => ("folder rules".to_owned(), None),
-            None => (format!("#{}", raw.rule), None),
+            None => match classes::unwritten_rule(raw.rule) {
+                Some(name) => (name.to_owned(), None),
+                None => (format!("#{}", raw.rule), None),
+            },
         };
         let signalled = raw.signal != 0;
-        let seen_inode = raw.ino != 0;
         Some(Self {
             event: hook.class.name(),
             time: clock.time(raw.boot_ns),
@@ -98,18 +84,11 @@ impl Event {
             tier: hook.tier.name(),
             rule,
             rule_path,
-            matched,
-            access,
+            act,
             pid: raw.pid,
-            tgid: match sabotage::is(Mutant::NamesWrongPid) {
-                true => std::process::id(),
-                false => raw.tgid,
-            },
-            comm: text(&raw.comm),
+            tgid: raw.tgid,
+            comm: abi::text(&raw.comm),
             cgroup: raw.cgroup,
-            path: (raw.path[0] != 0).then(|| text(&raw.path)),
-            inode: seen_inode.then_some(raw.ino),
-            device: seen_inode.then(|| abi::device_name(raw.dev)),
             signal: signalled.then_some(raw.signal),
             signal_result: signalled.then_some(raw.signal_result),
             spared: *spared.get(usize::from(raw.spared))?,
@@ -119,8 +98,7 @@ impl Event {
 
     /// Whether a signal was to be sent and wasn't: a rule that wasn't kept.
     pub fn missed(&self) -> bool {
-        !sabotage::is(Mutant::IgnoresHelperResult)
-            && self.signal_result.is_some_and(|result| result != 0)
+        self.signal_result.is_some_and(|result| result != 0)
     }
 
     /// Writes the event as one line.
@@ -152,12 +130,6 @@ impl Clock {
         let time = self.boot.checked_add(since).unwrap_or(Timestamp::MAX);
         format!("{time:.6}")
     }
-}
-
-/// The text before the first NUL.
-fn text(bytes: &[u8]) -> String {
-    let end = bytes.iter().position(|byte| *byte == 0);
-    String::from_utf8_lossy(&bytes[..end.unwrap_or(bytes.len())]).into_owned()
 }
 
 #[cfg(test)]

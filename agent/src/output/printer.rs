@@ -14,7 +14,6 @@ use crate::output::event::{Clock, Event};
 use crate::output::log;
 use crate::output::notice::Notice;
 use crate::output::outlet::Outlet;
-use crate::sabotage::{self, Mutant};
 
 /// How many events are printed before the agent looks at its signals again.
 const AT_ONCE: usize = 256;
@@ -124,9 +123,6 @@ impl Printer {
                 break true;
             };
             taken += 1;
-            if sabotage::is(Mutant::DropsEverySecondEvent) && sabotage::is_second() {
-                continue;
-            }
             match Event::read(&record, session, clock) {
                 Some(event) => {
                     if event.missed() {

@@ -8,8 +8,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::posture::lsm_list::LsmList;
-use crate::posture::{Blocker, Class, GateMode, Mode, State, Tier};
-use crate::sabotage::{self, Mutant};
+use crate::posture::{Action, Blocker, Class, GateMode, Mode, State, Tier};
 
 /// What the operator asked for.
 #[derive(Debug, Clone)]
@@ -190,6 +189,14 @@ pub fn degraded(decision: Decision, rules: &[RuleFacts]) -> Decision {
     }
 }
 
+/// What a rule does to whoever meets it, in a state that was taken at start.
+pub fn action(claimed: State) -> Action {
+    match claimed {
+        State::Audit | State::AuditFallback => Action::Observe,
+        _ => Action::Deny,
+    }
+}
+
 /// The facts that every branch of the decision shares.
 struct Facts<'a> {
     enforce_capable: bool,
@@ -344,7 +351,6 @@ fn blockers(measured: &Measured, classes: &[Class]) -> Vec<Blocker> {
     let mut found = Vec::new();
     match &measured.lsm_list {
         LsmList::Unreadable { .. } => found.push(Blocker::LsmListUnreadable),
-        LsmList::Known(_) if sabotage::is(Mutant::HidesBlocker) => {}
         LsmList::Known(_) if !measured.lsm_list.has_bpf() => found.push(Blocker::BpfLsmDisabled),
         LsmList::Known(_) => {}
     }

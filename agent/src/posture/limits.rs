@@ -1,49 +1,32 @@
 //! What the tier that a class relies on doesn't stop, as the report lists it.
 //!
-//! In: the tier and what else it depends on. Out: limits, in the order of their names' list.
-//! Pure. Each has its words in `GUARANTEES.md`, and its proof but for one that says so there.
+//! In: the tier, what its class's rules leave, what isn't verified. Out: limits, in the order of
+//! their names' list. Pure. Each has its words in `GUARANTEES.md`, and its proof but for one that
+//! says so there.
 
-use crate::posture::{Limit, Tier};
+use super::{Limit, Tier};
 
 /// What the limits of a tier depend on.
 #[derive(Debug, Default, Clone)]
 pub struct Circumstances {
+    /// What the tier doesn't stop of the class's acts, whatever the machine.
+    pub of_class: Vec<Limit>,
     /// Whether the signal of the signal tier can be caught.
     pub catchable_signal: bool,
-    /// Whether there are folder rules.
-    pub folder_rules: bool,
     /// What isn't stopped as a hook of the tier isn't verified.
     pub missing_guards: Vec<Limit>,
 }
 
-/// The limits of a tier for files.
+/// The limits of a tier for a class.
 pub fn of(tier: Tier, circumstances: &Circumstances) -> Vec<Limit> {
     let mut limits = circumstances.missing_guards.clone();
-    // The last whatever the rules: no call tells whether a file is beneath an overlay.
-    limits.extend([
-        Limit::AlreadyOpenFiles,
-        Limit::ActsOtherThanOpen,
-        Limit::CopiedUpByOverlay,
-    ]);
-    if circumstances.folder_rules {
-        limits.push(Limit::HardlinkOutOfFolder);
-    }
+    limits.extend(&circumstances.of_class);
     // Programs of the BPF LSM are run whatever runs on the processor already.
     if tier != Tier::Lsm {
         limits.push(Limit::PassedOverWhenPreempted);
     }
     if tier == Tier::Signal {
-        limits.extend([
-            Limit::TruncatesBeforeKill,
-            Limit::CreatesBeforeKill,
-            Limit::SharedFdTableLeak,
-            Limit::DescriptorTakenBeforeDeath,
-            Limit::SparedProcesses,
-            // It has no hooks on names; what a name leads to is looked at when it is opened.
-            Limit::CreatesDeniedName,
-            Limit::LinksDeniedFile,
-            Limit::ReplacesDeniedName,
-        ]);
+        limits.push(Limit::SparedProcesses);
         if circumstances.catchable_signal {
             limits.push(Limit::CatchableSignal);
         }
@@ -58,31 +41,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tier_that_denies_has_the_limits_of_every_tier_and_those_of_its_missing_hooks() {
-        for tier in [Tier::Lsm, Tier::Modret] {
-            let mut circumstances = Circumstances::default();
-            let mut common = vec![
-                Limit::AlreadyOpenFiles,
-                Limit::ActsOtherThanOpen,
-                Limit::CopiedUpByOverlay,
-            ];
-            if tier == Tier::Modret {
-                common.push(Limit::PassedOverWhenPreempted);
-            }
-            assert_eq!(of(tier, &circumstances), common);
-            circumstances.missing_guards = vec![Limit::CreatesDeniedName; 3];
-            let limits = of(tier, &circumstances);
-            assert_eq!(limits[common.len()..], [Limit::CreatesDeniedName]);
-        }
+    fn a_tier_has_the_limits_of_its_class_and_those_of_its_missing_hooks_once_each() {
+        let circumstances = Circumstances {
+            of_class: vec![Limit::ReplacesDeniedName, Limit::AlreadyOpenFiles],
+            missing_guards: vec![Limit::ReplacesDeniedName; 3],
+            catchable_signal: true,
+        };
+        let common = [Limit::AlreadyOpenFiles, Limit::ReplacesDeniedName];
+        assert_eq!(of(Tier::Lsm, &circumstances), common);
+        let modret = of(Tier::Modret, &circumstances);
+        assert_eq!(modret.len(), 3);
+        assert!(modret.contains(&Limit::PassedOverWhenPreempted));
     }
 
     #[test]
-    fn the_signal_tier_says_what_happens_before_the_kill() {
-        let limits = of(Tier::Signal, &Circumstances::default());
-        assert!(limits.contains(&Limit::TruncatesBeforeKill));
-        assert!(limits.contains(&Limit::SharedFdTableLeak));
+    fn only_the_signal_tier_spares_and_its_signal_can_be_caught_if_another_was_chosen() {
+        let mut circumstances = Circumstances::default();
+        let limits = of(Tier::Signal, &circumstances);
+        assert!(limits.contains(&Limit::SparedProcesses));
         assert!(!limits.contains(&Limit::CatchableSignal));
-        assert!(!limits.contains(&Limit::HardlinkOutOfFolder));
+        circumstances.catchable_signal = true;
+        assert!(of(Tier::Signal, &circumstances).contains(&Limit::CatchableSignal));
     }
 
     #[test]
@@ -92,19 +71,5 @@ mod tests {
             let row = format!("\n| `{}` | ", limit.name());
             assert!(guarantees.contains(&row), "no row {row:?}");
         }
-    }
-
-    #[test]
-    fn a_signal_that_can_be_caught_and_a_folder_rule_are_limits() {
-        let circumstances = Circumstances {
-            catchable_signal: true,
-            folder_rules: true,
-            missing_guards: Vec::new(),
-        };
-        let limits = of(Tier::Signal, &circumstances);
-        assert!(limits.contains(&Limit::CatchableSignal));
-        assert!(limits.contains(&Limit::HardlinkOutOfFolder));
-        // It sends no signal, so it doesn't matter which.
-        assert!(!of(Tier::Lsm, &circumstances).contains(&Limit::CatchableSignal));
     }
 }

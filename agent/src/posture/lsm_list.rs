@@ -1,21 +1,7 @@
-//! The list of active LSMs: the kernel's, lowered by the seam if there is one.
+//! The list of active LSMs, as the posture takes it: the kernel's, lowered by the seam's.
 //!
-//! In: the kernel's list and, when `AEGIS_LSM_PATH` is set, the file that it names. Out: the
-//! effective [`LsmList`]. The seam can hide an LSM and never add one, so it is safe in every
-//! build: at worst, the agent claims less.
-
-use std::env;
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
-
-use crate::sabotage::{self, Mutant};
-
-/// Where the kernel lists its active LSMs.
-pub const KERNEL_LIST: &str = "/sys/kernel/security/lsm";
-
-/// The variable that names a file to lower the kernel's list with.
-pub const SEAM: &str = "AEGIS_LSM_PATH";
+//! In: the text of each. Out: the effective [`LsmList`]. The seam can hide an LSM and never add
+//! one, so it is safe in every build: at worst, the agent claims less. Pure.
 
 /// The effective list of active LSMs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,20 +28,6 @@ impl LsmList {
             Self::Unreadable { .. } => None,
         }
     }
-
-    /// Reads the kernel's list and lowers it by the seam's, if `seam` names one.
-    pub fn read(kernel: &Path, seam: Option<&Path>) -> Self {
-        let kernel = read_one(kernel);
-        match seam {
-            None => kernel,
-            Some(seam) => lower(kernel, read_one(seam)),
-        }
-    }
-}
-
-/// The seam's file, where the environment names one.
-pub fn seam_from_env() -> Option<PathBuf> {
-    env::var_os(SEAM).map(PathBuf::from)
 }
 
 /// The list in a file's text: comma-separated whole tokens. `None` if it has none.
@@ -73,33 +45,12 @@ pub fn parse(text: &str) -> Option<Vec<String>> {
 /// What both lists have. An unreadable one makes the outcome unreadable.
 pub fn lower(kernel: LsmList, seam: LsmList) -> LsmList {
     match (kernel, seam) {
-        (LsmList::Known(_), raised) if sabotage::is(Mutant::LetsSeamRaise) => raised,
-        (LsmList::Known(kernel), LsmList::Known(seam)) => LsmList::Known(
-            kernel
-                .into_iter()
-                .filter(|name| {
-                    let within = |listed: &String| listed.contains(name.as_str());
-                    seam.contains(name)
-                        || sabotage::is(Mutant::MatchesSubstring) && seam.iter().any(within)
-                })
-                .collect(),
-        ),
+        (LsmList::Known(kernel), LsmList::Known(seam)) => {
+            let names = kernel.into_iter().filter(|name| seam.contains(name));
+            LsmList::Known(names.collect())
+        }
         (unreadable @ LsmList::Unreadable { .. }, _)
         | (_, unreadable @ LsmList::Unreadable { .. }) => unreadable,
-    }
-}
-
-fn read_one(path: &Path) -> LsmList {
-    let reason = match fs::read_to_string(path) {
-        Ok(text) => match parse(&text) {
-            Some(names) => return LsmList::Known(names),
-            None => "it is empty".to_owned(),
-        },
-        Err(error) if error.kind() == io::ErrorKind::NotFound => "there is no such file".to_owned(),
-        Err(error) => error.to_string(),
-    };
-    LsmList::Unreadable {
-        reason: format!("{}: {reason}", path.display()),
     }
 }
 
@@ -135,8 +86,9 @@ mod tests {
     fn an_empty_or_missing_list_is_unreadable() {
         assert_eq!(parse("\n"), None);
         assert_eq!(parse(" , ,"), None);
-        let missing = LsmList::read(Path::new("/nonexistent/lsm"), None);
-        assert!(matches!(missing, LsmList::Unreadable { .. }));
+        let missing = LsmList::Unreadable {
+            reason: "missing".to_owned(),
+        };
         assert!(!missing.has_bpf());
         let hidden = lower(known("bpf"), missing.clone());
         assert_eq!(hidden, missing);

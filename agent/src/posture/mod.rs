@@ -177,6 +177,16 @@ impl Class {
     }
 }
 
+/// What a rule does to whoever meets it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Action {
+    /// Only an event.
+    Observe = 0,
+    /// Denial by the tier's means.
+    Deny = 1,
+}
+
 /// What the operator asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {

@@ -9,13 +9,14 @@ use anyhow::{Context as _, Result};
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::document::{self, HookReport, SCHEMA_VERSION};
+use crate::classes::{Rules, hooks};
 use crate::exit::{Ending, Exit};
-use crate::host::machine::Machine;
-use crate::kernel::loader::Shape;
+use crate::host::machine::{Agent, Machine, Seam};
 use crate::output::outlet;
+use crate::policy::Policy;
 use crate::posture::gate::{self, Asked};
 use crate::posture::{Blocker, GateMode, Mode};
-use crate::report::{Agent, HookReport, SCHEMA_VERSION, Seam};
 use crate::verify::trials::Trials;
 
 /// What the machine can do: the posture's inputs.
@@ -47,7 +48,7 @@ pub struct Capabilities {
 
 /// Measures every hook and prints what was found.
 pub fn run(json: bool) -> Result<Exit> {
-    let capabilities = measure(Machine::look()?)?;
+    let capabilities = measure(Machine::look(&hooks::functions())?)?;
     if json {
         let text = serde_json::to_string_pretty(&capabilities);
         outlet::answer(text.context("failed to write the capabilities")?)?;
@@ -65,11 +66,8 @@ fn measure(machine: Machine) -> Result<Capabilities> {
              CONFIG_DEBUG_INFO_BTF",
         ));
     }
-    let shape = Shape {
-        signal: libc::SIGKILL.cast_unsigned(),
-        ..Shape::default()
-    };
-    let (mut trials, _ring) = Trials::set_up(machine, None, shape)?;
+    let fit = Rules::default().fit(&Policy::default(), libc::SIGKILL.cast_unsigned());
+    let (mut trials, _ring) = Trials::set_up(machine, None, &fit)?;
     trials.run_all();
     // The posture's inputs are the gate's: it alone says what the LSM's evidence is worth.
     let asked = Asked {
@@ -79,19 +77,20 @@ fn measure(machine: Machine) -> Result<Capabilities> {
         signal: libc::SIGKILL,
     };
     let decision = gate::decide(&asked, &trials.measured(), &[]);
-    let frame = trials.machine().frame.clone();
+    let hooks = document::hooks(trials.known(), |hook| trials.untried(hook));
+    let facts = trials.machine().facts.clone();
     Ok(Capabilities {
         schema_version: SCHEMA_VERSION,
         generated_at: format!("{:.3}", Timestamp::now()),
-        boot_id: frame.boot_id,
-        kernel_version: frame.kernel_version,
+        boot_id: facts.boot_id,
+        kernel_version: facts.kernel_version,
         enforce_capable: decision.enforce_capable,
         enforce_blockers: decision.blockers,
-        lsm_enabled: frame.lsm_enabled,
-        features: frame.features,
-        hooks: trials.hooks(),
-        test_seams: frame.test_seams,
-        agent: frame.agent,
+        lsm_enabled: facts.lsm_enabled,
+        features: facts.features,
+        hooks,
+        test_seams: facts.test_seams,
+        agent: facts.agent,
     })
 }
 

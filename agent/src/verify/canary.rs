@@ -6,11 +6,8 @@
 //! release, so that it can be made known to the programs first; if anybody above it dies, the
 //! pipe that it waits on ends and it does nothing.
 
-use std::ffi::CString;
 use std::fmt;
-use std::fs;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
-use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, ExitStatus, Stdio};
@@ -20,7 +17,7 @@ use anyhow::{Context as _, Result, bail};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-use crate::kernel::hooks::Act;
+use crate::classes::{Act, Errand};
 
 /// The argument that makes this binary a canary.
 pub const WORD: &str = "canary";
@@ -68,19 +65,6 @@ impl fmt::Display for Fate {
     }
 }
 
-/// What a child is sent to do.
-#[derive(Debug, Clone)]
-pub struct Errand {
-    /// The act.
-    pub act: Act,
-    /// What it must succeed on.
-    pub control: PathBuf,
-    /// What shows by the act's end what the hook does.
-    pub decoy: PathBuf,
-    /// A name that is free for the other end of a link or a rename.
-    pub scratch: PathBuf,
-}
-
 impl Errand {
     /// As one line. The paths are our own and have no blanks.
     fn line(&self) -> String {
@@ -97,7 +81,7 @@ impl Errand {
     fn parse(line: &str) -> Option<Self> {
         let mut words = line.split_whitespace();
         let name = words.next()?;
-        let act = Act::ALL.into_iter().find(|act| act.name() == name)?;
+        let act = Act::by_name(name)?;
         let mut path = || words.next().map(PathBuf::from);
         Some(Self {
             act,
@@ -293,10 +277,14 @@ fn wait(pid: i32) -> io::Result<i32> {
 
 /// The child's whole life after its release.
 fn run(errand: &Errand) -> u8 {
-    if attempt(errand, &errand.control).is_err() {
+    if errand
+        .act
+        .attempt(&errand.control, &errand.scratch)
+        .is_err()
+    {
         return CONTROL_FAILED;
     }
-    match attempt(errand, &errand.decoy) {
+    match errand.act.attempt(&errand.decoy, &errand.scratch) {
         Ok(()) => ALLOWED,
         Err(error) => {
             let errno = error.raw_os_error().map(u8::try_from);
@@ -305,63 +293,4 @@ fn run(errand: &Errand) -> u8 {
                 .map_or(DENIED, |errno| DENIED.saturating_add(errno))
         }
     }
-}
-
-/// Does the act to the target, and removes what it made.
-fn attempt(errand: &Errand, target: &Path) -> io::Result<()> {
-    let made = match errand.act {
-        Act::Openat | Act::Openat2 | Act::Open | Act::Creat => None,
-        Act::Create | Act::Mknod | Act::Symlink | Act::Rename => Some(target),
-        Act::Link => Some(errand.scratch.as_path()),
-    };
-    if errand.act == Act::Rename {
-        fs::write(&errand.scratch, "")?;
-    }
-    let acted = call(errand.act, target, &errand.scratch);
-    if errand.act == Act::Rename && acted.is_err() {
-        fs::remove_file(&errand.scratch)?;
-    }
-    if let (Ok(()), Some(made)) = (&acted, made) {
-        fs::remove_file(made)?;
-    }
-    acted
-}
-
-/// Acts by exactly this system call, which no library function promises.
-fn call(act: Act, target: &Path, scratch: &Path) -> io::Result<()> {
-    let target = CString::new(target.as_os_str().as_bytes())?;
-    let scratch = CString::new(scratch.as_os_str().as_bytes())?;
-    let how: [u64; 3] = [libc::O_RDONLY as u64, 0, 0];
-    // SAFETY: the paths are NUL-terminated and `how` has the layout and size of open_how; all
-    // outlive the call. A descriptor is left to the end of the process, which is near.
-    let result = unsafe {
-        match act {
-            Act::Openat => libc::syscall(
-                libc::SYS_openat,
-                libc::AT_FDCWD,
-                target.as_ptr(),
-                libc::O_RDONLY,
-            ),
-            Act::Openat2 => libc::syscall(
-                libc::SYS_openat2,
-                libc::AT_FDCWD,
-                target.as_ptr(),
-                how.as_ptr(),
-                size_of_val(&how),
-            ),
-            Act::Open => libc::syscall(libc::SYS_open, target.as_ptr(), libc::O_RDONLY),
-            Act::Creat => libc::syscall(libc::SYS_creat, target.as_ptr(), 0o600),
-            Act::Create => {
-                libc::syscall(libc::SYS_mknod, target.as_ptr(), libc::S_IFREG | 0o600, 0)
-            }
-            Act::Mknod => libc::syscall(libc::SYS_mknod, target.as_ptr(), libc::S_IFIFO | 0o600, 0),
-            Act::Symlink => libc::syscall(libc::SYS_symlink, scratch.as_ptr(), target.as_ptr()),
-            Act::Link => libc::syscall(libc::SYS_link, target.as_ptr(), scratch.as_ptr()),
-            Act::Rename => libc::syscall(libc::SYS_rename, scratch.as_ptr(), target.as_ptr()),
-        }
-    };
-    if result < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(())
 }

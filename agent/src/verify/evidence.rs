@@ -1,30 +1,30 @@
-//! Measuring: which hooks attach here, and what they then do to a canary.
+//! Evidence: which hooks attach here, and what they then do to a canary.
 //!
 //! In: hooks, and the action to try them with. Out: a [`Measurement`] of each, made of
 //! evidence: attaching proves nothing, since a kernel without BPF LSM in its list attaches
 //! the programs and never runs them.
+
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use aya::maps::{MapData, RingBuf};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::classes::file::decoys::Decoys;
-use crate::daemon::timings::{self, Step};
+use super::canary::{Canary, Fate};
+use super::losses::Counts;
+use crate::classes::hooks::{HOOKS, Hook, Need, Role};
+use crate::classes::{Contents, Decoys, Maps, Rules};
 use crate::host::cgroups::{FreshCgroup, Hierarchy};
-use crate::kernel::abi::Action;
 use crate::kernel::btf::KernelBtf;
-use crate::kernel::hooks::{HOOKS, Hook, Role};
 use crate::kernel::identity::Identify;
-use crate::kernel::loader::{Programs, Shape};
-use crate::kernel::maps::{Contents, Maps};
+use crate::kernel::loader::{self, Fit, Programs, Spent};
+use crate::kernel::maps::{find, other_type};
 use crate::kernel::real_time::unpreempted;
 use crate::kernel::tally::Tally;
+use crate::posture::Action;
 use crate::posture::gate::Verdict;
 use crate::posture::{Class, Tier};
-use crate::sabotage::{self, Mutant};
-use crate::verify::canary::{Canary, Fate};
-use crate::verify::unkept::Counts;
 
 /// What one canary showed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -106,10 +106,16 @@ impl Measurements {
     }
 
     /// The verdict on a tier for a class: that of the worst hook that it can't do without.
-    pub fn verdict(&self, tier: Tier, class: Class, action: Action) -> Verdict {
-        HOOKS
-            .iter()
-            .filter(|hook| hook.tier == tier && hook.class == class && hook.role == Role::Core)
+    pub fn verdict(
+        &self,
+        tier: Tier,
+        class: Class,
+        action: Action,
+        needed: impl Fn(Need) -> bool,
+    ) -> Verdict {
+        let hooks = HOOKS.iter().filter(|hook| hook.is_of(tier, class));
+        hooks
+            .filter(|hook| hook.role == Role::Core && needed(hook.need))
             .map(|hook| self.of(hook, action).verdict)
             .min()
             .unwrap_or(Verdict::NotTried)
@@ -126,6 +132,7 @@ pub struct Bench {
     decoys: Decoys,
     hierarchy: Hierarchy,
     signal: i32,
+    on_canaries: Duration,
 }
 
 /// A canary in a cgroup of its own, for one round of trials.
@@ -136,23 +143,25 @@ pub struct Round {
 }
 
 impl Bench {
-    /// Sets up, with maps that hold the decoys' rules and nothing else.
+    /// Makes maps and decoys; nothing is attached yet.
+    ///
+    /// # Errors
+    /// The kernel refuses maps, or there is no room for decoys.
     pub fn set_up(
         btf: KernelBtf,
-        shape: Shape,
+        fit: &Fit,
+        signal: i32,
         hierarchy: Hierarchy,
     ) -> Result<(Self, RingBuf<MapData>)> {
+        let opened = Programs::open(loader::object(), btf, fit);
+        let (mut programs, mut maps) = opened.context("the kernel refused BPF")?;
+        let tally = Tally::map(loader::data(&find(&mut maps, "tally")?))?;
+        let ring = RingBuf::try_from(find(&mut maps, "events")?);
+        let ring = ring.with_context(|| other_type("events"))?;
+        let maps = Maps::take(&mut maps, fit)?;
         let mut decoys = Decoys::make()?;
-        let shape = Shape {
-            inodes: shape.inodes + Decoys::RULES,
-            names: shape.names + Decoys::RULES,
-            paths: shape.paths + Decoys::RULES,
-            ..shape
-        };
-        let (mut programs, maps) = timings::measure(Step::Object, || Programs::open(btf, &shape))
-            .context("the kernel refused BPF")?;
-        let (maps, ring, tally) = Maps::take(maps)?;
-        timings::measure(Step::Resolve, || decoys.identify(&mut programs))
+        decoys
+            .identify(&mut programs)
             .context("the kernel doesn't tell what files are to its hooks")?;
         let mut bench = Self {
             programs,
@@ -160,21 +169,26 @@ impl Bench {
             tally,
             decoys,
             hierarchy,
-            signal: shape.signal.cast_signed(),
+            signal,
+            on_canaries: Duration::ZERO,
         };
-        bench.fill(Contents::new(Action::Observe))?;
+        // Decoys only.
+        bench.fill(Rules::default().contents(Action::Observe))?;
         Ok((bench, ring))
     }
 
     /// Makes the maps hold the decoys' rules and `contents`.
+    ///
+    /// # Errors
+    /// The kernel's.
     pub fn fill(&mut self, mut contents: Contents) -> Result<()> {
         self.decoys.add_rules(&mut contents);
-        // Nothing else is kept from running by a call on a map.
-        let by_signal = self.programs.runs_any_of(Tier::Signal);
-        timings::measure(Step::Fill, || match by_signal {
+        let mut signal_hooks = HOOKS.iter().filter(|hook| hook.tier == Tier::Signal);
+        let by_signal = signal_hooks.any(|hook| self.programs.is_attached(hook.program));
+        match by_signal {
             true => unpreempted(|| self.maps.set(contents)),
             false => self.maps.set(contents),
-        })
+        }
     }
 
     /// Believes no more that the maps hold what was filled in; the next time they are read first.
@@ -187,11 +201,11 @@ impl Bench {
     /// # Errors
     /// The kernel's.
     pub fn counts(&self) -> Result<Counts> {
+        let hooks = HOOKS.iter();
+        let hooks = hooks.filter(|hook| hook.role == Role::Core && !hook.sees_path());
+        let programs = hooks.map(|hook| hook.program);
         Ok(Counts {
-            passed_over: match sabotage::is(Mutant::OverlooksPassedOver) {
-                true => Vec::new(),
-                false => self.programs.passed_over()?,
-            },
+            recursion_misses: self.programs.recursion_misses(programs)?,
             signals_refused: self.signals_refused(),
         })
     }
@@ -199,6 +213,16 @@ impl Bench {
     /// Whoever can say what files are to the hooks.
     pub fn kernel(&mut self) -> &mut dyn Identify {
         &mut self.programs
+    }
+
+    /// Whether programs may read any of the kernel's memory, which lockdown forbids.
+    pub fn memory_readable(&self) -> bool {
+        self.programs.memory_readable()
+    }
+
+    /// Where the time went: in the loader, and on canaries.
+    pub fn spent(&self) -> (Spent, Duration) {
+        (self.programs.spent(), self.on_canaries)
     }
 
     /// The decoys, for the names of their rules.
@@ -217,13 +241,16 @@ impl Bench {
     }
 
     /// Starts a canary for a round of trials.
-    pub fn round(&self) -> Result<Round> {
-        timings::measure(Step::Canary, || {
-            let cgroup = self.hierarchy.fresh("aegisbpf-canary-")?;
-            let canary = Canary::start()?;
-            cgroup.admit(canary.pid())?;
-            Ok(Round { canary, cgroup })
-        })
+    ///
+    /// # Errors
+    /// There is no room for it, or for its cgroup.
+    pub fn round(&mut self) -> Result<Round> {
+        let started = Instant::now();
+        let cgroup = self.hierarchy.fresh("aegisbpf-canary-")?;
+        let canary = Canary::start()?;
+        cgroup.admit(canary.pid())?;
+        self.on_canaries += started.elapsed();
+        Ok(Round { canary, cgroup })
     }
 
     /// Attaches a hook's program and sends a canary through it.
@@ -237,9 +264,9 @@ impl Bench {
             attached: true,
             ..Measurement::not_tried()
         };
-        if let Err(reason) = self.programs.attach(hook) {
+        if let Err(reason) = self.programs.attach(hook.program, hook.attach) {
             // A program may have loaded and only its link failed.
-            self.programs.detach(hook);
+            self.programs.detach(hook.program);
             measurement.verdict = Verdict::Rejected;
             measurement.attached = false;
             measurement.reason = Some(reason);
@@ -261,8 +288,8 @@ impl Bench {
     ) {
         self.verify(hook, action, round, measurement);
         if measurement.verdict != Verdict::Verified && round.is_ok() {
-            self.programs.detach(hook);
-            if let Err(reason) = self.programs.attach(hook) {
+            self.programs.detach(hook.program);
+            if let Err(reason) = self.programs.attach(hook.program, hook.attach) {
                 let before = measurement.reason.take().unwrap_or_default();
                 measurement.reason = Some(format!("{before}; attached anew: {reason}"));
             }
@@ -271,7 +298,7 @@ impl Bench {
 
     /// Detaches a hook's program.
     pub fn detach(&mut self, hook: &Hook) {
-        self.programs.detach(hook);
+        self.programs.detach(hook.program);
     }
 
     fn verify(
@@ -281,18 +308,13 @@ impl Bench {
         round: &mut Result<Round>,
         measurement: &mut Measurement,
     ) {
-        if sabotage::is(Mutant::TrustsAttach)
-            || sabotage::is(Mutant::RenewsWithoutCanary) && measurement.evidence.is_some()
-        {
-            measurement.verdict = Verdict::Verified;
-            measurement.verified_at = Some(Timestamp::now());
-            return;
-        }
         measurement.verdict = Verdict::CanaryFailed;
+        let started = Instant::now();
         let evidence = match round {
-            Ok(round) => timings::measure(Step::Canary, || self.send_canary(hook, action, round)),
+            Ok(round) => self.send_canary(hook, action, round),
             Err(error) => Err(anyhow::anyhow!("{error:#}")),
         };
+        self.on_canaries += started.elapsed();
         match evidence {
             Err(error) => {
                 measurement.evidence = None;
@@ -317,25 +339,18 @@ impl Bench {
     }
 
     fn send_canary(&mut self, hook: &Hook, action: Action, round: &mut Round) -> Result<Evidence> {
-        let mut errand = self.decoys.errand(hook, action);
-        let made_up = sabotage::is(Mutant::SendsNoCanary) && action == Action::Deny;
-        if made_up {
-            errand.decoy.clone_from(&errand.control);
-        }
+        let errand = self.decoys.errand(hook, action);
         let child = round.canary.prepare(&errand)?;
         let pid = child.pid;
         self.tally.arm(hook.number, pid);
         let outcome = child.release();
         let hits = self.tally.disarm();
-        let (mut fate, duration) = outcome?;
+        let (fate, duration) = outcome?;
         let expected = match (action, hook.tier) {
             (Action::Observe, _) => Fate::Allowed,
             (Action::Deny, Tier::Lsm | Tier::Modret) => Fate::Denied(libc::EPERM),
             (Action::Deny, Tier::Signal) => Fate::Killed(self.signal),
         };
-        if made_up {
-            fate = expected;
-        }
         Ok(Evidence {
             pid,
             cgroup: round.cgroup.id,

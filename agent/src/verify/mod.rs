@@ -2,5 +2,5 @@
 
 pub mod canary;
 pub mod evidence;
+pub mod losses;
 pub mod trials;
-pub mod unkept;

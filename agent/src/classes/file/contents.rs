@@ -2,13 +2,13 @@
 //!
 //! In: rules with their identities, and what they are to do. Out: [`Contents`]. Pure.
 
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt as _;
 
-use crate::classes::file::resolve::ResolvedRule;
-use crate::kernel::abi::{ACCESS_READ, ACCESS_WRITE, Action, NameKey, PathKey, Rule};
-use crate::kernel::maps::Contents;
+use super::maps::{Contents, Name, PathBytes};
+use super::resolve::ResolvedRule;
+use crate::kernel::abi::{ACCESS_READ, ACCESS_WRITE, Rule};
 use crate::policy::Access;
-use crate::sabotage::{self, Mutant};
+use crate::posture::Action;
 
 /// Numbers the rules in their order, and files each under all that is known of its target:
 /// its inode, its name in its folder, or, while there isn't even a folder, its path.
@@ -16,25 +16,20 @@ pub fn of(rules: &[ResolvedRule], action: Action) -> Contents {
     let mut contents = Contents::new(action);
     for (number, resolved) in (0..).zip(rules) {
         let rule = in_map(number, resolved, action);
-        if sabotage::is(Mutant::ComparesPathsOnly) {
-            let key = PathKey::new(Path::new(&resolved.rule.path));
-            contents.paths.extend(key.map(|key| (key, rule)));
-            continue;
-        }
         if let Ok(identity) = &resolved.target {
             merge(&mut contents.inode(identity).exact, rule);
             if resolved.rule.folder {
-                merge(&mut contents.folder(identity).rule, rule);
+                merge(contents.beneath(identity), rule);
             }
         }
         for (folder, name) in &resolved.names {
-            if let Some(key) = NameKey::new(folder.inode, name) {
+            if let Some(key) = Name::new(folder.inode, name.as_bytes()) {
                 contents.inode(folder).has_names = 1;
                 merge(contents.names.entry(key).or_default(), rule);
             }
         }
-        if resolved.names.is_empty()
-            && let Some(key) = PathKey::new(Path::new(&resolved.rule.path))
+        if resolved.is_known_by_path_alone()
+            && let Some(key) = PathBytes::new(resolved.rule.path.as_bytes())
         {
             merge(contents.paths.entry(key).or_default(), rule);
         }
@@ -50,7 +45,7 @@ pub fn of(rules: &[ResolvedRule], action: Action) -> Contents {
         let rule = in_map(number, resolved, action);
         contents.inode(&former).exact = rule;
         if resolved.rule.folder {
-            contents.folder(&former).rule = rule;
+            *contents.beneath(&former) = rule;
         }
     }
     contents
@@ -87,6 +82,7 @@ fn access_bits(access: Access) -> u16 {
 #[cfg(test)]
 mod tests {
     use std::ffi::OsString;
+    use std::path::Path;
 
     use super::*;
     use crate::kernel::abi::InodeKey;
@@ -99,6 +95,7 @@ mod tests {
             inode: InodeKey::new(8, 1, ino),
             generation: 7,
             address: 0x1000 + ino,
+            superblock: 0x100,
         }
     }
 
@@ -117,6 +114,7 @@ mod tests {
             },
             target: target.map(identity).ok_or_else(pending),
             former: None,
+            mount_beneath: None,
             names: folder
                 .map(|ino| (identity(ino), name))
                 .into_iter()
@@ -132,9 +130,9 @@ mod tests {
         );
         let file = contents.inodes[&identity(2).inode];
         assert_eq!((file.exact.access, file.generation), (ACCESS_READ, 7));
-        assert_eq!((contents.folders.len(), file.has_names), (0, 0));
+        assert_eq!((contents.superblocks.len(), file.has_names), (0, 0));
         assert_eq!(contents.inodes[&identity(1).inode].has_names, 1);
-        let key = NameKey::new(identity(1).inode, "b".as_ref()).unwrap();
+        let key = Name::new(identity(1).inode, b"b").unwrap();
         assert_eq!(contents.names[&key], file.exact);
         assert!(contents.paths.is_empty());
     }
@@ -166,8 +164,8 @@ mod tests {
             rule("/no/folder", Access::ReadWrite, None, None),
         ];
         let contents = of(&rules, Action::Deny);
-        let keys: Vec<&PathKey> = contents.paths.keys().collect();
-        assert_eq!(keys, [&PathKey::new(Path::new("/no/folder")).unwrap()]);
+        let keys: Vec<&PathBytes> = contents.paths.keys().collect();
+        assert_eq!(keys, [&PathBytes::new(b"/no/folder").unwrap()]);
         assert_eq!(contents.names.len(), 1);
     }
 
@@ -187,9 +185,10 @@ mod tests {
         let mut folder = rule("/a/b", Access::ReadWrite, Some(2), Some(1));
         folder.rule.folder = true;
         let contents = of(&[folder], Action::Deny);
-        let beneath = contents.folders[&identity(2).address];
-        assert_eq!(contents.inodes[&identity(2).inode].exact, beneath.rule);
-        assert_eq!(beneath.rule.access, ACCESS_READ | ACCESS_WRITE);
-        assert_eq!((beneath.ino, beneath.generation), (2, 7));
+        let known = contents.inodes[&identity(2).inode];
+        assert_eq!(known.exact, known.beneath);
+        assert_eq!(known.beneath.access, ACCESS_READ | ACCESS_WRITE);
+        assert_eq!((known.address, known.generation), (0x1002, 7));
+        assert_eq!(contents.superblocks, [0x100]);
     }
 }

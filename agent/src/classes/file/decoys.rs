@@ -6,18 +6,20 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process;
 
 use anyhow::{Context as _, Result};
 
+use super::acts::{Act, Target};
+use super::maps::{Contents, Name, PathBytes};
+use crate::classes::Errand;
 use crate::host;
-use crate::kernel::abi::{ACCESS_READ, ACCESS_WRITE, Action, NameKey, PathKey, Rule};
-use crate::kernel::hooks::{Hook, Target};
+use crate::kernel::abi::{ACCESS_READ, ACCESS_WRITE, Rule};
 use crate::kernel::identity::{self, Identify, Identity};
-use crate::kernel::maps::Contents;
-use crate::verify::canary::Errand;
+use crate::posture::Action;
 
 /// Where the folder is made. Volatile, like what is in it.
 const RUNTIME_DIR: &str = "/run/aegisbpf";
@@ -102,16 +104,17 @@ impl Decoys {
         Ok(())
     }
 
-    /// What the canary is to do for a hook, and with which rule's action.
-    pub fn errand(&self, hook: &Hook, action: Action) -> Errand {
-        let by = match hook.act.target() {
-            Target::File if hook.sees_path() => By::Path,
+    /// What the canary is to do by an act, and with which rule's action. A hook that sees only the
+    /// path has a decoy of its own.
+    pub fn errand(&self, act: Act, by_path: bool, action: Action) -> Errand {
+        let by = match act.target() {
+            Target::File if by_path => By::Path,
             Target::File => By::Inode,
             Target::NewName => By::Name,
         };
         Errand {
-            act: hook.act,
-            control: match hook.act.target() {
+            act: act.into(),
+            control: match act.target() {
                 Target::File => self.control(),
                 Target::NewName => self.folder.join("new-name"),
             },
@@ -140,14 +143,14 @@ impl Decoys {
                 By::Name => {
                     let name = path.file_name().unwrap_or(OsStr::new(""));
                     if let Some(folder) = &self.found_folder
-                        && let Some(key) = NameKey::new(folder.inode, name)
+                        && let Some(key) = Name::new(folder.inode, name.as_bytes())
                     {
                         contents.inode(folder).has_names = 1;
                         contents.names.insert(key, rule);
                     }
                 }
                 By::Path => {
-                    if let Some(key) = PathKey::new(&path) {
+                    if let Some(key) = PathBytes::new(path.as_os_str().as_bytes()) {
                         contents.paths.insert(key, rule);
                     }
                 }

@@ -1,8 +1,8 @@
-//! From names in a policy to what the kernel side compares: inodes, names, cgroup ids.
+//! From the paths of file rules to what the kernel side compares: inodes and names.
 //!
-//! In: the policy and the machine's files. Out: for each rule the keys of its target, or why
-//! there are none. Targets are opened with `O_PATH`, which no open hook sees, so the agent
-//! doesn't trip over its own rules.
+//! In: rules and the machine's files. Out: for each rule the keys of its target, or why there are
+//! none. Targets are opened with `O_PATH`, which no open hook sees, so the agent doesn't trip over
+//! its own rules.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
@@ -13,10 +13,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use crate::host::cgroups::Hierarchy;
-use crate::kernel::abi::InodeKey;
+use crate::kernel::abi::{InodeKey, NAME_INLINE_LEN};
 use crate::kernel::identity::{self, Identify, Identity};
-use crate::policy::{ExemptCgroup, FileRule, Policy, PolicyError};
+use crate::policy::FileRule;
 use crate::posture::gate::{Obstacle, RuleFacts};
 use crate::posture::{Class, Tier};
 
@@ -35,43 +34,57 @@ pub struct ResolvedRule {
     pub names: Vec<(Identity, OsString)>,
     /// What the path led to before: a file that was renamed away is still the denied one.
     pub former: Option<Identity>,
+    /// Where lockdown keeps programs from reading the kernel's memory: a mount point beneath the
+    /// rule's folder, if there is one.
+    pub mount_beneath: Option<PathBuf>,
 }
 
 impl ResolvedRule {
-    /// Everything by which the hooks know the target; the descriptor was only for looking.
-    pub fn identity(&self) -> Option<(InodeKey, u32)> {
-        let target = self.target.as_ref().ok()?;
-        Some((target.inode, target.generation))
-    }
-
-    /// A rule of which nothing is known.
+    /// A rule of which nothing is known yet.
     pub fn unknown(rule: FileRule) -> Self {
         Self {
             rule,
             target: Err(untold()),
             names: Vec::new(),
             former: None,
+            mount_beneath: None,
         }
     }
 
-    /// Remembers what the same rule's path led to before, if it leads elsewhere now.
-    pub fn after(mut self, before: Self) -> Self {
-        self.former = match before.target {
-            Ok(target) => {
-                let same = self.identity() == Some((target.inode, target.generation));
-                if same { before.former } else { Some(target) }
-            }
-            Err(_) => before.former,
-        };
-        self
+    /// By what the hooks know the target now.
+    pub fn identity(&self) -> Option<(InodeKey, u32)> {
+        let target = self.target.as_ref().ok()?;
+        Some((target.inode, target.generation))
     }
 
-    /// The rule, as the gate sees it.
-    pub fn facts(&self) -> RuleFacts {
+    /// Whether neither an inode nor a folder is known for it.
+    pub fn is_known_by_path_alone(&self) -> bool {
+        self.names.is_empty()
+    }
+
+    /// Takes what the path leads to now, and remembers what it led to before, if that is something
+    /// else.
+    fn update(&mut self, target: Result<Identity, Obstacle>, names: Vec<(Identity, OsString)>) {
+        let before = self.identity();
+        let former = self.target.as_ref().ok().copied();
+        self.target = target;
+        self.names = names;
+        if let (Some(former), true) = (former, before != self.identity()) {
+            self.former = Some(former);
+        }
+    }
+
+    /// The rule, as the gate sees it. `memory_readable` as lockdown leaves it.
+    pub fn facts(&self, memory_readable: bool) -> RuleFacts {
         let mut obstacles = BTreeMap::new();
-        if let Err(obstacle) = &self.target {
+        if !memory_readable && let Some(obstacle) = self.unreadable() {
             for tier in Tier::ALL {
                 obstacles.insert(tier, obstacle.clone());
+            }
+        }
+        if let Err(obstacle) = &self.target {
+            for tier in Tier::ALL {
+                obstacles.entry(tier).or_insert_with(|| obstacle.clone());
             }
         }
         RuleFacts {
@@ -79,6 +92,28 @@ impl ResolvedRule {
             class: Class::File,
             obstacles,
         }
+    }
+
+    /// What the rule needs that programs can't read under lockdown.
+    fn unreadable(&self) -> Option<Obstacle> {
+        let long = self.names.iter().map(|(_, name)| name.len());
+        let long = long.filter(|len| *len >= NAME_INLINE_LEN).max();
+        let reason = match (long, &self.mount_beneath) {
+            (Some(len), _) => format!(
+                "lockdown: its name has {len} bytes, and programs can read no name of more than {} \
+                 there",
+                NAME_INLINE_LEN - 1
+            ),
+            (None, Some(point)) => format!(
+                "lockdown: a file system is mounted beneath it, on {}, and programs can't read \
+                 there what a file system is mounted on; unmount it, or name what is in it by \
+                 rules of their own",
+                point.display()
+            ),
+            (None, None) => return None,
+        };
+        let pending = false;
+        Some(Obstacle { reason, pending })
     }
 }
 
@@ -90,68 +125,81 @@ fn untold() -> Obstacle {
     }
 }
 
-/// Resolves rules against the files as they are now. Without `kernel` no file is known.
-pub fn rules<'a>(
-    rules: impl Iterator<Item = &'a FileRule>,
-    kernel: Option<&mut dyn Identify>,
-) -> Result<Vec<ResolvedRule>> {
-    let Some(kernel) = kernel else {
-        return Ok(rules
-            .map(|rule| ResolvedRule::unknown(rule.clone()))
-            .collect());
-    };
+/// Resolves these of the rules against the files as they are now, and says which lead elsewhere
+/// than before. `mounts` are the mount points, where lockdown makes them matter.
+///
+/// # Errors
+/// The kernel didn't say what a file is.
+pub fn resolve(
+    rules: &mut [ResolvedRule],
+    which: &[usize],
+    mounts: Option<&[PathBuf]>,
+    kernel: &mut dyn Identify,
+) -> Result<Vec<usize>> {
     let mut folders = Folders::default();
-    let rules: Vec<&FileRule> = rules.collect();
-    let mut resolved = Vec::with_capacity(rules.len());
-    for batch in rules.chunks(BATCH) {
+    let mut moved = Vec::new();
+    for batch in which.chunks(BATCH) {
         let (mut looked, mut files) = (Vec::new(), Vec::new());
-        for &rule in batch {
-            let (spellings, file) = look(rule);
+        for &number in batch {
+            let (spellings, file) = look(&rules[number].rule);
             // The place of its file among all that are there.
             let file = file.map(|file| {
                 files.push(file);
                 files.len() - 1
             });
-            looked.push((rule, spellings, file));
+            looked.push((number, spellings, file));
         }
         let spellings = looked.iter().flat_map(|(_, spellings, _)| spellings);
         folders.add(spellings.filter_map(|path| path.parent()), kernel)?;
         let identities = kernel.identify(&files)?;
-        for (rule, spellings, file) in looked {
-            if let (true, Ok(place)) = (rule.folder, &file) {
-                // The hooks know a folder from above by its inode's address.
+        for (number, spellings, file) in looked {
+            let resolved = &mut rules[number];
+            if let (true, Ok(place)) = (resolved.rule.folder, &file) {
+                // The hooks tell a folder from another of its number by its inode's address.
                 kernel.keep(&files[*place])?;
             }
-            resolved.push(ResolvedRule {
-                rule: rule.clone(),
-                target: file.map(|place| identities[place]),
-                names: folders.names(&spellings),
-                former: None,
-            });
+            let before = resolved.identity();
+            resolved.mount_beneath = match (resolved.rule.folder, mounts, spellings.last()) {
+                (true, Some(mounts), Some(folder)) => beneath(folder, mounts),
+                _ => None,
+            };
+            let names = folders.names(&spellings);
+            resolved.update(file.map(|place| identities[place]), names);
+            if before != resolved.identity() {
+                moved.push(number);
+            }
         }
     }
-    Ok(resolved)
+    mark_twins(rules);
+    Ok(moved)
+}
+
+/// A mount point beneath a folder.
+fn beneath(folder: &Path, mounts: &[PathBuf]) -> Option<PathBuf> {
+    let mut mounts = mounts.iter();
+    let within = mounts.find(|point| point.starts_with(folder) && *point != folder);
+    within.cloned()
 }
 
 /// Makes two rules whose targets are different files under the same key an obstacle for all
 /// but the first: the hooks can't tell such files apart, so only one can be looked up. That
 /// happens on an overlay of two filesystems.
-pub fn mark_twins(rules: &mut [ResolvedRule]) {
-    let mut first: HashMap<InodeKey, (u64, String)> = HashMap::new();
-    for resolved in rules {
-        let Ok(target) = &resolved.target else {
+fn mark_twins(rules: &mut [ResolvedRule]) {
+    let mut first: HashMap<InodeKey, (u64, usize)> = HashMap::new();
+    for number in 0..rules.len() {
+        let Ok(target) = &rules[number].target else {
             continue;
         };
-        let (address, id) = first
+        let (address, earlier) = *first
             .entry(target.inode)
-            .or_insert_with(|| (target.address, resolved.rule.id.clone()));
-        if *address != target.address {
-            resolved.target = Err(Obstacle {
-                reason: format!(
-                    "its filesystem gives it the same number as the file of the rule {id}"
-                ),
-                pending: false,
-            });
+            .or_insert((target.address, number));
+        if address != target.address {
+            let reason = format!(
+                "its filesystem gives it the same number as the file of the rule {}",
+                rules[earlier].rule.id
+            );
+            let pending = false;
+            rules[number].target = Err(Obstacle { reason, pending });
         }
     }
 }
@@ -241,67 +289,6 @@ fn open(path: &Path, folder: bool) -> Result<File, Obstacle> {
     Ok(file)
 }
 
-/// Who is exempt or protected, as far as they exist now.
-#[derive(Debug, Default)]
-pub struct Present {
-    /// Ids of exempt cgroups.
-    pub exempt: Vec<u64>,
-    /// Inodes of protected executables.
-    pub protected: Vec<InodeKey>,
-    /// What doesn't exist, each as a line for the log.
-    pub missing: Vec<String>,
-}
-
-/// Looks at the exempt cgroups and protected executables. Both come and go: what is missing
-/// while the agent runs is only told, and looked for again.
-pub fn present(
-    policy: &Policy,
-    hierarchy: &Hierarchy,
-    kernel: Option<&mut dyn Identify>,
-) -> Result<Present> {
-    let mut present = Present::default();
-    for cgroup in &policy.exempt_cgroups {
-        match hierarchy.id(&cgroup.path) {
-            Ok(id) => present.exempt.push(id),
-            Err(error) => {
-                let line = format!("exempt cgroup {:?}: {error:#}", cgroup.path);
-                present.missing.push(line);
-            }
-        }
-    }
-    let mut files = Vec::new();
-    for path in &policy.protected_executables {
-        match open(Path::new(path), false) {
-            Ok(file) => files.push(file),
-            Err(obstacle) => {
-                let line = format!("protected executable {path:?}: {}", obstacle.reason);
-                present.missing.push(line);
-            }
-        }
-    }
-    if let (false, Some(kernel)) = (files.is_empty(), kernel) {
-        let identities = kernel.identify(&files)?;
-        present.protected = identities.iter().map(|found| found.inode).collect();
-    }
-    Ok(present)
-}
-
-/// Which exempt cgroups don't exist, each an error in the policy. At start, one that doesn't
-/// makes the policy invalid here: to run without an exemption that somebody relies on may
-/// kill what must live.
-pub fn check_exempt(policy: &Policy, hierarchy: &Hierarchy) -> Result<(), Vec<PolicyError>> {
-    let check = |cgroup: &ExemptCgroup| {
-        let error = hierarchy.id(&cgroup.path).err()?;
-        Some(cgroup.error(format!("{error:#}")))
-    };
-    let errors: Vec<PolicyError> = policy.exempt_cgroups.iter().filter_map(check).collect();
-    if errors.is_empty() {
-        Ok(())
-    } else {
-        Err(errors)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::{MetadataExt as _, symlink};
@@ -320,6 +307,7 @@ mod tests {
                     inode: InodeKey::new(0, 0, metadata.ino()),
                     generation: 0,
                     address: metadata.dev() << 32 | metadata.ino(),
+                    superblock: metadata.dev(),
                 })
             };
             files.iter().map(identity).collect()
@@ -330,15 +318,20 @@ mod tests {
         }
     }
 
-    fn resolve(path: &Path, folder: bool) -> ResolvedRule {
-        let rule = FileRule {
+    fn unknown(path: &Path, folder: bool) -> ResolvedRule {
+        ResolvedRule::unknown(FileRule {
             id: "rule".to_owned(),
             path: path.display().to_string(),
             folder,
             access: Access::ReadWrite,
-        };
-        let resolved = rules([&rule].into_iter(), Some(&mut Stat));
-        resolved.unwrap().remove(0)
+        })
+    }
+
+    fn resolve(path: &Path, folder: bool) -> ResolvedRule {
+        let mut rules = [unknown(path, folder)];
+        super::resolve(&mut rules, &[0], None, &mut Stat).unwrap();
+        let [resolved] = rules;
+        resolved
     }
 
     fn ino(path: &Path) -> u64 {
@@ -407,31 +400,57 @@ mod tests {
 
     #[test]
     fn without_the_kernel_s_word_no_rule_is_resolved() {
-        let rule = resolve(Path::new("/"), false).rule;
-        let resolved = rules([&rule].into_iter(), None).unwrap().remove(0);
-        assert!(!resolved.target.unwrap_err().pending);
+        let unknown = unknown(Path::new("/"), false);
+        assert!(!unknown.target.unwrap_err().pending);
     }
 
     #[test]
-    fn every_exempt_cgroup_that_does_not_exist_is_told_with_its_place() {
-        let root = tempfile::tempdir().unwrap();
-        fs::create_dir(root.path().join("here")).unwrap();
-        fs::write(root.path().join("file"), "").unwrap();
-        let text = "version = 1\nexempt_cgroups = [\n  \"/gone\", \"/here\", \"/file\"\n]\n";
-        let policy = crate::policy::parse(text.as_bytes()).unwrap();
-        let hierarchy = Hierarchy::at(root.path().to_owned());
+    fn a_file_that_went_away_is_remembered_until_another_goes_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let mut rules = [unknown(&path, false)];
+        let mut look = || super::resolve(&mut rules, &[0], None, &mut Stat).unwrap();
+        fs::write(&path, "").unwrap();
+        let first = ino(&path);
+        assert_eq!(look(), [0]);
+        assert!(look().is_empty());
+        fs::rename(&path, folder.path().join("away")).unwrap();
+        assert_eq!(look(), [0]);
+        assert!(look().is_empty());
+        assert_eq!(rules[0].former.unwrap().inode.ino, first);
+        assert!(rules[0].target.as_ref().unwrap_err().pending);
+    }
 
-        let errors = check_exempt(&policy, &hierarchy).unwrap_err();
-        let places: Vec<_> = errors
-            .iter()
-            .map(|error| (error.line, error.column))
-            .collect();
-        assert_eq!(places, [(3, 3), (3, 21)]);
-        let shown = errors[0].display("p.toml");
-        let start = "p.toml:3:3: exempt cgroup \"/gone\": ";
-        assert!(
-            shown.starts_with(start) && shown.contains("No such file"),
-            "{shown}"
-        );
+    #[test]
+    fn under_lockdown_a_rule_that_needs_what_can_t_be_read_is_an_obstacle_and_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = fs::canonicalize(folder.path()).unwrap();
+        let long = resolve(&root.join("x".repeat(NAME_INLINE_LEN)), false);
+        let short = resolve(&root.join("x".repeat(NAME_INLINE_LEN - 1)), false);
+        for (rule, memory_readable, told) in [
+            (&long, true, false),
+            (&long, false, true),
+            (&short, false, false),
+        ] {
+            let facts = rule.facts(memory_readable);
+            let obstacle = &facts.obstacles[&Tier::Lsm];
+            assert_eq!(
+                obstacle.reason.starts_with("lockdown: "),
+                told,
+                "{obstacle:?}"
+            );
+            assert_eq!(obstacle.pending, !told);
+        }
+
+        let mounts = [root.join("folder/mounted"), root.join("folder2/mounted")];
+        for (name, told) in [("folder", true), ("folder2", true), ("folder3", false)] {
+            let path = root.join(name);
+            fs::create_dir(&path).unwrap();
+            let mut rules = [unknown(&path, true)];
+            super::resolve(&mut rules, &[0], Some(&mounts), &mut Stat).unwrap();
+            let facts = rules[0].facts(false);
+            assert_eq!(facts.obstacles.contains_key(&Tier::Modret), told, "{name}");
+            assert!(rules[0].facts(true).obstacles.is_empty());
+        }
     }
 }

@@ -1,14 +1,17 @@
-//! The table of hooks: what the agent can attach to, and how each is tried.
+//! The table of hooks: what the agent can attach to, for which class, and how each is tried.
 //!
-//! In: nothing. Out: [`HOOKS`], one row a hook, in the order of reports. Everything else goes
+//! In: nothing. Out: [`HOOKS`], one row a program, in the order of reports. Everything else goes
 //! by this table, so a new hook is a row here and a program in `bpf/`.
 
+use super::Act;
+use super::file::Act as FileAct;
+use crate::kernel::loader::Attach;
 use crate::posture::{Class, Limit, Tier};
 
 /// One hook with the one program of ours that attaches there.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Hook {
-    /// The hook's number in `bpf/abi.bpf.h`, which is its place in [`HOOKS`].
+    /// The hook's number in `bpf/abi.h`, which is its place in [`HOOKS`].
     pub number: u32,
     /// Its name in reports and events; copies of a program share it.
     pub name: &'static str,
@@ -20,6 +23,8 @@ pub struct Hook {
     pub class: Class,
     /// What the tier's claim has to do with it.
     pub role: Role,
+    /// Which rules need it.
+    pub need: Need,
     /// How the program attaches.
     pub attach: Attach,
     /// The act that leads through the hook.
@@ -35,168 +40,103 @@ pub enum Role {
     Guard(Limit),
 }
 
-/// How a program attaches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Attach {
-    /// To this LSM hook.
-    Lsm(&'static str),
-    /// To this function of the kernel, whose return value it replaces.
-    ModifyReturn(&'static str),
-    /// To the entry of this function of the kernel.
-    Kprobe(&'static str),
-    /// To this tracepoint of the category `syscalls`.
-    SyscallTracepoint(&'static str),
-}
-
-/// Something that a process does to files, by exactly one system call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Act {
-    /// `openat(2)`
-    Openat,
-    /// `openat2(2)`
-    Openat2,
-    /// `open(2)`
-    Open,
-    /// `creat(2)`
-    Creat,
-    /// `mknod(2)` of a regular file, which creates a name without opening anything.
-    Create,
-    /// `mknod(2)` of a FIFO.
-    Mknod,
-    /// `symlink(2)`
-    Symlink,
-    /// `link(2)`
-    Link,
-    /// `rename(2)`
-    Rename,
-}
-
-/// What an act is done to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Target {
-    /// A file that is there.
-    File,
-    /// A name that no file has yet.
-    NewName,
-}
-
-impl Act {
-    /// Every act.
-    pub const ALL: [Self; 9] = [
-        Self::Openat,
-        Self::Openat2,
-        Self::Open,
-        Self::Creat,
-        Self::Create,
-        Self::Mknod,
-        Self::Symlink,
-        Self::Link,
-        Self::Rename,
-    ];
-
-    /// The name by which the canary is told of it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Openat => "openat",
-            Self::Openat2 => "openat2",
-            Self::Open => "open",
-            Self::Creat => "creat",
-            Self::Create => "create",
-            Self::Mknod => "mknod",
-            Self::Symlink => "symlink",
-            Self::Link => "link",
-            Self::Rename => "rename",
-        }
-    }
-
-    /// What it is done to.
-    pub fn target(self) -> Target {
-        match self {
-            Self::Openat | Self::Openat2 | Self::Open | Self::Creat | Self::Link => Target::File,
-            Self::Create | Self::Mknod | Self::Symlink | Self::Rename => Target::NewName,
-        }
-    }
+/// Which rules of its class need a hook. One that no rule needs isn't attached, since it would cost
+/// whoever acts, and stop nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Need {
+    /// Every rule.
+    Always,
+    /// A rule that denies writing.
+    Writing,
+    /// A rule that is known by its path alone. Once there was one, there may be again.
+    PathOnly,
 }
 
 /// Every hook.
 pub const HOOKS: [Hook; 19] = [
-    lsm(0, "lsm/file_open", "lsm_file_open", Role::Core, Act::Openat),
+    lsm(
+        0,
+        "lsm/file_open",
+        "lsm_file_open",
+        Role::Core,
+        FileAct::Openat,
+    ),
     lsm(
         1,
         "lsm/inode_create",
         "lsm_inode_create",
         Role::Guard(Limit::CreatesDeniedName),
-        Act::Create,
+        FileAct::Create,
     ),
     lsm(
         2,
         "lsm/inode_mknod",
         "lsm_inode_mknod",
         Role::Guard(Limit::CreatesDeniedName),
-        Act::Mknod,
+        FileAct::Mknod,
     ),
     lsm(
         3,
         "lsm/inode_symlink",
         "lsm_inode_symlink",
         Role::Guard(Limit::CreatesDeniedName),
-        Act::Symlink,
+        FileAct::Symlink,
     ),
     lsm(
         4,
         "lsm/inode_link",
         "lsm_inode_link",
         Role::Guard(Limit::LinksDeniedFile),
-        Act::Link,
+        FileAct::Link,
     ),
     lsm(
         5,
         "lsm/inode_rename",
         "lsm_inode_rename",
         Role::Guard(Limit::ReplacesDeniedName),
-        Act::Rename,
+        FileAct::Rename,
     ),
     modret(
         6,
         "fmod_ret/security_file_open",
         "modret_file_open",
         Role::Core,
-        Act::Openat,
+        FileAct::Openat,
     ),
     modret(
         7,
         "fmod_ret/security_inode_create",
         "modret_inode_create",
         Role::Guard(Limit::CreatesDeniedName),
-        Act::Create,
+        FileAct::Create,
     ),
     modret(
         8,
         "fmod_ret/security_inode_mknod",
         "modret_inode_mknod",
         Role::Guard(Limit::CreatesDeniedName),
-        Act::Mknod,
+        FileAct::Mknod,
     ),
     modret(
         9,
         "fmod_ret/security_inode_symlink",
         "modret_inode_symlink",
         Role::Guard(Limit::CreatesDeniedName),
-        Act::Symlink,
+        FileAct::Symlink,
     ),
     modret(
         10,
         "fmod_ret/security_inode_link",
         "modret_inode_link",
         Role::Guard(Limit::LinksDeniedFile),
-        Act::Link,
+        FileAct::Link,
     ),
     modret(
         11,
         "fmod_ret/security_inode_rename",
         "modret_inode_rename",
         Role::Guard(Limit::ReplacesDeniedName),
-        Act::Rename,
+        FileAct::Rename,
     ),
     Hook {
         number: 12,
@@ -205,32 +145,33 @@ pub const HOOKS: [Hook; 19] = [
         tier: Tier::Signal,
         class: Class::File,
         role: Role::Core,
+        need: Need::Always,
         attach: Attach::Kprobe("security_file_open"),
-        act: Act::Openat,
+        act: Act::File(FileAct::Openat),
     },
     tracepoint(
         13,
         "tracepoint/syscalls/sys_enter_openat",
         "sig_openat",
-        Act::Openat,
+        FileAct::Openat,
     ),
     tracepoint(
         14,
         "tracepoint/syscalls/sys_enter_openat2",
         "sig_openat2",
-        Act::Openat2,
+        FileAct::Openat2,
     ),
     tracepoint(
         15,
         "tracepoint/syscalls/sys_enter_open",
         "sig_open",
-        Act::Open,
+        FileAct::Open,
     ),
     tracepoint(
         16,
         "tracepoint/syscalls/sys_enter_creat",
         "sig_creat",
-        Act::Creat,
+        FileAct::Creat,
     ),
     // Copies, as the kernel passes over a program that was preempted on the same processor.
     modret(
@@ -238,19 +179,24 @@ pub const HOOKS: [Hook; 19] = [
         "fmod_ret/security_file_open",
         "modret2_file_open",
         Role::Core,
-        Act::Openat,
+        FileAct::Openat,
     ),
     modret(
         18,
         "fmod_ret/security_file_open",
         "modret3_file_open",
         Role::Core,
-        Act::Openat,
+        FileAct::Openat,
     ),
 ];
 
-const fn lsm(number: u32, name: &'static str, program: &'static str, role: Role, act: Act) -> Hook {
-    let attach = Attach::Lsm(after_slash(name));
+const fn lsm(
+    number: u32,
+    name: &'static str,
+    program: &'static str,
+    role: Role,
+    act: FileAct,
+) -> Hook {
     Hook {
         number,
         name,
@@ -258,8 +204,9 @@ const fn lsm(number: u32, name: &'static str, program: &'static str, role: Role,
         tier: Tier::Lsm,
         class: Class::File,
         role,
-        attach,
-        act,
+        need: need(role),
+        attach: Attach::Lsm(after_slash(name)),
+        act: Act::File(act),
     }
 }
 
@@ -268,32 +215,29 @@ const fn modret(
     name: &'static str,
     program: &'static str,
     role: Role,
-    act: Act,
+    act: FileAct,
 ) -> Hook {
-    let attach = Attach::ModifyReturn(after_slash(name));
     Hook {
-        number,
-        name,
-        program,
         tier: Tier::Modret,
-        class: Class::File,
-        role,
-        attach,
-        act,
+        attach: Attach::ModifyReturn(after_slash(name)),
+        ..lsm(number, name, program, role, act)
     }
 }
 
-const fn tracepoint(number: u32, name: &'static str, program: &'static str, act: Act) -> Hook {
-    let attach = Attach::SyscallTracepoint(after_slash(name));
+const fn tracepoint(number: u32, name: &'static str, program: &'static str, act: FileAct) -> Hook {
     Hook {
-        number,
-        name,
-        program,
         tier: Tier::Signal,
-        class: Class::File,
-        role: Role::Core,
-        attach,
-        act,
+        need: Need::PathOnly,
+        attach: Attach::SyscallTracepoint(after_slash(name)),
+        ..lsm(number, name, program, Role::Core, act)
+    }
+}
+
+/// To make a name is to write; to move a file is denied whatever a rule denies.
+const fn need(role: Role) -> Need {
+    match role {
+        Role::Guard(Limit::CreatesDeniedName) => Need::Writing,
+        _ => Need::Always,
     }
 }
 
@@ -315,6 +259,11 @@ impl Hook {
     pub fn sees_path(&self) -> bool {
         matches!(self.attach, Attach::SyscallTracepoint(_))
     }
+
+    /// Whether it is among the hooks of a tier for a class.
+    pub fn is_of(&self, tier: Tier, class: Class) -> bool {
+        self.tier == tier && self.class == class
+    }
 }
 
 /// The hook with this number.
@@ -322,9 +271,13 @@ pub fn by_number(number: u32) -> Option<&'static Hook> {
     HOOKS.iter().find(|hook| hook.number == number)
 }
 
-/// The hooks of one tier.
-pub fn of_tier(tier: Tier) -> impl Iterator<Item = &'static Hook> {
-    HOOKS.iter().filter(move |hook| hook.tier == tier)
+/// The functions of the kernel that programs attach to by their number in its BTF.
+pub fn functions() -> Vec<String> {
+    let functions = HOOKS.iter().filter_map(|hook| hook.attach.function());
+    let mut functions: Vec<String> = functions.collect();
+    functions.sort_unstable();
+    functions.dedup();
+    functions
 }
 
 #[cfg(test)]

@@ -4,11 +4,11 @@
  * btrfs and overlayfs show user space other device and inode numbers than the hooks see, and
  * no call tells the generation of a file that mustn't be opened.
  */
-#ifndef AEGISBPF_IDENTIFY_H
-#define AEGISBPF_IDENTIFY_H
+#ifndef AEGISBPF_CORE_IDENTIFY_H
+#define AEGISBPF_CORE_IDENTIFY_H
 
-#include "file_rules.bpf.h"
-#include "spare.bpf.h"
+#include "read.h"
+#include "spare.h"
 
 SEC("iter/task_file")
 int identify(struct bpf_iter__task_file *ctx)
@@ -21,10 +21,12 @@ int identify(struct bpf_iter__task_file *ctx)
 	/* Some kernels show a shared table once for each thread; the leader's is enough. */
 	if (!task || !file || task->tgid != agent_tgid || task->pid != task->tgid)
 		return 0;
-	inode = BPF_CORE_READ(file, f_inode);
-	read_inode(inode, &found.inode);
-	found.inode.address = (__u64)inode;
-	found.generation = BPF_CORE_READ(inode, i_generation);
+	inode = file->f_inode;
+	found.inode.ino = inode->i_ino;
+	found.inode.dev = inode->i_sb->s_dev;
+	found.inode.address = number_of(inode);
+	found.superblock = number_of(inode->i_sb);
+	found.generation = inode->i_generation;
 	found.fd = ctx->fd;
 	bpf_seq_write(ctx->meta->seq, &found, sizeof(found));
 	return 0;

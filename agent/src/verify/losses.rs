@@ -1,4 +1,4 @@
-//! Acts that got by a rule since the claim to enforce was last verified: evidence against it.
+//! Acts that got past a rule since the claim to enforce was last verified: evidence against it.
 //!
 //! In: what the kernel has counted, and when that was looked at. Out: why the claim is lost, until
 //! a verification has new evidence for it. Pure.
@@ -9,21 +9,21 @@
 /// What the kernel has counted since the agent's start.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Counts {
-    /// How often each attached copy of the program that sees an open was passed over.
-    pub passed_over: Vec<u64>,
+    /// How often the kernel skipped each attached copy of the program that sees an act.
+    pub recursion_misses: Vec<u64>,
     /// How many signals were refused, but for canaries.
     pub signals_refused: u64,
 }
 
 /// The account.
 #[derive(Debug, Default)]
-pub struct Unkept {
+pub struct Losses {
     /// When they were last looked at.
     seen: Counts,
     why: Option<String>,
 }
 
-impl Unkept {
+impl Losses {
     /// Why the claim is lost, if it is.
     pub fn why(&self) -> Option<&str> {
         self.why.as_deref()
@@ -45,12 +45,16 @@ impl Unkept {
         let refused = now
             .signals_refused
             .saturating_sub(self.seen.signals_refused);
-        let before = self.seen.passed_over.iter().chain(std::iter::repeat(&0));
-        let grown = now.passed_over.iter().zip(before);
+        let before = self
+            .seen
+            .recursion_misses
+            .iter()
+            .chain(std::iter::repeat(&0));
+        let grown = now.recursion_misses.iter().zip(before);
         // A program that was attached anew starts to count from 0. An act got by only if each
         // copy of the program was passed over for it.
-        let passed_over = grown.map(|(now, before)| now.saturating_sub(*before)).min();
-        self.why = match (refused, passed_over) {
+        let recursion_misses = grown.map(|(now, before)| now.saturating_sub(*before)).min();
+        self.why = match (refused, recursion_misses) {
             (0, None | Some(0)) => None,
             (0, Some(acts)) => Some(format!(
                 "the kernel passed over the program that sees an open, as that or a call on a map \
@@ -75,70 +79,70 @@ mod tests {
         }
     }
 
-    fn passed_over(counts: &[u64]) -> Counts {
+    fn recursion_misses(counts: &[u64]) -> Counts {
         Counts {
-            passed_over: counts.to_vec(),
+            recursion_misses: counts.to_vec(),
             ..Counts::default()
         }
     }
 
     #[test]
     fn a_refusal_that_nobody_is_told_of_takes_the_claim_until_the_verification_after() {
-        let mut unkept = Unkept::default();
-        unkept.verified(refused(0));
-        assert_eq!(unkept.why(), None);
-        unkept.verified(refused(2));
-        let why = unkept.why().expect("it was counted");
+        let mut losses = Losses::default();
+        losses.verified(refused(0));
+        assert_eq!(losses.why(), None);
+        losses.verified(refused(2));
+        let why = losses.why().expect("it was counted");
         assert!(why.contains("refused 2 signals"), "{why}");
-        unkept.verified(refused(2));
-        assert_eq!(unkept.why(), None);
+        losses.verified(refused(2));
+        assert_eq!(losses.why(), None);
     }
 
     #[test]
     fn a_refusal_that_an_event_tells_of_isn_t_told_again_by_its_count() {
-        let mut unkept = Unkept::default();
-        unkept.told("process 7", Some(1));
-        assert_eq!(unkept.why(), Some("process 7"));
-        unkept.verified(refused(1));
-        assert_eq!(unkept.why(), None);
+        let mut losses = Losses::default();
+        losses.told("process 7", Some(1));
+        assert_eq!(losses.why(), Some("process 7"));
+        losses.verified(refused(1));
+        assert_eq!(losses.why(), None);
     }
 
     #[test]
     fn a_refusal_that_was_counted_isn_t_told_again_by_its_event() {
-        let mut unkept = Unkept::default();
-        unkept.verified(refused(1));
-        unkept.verified(refused(1));
-        unkept.told("process 7, read of at last", Some(1));
-        assert_eq!(unkept.why(), None);
-        unkept.told("process 8", Some(2));
-        assert_eq!(unkept.why(), Some("process 8"));
+        let mut losses = Losses::default();
+        losses.verified(refused(1));
+        losses.verified(refused(1));
+        losses.told("process 7, read of at last", Some(1));
+        assert_eq!(losses.why(), None);
+        losses.told("process 8", Some(2));
+        assert_eq!(losses.why(), Some("process 8"));
     }
 
     #[test]
     fn an_event_is_believed_where_nothing_can_be_counted() {
-        let mut unkept = Unkept::default();
-        unkept.told("process 7", None);
-        assert_eq!(unkept.why(), Some("process 7"));
-        unkept.verified(refused(1));
-        assert!(unkept.why().is_some_and(|why| why.contains("refused 1")));
+        let mut losses = Losses::default();
+        losses.told("process 7", None);
+        assert_eq!(losses.why(), Some("process 7"));
+        losses.verified(refused(1));
+        assert!(losses.why().is_some_and(|why| why.contains("refused 1")));
     }
 
     #[test]
     fn refusals_that_go_on_leave_no_moment_to_claim_in() {
-        let mut unkept = Unkept::default();
-        unkept.told("process 7", Some(3));
+        let mut losses = Losses::default();
+        losses.told("process 7", Some(3));
         for count in 4..8 {
-            unkept.verified(refused(count));
-            assert!(unkept.why().is_some());
+            losses.verified(refused(count));
+            assert!(losses.why().is_some());
         }
     }
 
     #[test]
-    fn an_act_got_by_only_if_every_copy_was_passed_over() {
-        let mut unkept = Unkept::default();
+    fn an_act_got_by_only_if_every_copy_was_recursion_misses() {
+        let mut losses = Losses::default();
         let mut lost = |counts: &[u64]| {
-            unkept.verified(passed_over(counts));
-            unkept.why().is_some()
+            losses.verified(recursion_misses(counts));
+            losses.why().is_some()
         };
         assert!(!lost(&[5, 0]));
         assert!(!lost(&[9, 0]));

@@ -1,11 +1,18 @@
 /* SPDX-License-Identifier: (MIT OR Apache-2.0) OR GPL-2.0-only */
 /* How a verdict is told: the canary's hit counter and the event stream. */
-#ifndef AEGISBPF_EVENT_H
-#define AEGISBPF_EVENT_H
+#ifndef AEGISBPF_CORE_EVENT_H
+#define AEGISBPF_CORE_EVENT_H
 
-#include "file_rules.bpf.h"
+#include "canary.h"
 
-/* A verdict of one program on current, as far as the hooks differ in it. */
+/* The rule that an act meets. */
+struct hit {
+	__u32 rule;
+	enum action action;
+	enum match match;
+};
+
+/* A verdict of one program on the current task, as far as the hooks differ in it. */
 struct verdict {
 	struct inode_key inode;
 	__s64 signal_result;
@@ -16,38 +23,6 @@ struct verdict {
 	enum spared spared;
 	__u8 signal;
 };
-
-static __always_inline struct tally *the_tally(void)
-{
-	__u32 zero = 0;
-
-	return bpf_map_lookup_elem(&tally, &zero);
-}
-
-/* Whether current is the canary meant for this hook. */
-static __always_inline bool is_canary(enum hook hook)
-{
-	struct tally *t = the_tally();
-	union {
-		struct canary canary;
-		__u64 number;
-	} current = {
-		.canary = { .hook = hook, .tgid = bpf_get_current_pid_tgid() >> 32 },
-	};
-
-	return t && *(const volatile __u64 *)&t->canary == current.number;
-}
-
-/* Counts a hit if current is the canary meant for this hook, and says whether it is. */
-static __always_inline bool count_canary(enum hook hook)
-{
-	struct tally *t = the_tally();
-
-	if (!t || !is_canary(hook))
-		return false;
-	__sync_fetch_and_add(&t->canary_hits, 1);
-	return true;
-}
 
 /*
  * Tells of a verdict; path is NULL where the hook sees none. It is an argument of its own so

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: (MIT OR Apache-2.0) OR GPL-2.0-only */
 /*
  * What kernel side and user space exchange: the keys and values of the maps and the
- * record of an event. agent/src/abi.rs mirrors it; a change here is a change there.
+ * record of an event. agent/src/kernel/abi.rs mirrors it, and its tests hold the two together.
  */
 #ifndef AEGISBPF_ABI_H
 #define AEGISBPF_ABI_H
@@ -39,6 +39,15 @@ enum action {
 	ACTION_OBSERVE = 0,
 	ACTION_DENY = 1,
 };
+
+/* What a bit of the filter stands for, beside an inode of the device with that number. */
+enum filter_space {
+	/* A superblock, by its address, on which a folder has a rule on all beneath it. */
+	FILTER_SUPERBLOCK = 0xffffffff,
+};
+
+/* The shortest name that doesn't stand in the dentry itself on every kernel, with its NUL. */
+#define NAME_INLINE_LEN 32
 
 /* Bits: what a rule denies, and what an act is. A rule without any bit is no rule. */
 enum access {
@@ -104,32 +113,23 @@ struct rule {
 struct inode_rules {
 	/* On the file itself. */
 	struct rule exact;
+	/* On all that is beneath this folder. */
+	struct rule beneath;
+	/*
+	 * Where the folder's inode is in memory; the agent keeps it there. On an overlay of two
+	 * file systems another folder may have the same number, and isn't meant by `beneath`.
+	 */
+	__u64 address;
 	/* i_generation: another file that was given the same number isn't meant. */
 	__u32 generation;
 	/* Whether a name in this folder has a rule. */
 	__u32 has_names;
 };
 
-/*
- * A rule on a folder and everything beneath it. The walk up from a file looks for the address of
- * each folder's inode, which costs least; whose it is is checked only once one is found.
- */
-struct folder_rule {
-	struct rule rule;
-	__u64 ino;
-	__u32 dev;
-	__u32 generation;
-};
-
 /* What doesn't belong to a single rule. */
 struct settings {
 	/* What becomes of a file whose folders can't be told, while there are folder rules. */
 	__u32 unplaced_action;
-	/*
-	 * Whether keys on some devices have an address. Such a device has an entry among the
-	 * rules by inode, with the inode number 0, which no file has.
-	 */
-	__u32 has_addressed_devices;
 };
 
 /* A process that user space sent through one hook to see what becomes of it. */
@@ -158,6 +158,8 @@ struct tally {
 struct identity {
 	/* Always with the address. */
 	struct inode_key inode;
+	/* Where its superblock is in memory. */
+	__u64 superblock;
 	__u32 generation;
 	__u32 fd;
 };
@@ -181,6 +183,21 @@ struct event {
 	__u8 zero;
 	char comm[16];
 	char path[PATH_KEY_LEN];
+};
+
+/*
+ * All that both sides must agree on, so that the object's BTF has it: a compiler leaves out the
+ * types that only functions use. Nothing of it is loaded; the agent's tests read it.
+ */
+struct abi {
+	struct event event;
+	struct identity identity;
+	enum action action;
+	enum hook hook;
+	enum match match;
+	enum outcome outcome;
+	enum spared spared;
+	enum access access;
 };
 
 #endif

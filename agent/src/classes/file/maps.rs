@@ -1,0 +1,205 @@
+//! The maps of file rules: what they hold, and the edge that fills them.
+//!
+//! In: [`Contents`]. Out: the same in the kernel.
+
+use std::collections::HashMap;
+
+use anyhow::{Context as _, Result};
+use aya::maps::{Array, MapData};
+
+use crate::kernel::abi::{InodeKey, InodeRules, NameKey, PathKey, Rule, Settings};
+use crate::kernel::filter::Subject;
+use crate::kernel::identity::Identity;
+use crate::kernel::loader;
+use crate::kernel::maps::{Key, Table, take_array};
+use crate::posture::Action;
+
+/// What the maps are to hold. All kinds of rules include the decoys.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Contents {
+    /// What becomes of a file whose folders can't be told, on file systems with a folder rule.
+    pub unplaced: Action,
+    /// Rules by inode, on files and on folders.
+    pub inodes: HashMap<InodeKey, InodeRules>,
+    /// Rules by name in a folder, which must be among the inodes and say so.
+    pub names: HashMap<Name, Rule>,
+    /// Rules by path.
+    pub paths: HashMap<PathBytes, Rule>,
+    /// Superblocks that have a folder with a rule on all beneath it, by their addresses.
+    pub superblocks: Vec<u64>,
+}
+
+/// A name in a folder.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Name {
+    /// The folder.
+    pub folder: InodeKey,
+    name: Box<[u8]>,
+}
+
+impl Name {
+    /// `None` if no file can have such a name.
+    pub fn new(folder: InodeKey, name: &[u8]) -> Option<Self> {
+        NameKey::new(folder, name)?;
+        let name = name.into();
+        Some(Self { folder, name })
+    }
+}
+
+impl Key for Name {
+    type Raw = NameKey;
+
+    fn raw(&self) -> NameKey {
+        let mut name = [0; size_of::<NameKey>() - size_of::<InodeKey>()];
+        name[..self.name.len()].copy_from_slice(&self.name);
+        let folder = self.folder;
+        NameKey { folder, name }
+    }
+
+    fn from_raw(raw: NameKey) -> Self {
+        Self {
+            folder: raw.folder,
+            name: up_to_nul(&raw.name),
+        }
+    }
+}
+
+/// A path, as written.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct PathBytes(Box<[u8]>);
+
+impl PathBytes {
+    /// `None` if it is too long for a key.
+    pub fn new(path: &[u8]) -> Option<Self> {
+        PathKey::new(path)?;
+        Some(Self(path.into()))
+    }
+}
+
+impl Key for PathBytes {
+    type Raw = PathKey;
+
+    fn raw(&self) -> PathKey {
+        let mut path = [0; size_of::<PathKey>()];
+        path[..self.0.len()].copy_from_slice(&self.0);
+        PathKey(path)
+    }
+
+    fn from_raw(raw: PathKey) -> Self {
+        Self(up_to_nul(&raw.0))
+    }
+}
+
+fn up_to_nul(bytes: &[u8]) -> Box<[u8]> {
+    let end = bytes.iter().position(|byte| *byte == 0);
+    bytes[..end.unwrap_or(bytes.len())].into()
+}
+
+impl Contents {
+    /// Nothing, with this action on what can't be placed.
+    pub fn new(unplaced: Action) -> Self {
+        Self {
+            unplaced,
+            inodes: HashMap::new(),
+            names: HashMap::new(),
+            paths: HashMap::new(),
+            superblocks: Vec::new(),
+        }
+    }
+
+    /// What is known of a file, to add to.
+    pub fn inode(&mut self, identity: &Identity) -> &mut InodeRules {
+        let rules = self.inodes.entry(identity.inode).or_default();
+        rules.generation = identity.generation;
+        rules
+    }
+
+    /// The rule on all that is beneath a folder, to add to.
+    pub fn beneath(&mut self, identity: &Identity) -> &mut Rule {
+        if !self.superblocks.contains(&identity.superblock) {
+            self.superblocks.push(identity.superblock);
+        }
+        let rules = self.inode(identity);
+        rules.address = identity.address;
+        &mut rules.beneath
+    }
+
+    /// What the filter must say "perhaps" of.
+    pub fn subjects(&self) -> impl Iterator<Item = Subject> {
+        let inodes = self.inodes.keys().map(Subject::inode);
+        let beneath = self.inodes.iter();
+        let beneath = beneath.filter(|(_, rules)| rules.beneath.access != 0);
+        let beneath = beneath.map(|(key, _)| Subject::beneath(key));
+        let superblocks = self.superblocks.iter().copied().map(Subject::superblock);
+        inodes.chain(beneath).chain(superblocks)
+    }
+}
+
+/// The maps.
+pub struct Maps {
+    settings: Array<MapData, Settings>,
+    by_inode: Table<InodeKey, InodeRules>,
+    by_name: Table<Name, Rule>,
+    by_path: Table<PathBytes, Rule>,
+}
+
+impl Maps {
+    /// Takes the maps out of the object.
+    ///
+    /// # Errors
+    /// The object has no such map.
+    pub fn take(maps: &mut loader::Maps) -> Result<Self> {
+        Ok(Self {
+            settings: take_array(maps, "settings")?,
+            by_inode: Table::take(maps, "rules_by_inode")?,
+            by_name: Table::take(maps, "rules_by_name")?,
+            by_path: Table::take(maps, "rules_by_path")?,
+        })
+    }
+
+    /// Makes the maps hold exactly `contents`, given that nobody else writes to them.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn set(&mut self, contents: Contents) -> Result<()> {
+        let settings = Settings {
+            unplaced_action: contents.unplaced as u32,
+        };
+        self.settings.set(0, settings, 0).context("settings")?;
+        // Names before the folders that refer to them.
+        self.by_name.set(contents.names)?;
+        self.by_inode.set(contents.inodes)?;
+        self.by_path.set(contents.paths)
+    }
+
+    /// Believes no more that the maps hold what was written.
+    pub fn doubt(&mut self) {
+        self.by_inode.doubt();
+        self.by_name.doubt();
+        self.by_path.doubt();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn keys_are_the_same_when_they_come_back(bytes in proptest::collection::vec(1_u8.., 0..300)) {
+            let folder = InodeKey::new(8, 1, 2);
+            let name = Name::new(folder, &bytes);
+            prop_assert_eq!(name.is_some(), bytes.len() < 256);
+            if let Some(name) = name {
+                prop_assert_eq!(Name::from_raw(name.raw()), name);
+            }
+            let path = PathBytes::new(&bytes);
+            prop_assert_eq!(path.is_some(), bytes.len() < 256);
+            if let Some(path) = path {
+                prop_assert_eq!(PathBytes::from_raw(path.raw()), path);
+            }
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! Who is spared whatever the class: exempt cgroups and protected executables.
+//!
+//! In: the policy, the cgroup hierarchy, the machine's files. Out: what the kernel side compares,
+//! and what of it doesn't exist.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+
+use crate::host::cgroups::Hierarchy;
+use crate::kernel::abi::InodeKey;
+use crate::kernel::identity::{self, Identify};
+use crate::kernel::loader;
+use crate::kernel::maps::{Cgroup, CgroupArray, Table};
+use crate::policy::{ExemptCgroup, Policy, PolicyError};
+
+/// Who is exempt or protected, as far as they exist now.
+#[derive(Debug, Default)]
+pub struct Spared {
+    /// The exempt cgroups.
+    pub exempt: Vec<Cgroup>,
+    /// Inodes of protected executables.
+    pub protected: Vec<InodeKey>,
+}
+
+/// Looks at the exempt cgroups and protected executables. Both come and go: what is missing while
+/// the agent runs is only told, each as a line for the log, and looked for again.
+///
+/// # Errors
+/// The kernel didn't say what a file is.
+pub fn look(
+    policy: &Policy,
+    hierarchy: &Hierarchy,
+    kernel: Option<&mut dyn Identify>,
+) -> Result<(Spared, Vec<String>)> {
+    let (mut spared, mut missing) = (Spared::default(), Vec::new());
+    for cgroup in &policy.exempt_cgroups {
+        match hierarchy.open(&cgroup.path) {
+            Ok(found) => spared.exempt.push(found),
+            Err(error) => missing.push(format!("exempt cgroup {:?}: {error:#}", cgroup.path)),
+        }
+    }
+    let mut files = Vec::new();
+    for path in &policy.protected_executables {
+        match identity::open(Path::new(path)) {
+            Ok(file) => files.push(file),
+            Err(error) => missing.push(format!("protected executable {path:?}: {error}")),
+        }
+    }
+    if let (false, Some(kernel)) = (files.is_empty(), kernel) {
+        let identities = kernel.identify(&files)?;
+        spared.protected = identities.iter().map(|found| found.inode).collect();
+    }
+    Ok((spared, missing))
+}
+
+/// Which exempt cgroups don't exist, each an error in the policy. At start, one that doesn't
+/// makes the policy invalid here: to run without an exemption that somebody relies on may
+/// kill what must live.
+///
+/// # Errors
+/// All of them.
+pub fn check_exempt(policy: &Policy, hierarchy: &Hierarchy) -> Result<(), Vec<PolicyError>> {
+    let check = |cgroup: &ExemptCgroup| {
+        let error = hierarchy.open(&cgroup.path).err()?;
+        Some(cgroup.error(format!("{error:#}")))
+    };
+    let errors: Vec<PolicyError> = policy.exempt_cgroups.iter().filter_map(check).collect();
+    if errors.is_empty() {
+        Ok(())
+    } else {
+        Err(errors)
+    }
+}
+
+/// The maps of who is spared, and of the devices whose inodes have addresses in their keys.
+pub struct Maps {
+    exempt: CgroupArray,
+    protected: Table<InodeKey, u32>,
+    addressed: Table<u32, u32>,
+}
+
+impl Maps {
+    /// Takes the maps out of the object.
+    ///
+    /// # Errors
+    /// The object has no such map.
+    pub fn take(maps: &mut loader::Maps) -> Result<Self> {
+        Ok(Self {
+            exempt: CgroupArray::take(maps, "exempt_cgroups")?,
+            protected: Table::take(maps, "protected_exes")?,
+            addressed: Table::take(maps, "addressed_devices")?,
+        })
+    }
+
+    /// Makes the maps hold exactly this. `inodes` are all that stand in keys of rules.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn set<'a>(
+        &mut self,
+        spared: &'a Spared,
+        inodes: impl Iterator<Item = &'a InodeKey>,
+    ) -> Result<()> {
+        let keys = inodes.chain(&spared.protected);
+        let addressed = keys.filter(|key| key.address != 0);
+        let addressed: HashMap<u32, u32> = addressed.map(|key| (key.dev, 1)).collect();
+        self.addressed.set(addressed)?;
+        self.exempt.set(&spared.exempt).context("exempt_cgroups")?;
+        self.protected
+            .set(spared.protected.iter().map(|key| (*key, 1)).collect())
+    }
+
+    /// Believes no more that the maps hold what was written.
+    pub fn doubt(&mut self) {
+        self.exempt.doubt();
+        self.protected.doubt();
+        self.addressed.doubt();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn every_exempt_cgroup_that_does_not_exist_is_told_with_its_place() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir(root.path().join("here")).unwrap();
+        fs::write(root.path().join("file"), "").unwrap();
+        let text = "version = 1\nexempt_cgroups = [\n  \"/gone\", \"/here\", \"/file\"\n]\n";
+        let policy = crate::policy::parse(text.as_bytes()).unwrap();
+        let hierarchy = Hierarchy::at(root.path().to_owned());
+
+        let errors = check_exempt(&policy, &hierarchy).unwrap_err();
+        let places: Vec<_> = errors
+            .iter()
+            .map(|error| (error.line, error.column))
+            .collect();
+        assert_eq!(places, [(3, 3), (3, 21)]);
+        let shown = errors[0].display("p.toml");
+        let start = "p.toml:3:3: exempt cgroup \"/gone\": ";
+        assert!(
+            shown.starts_with(start) && shown.contains("No such file"),
+            "{shown}"
+        );
+    }
+}

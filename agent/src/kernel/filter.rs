@@ -1,0 +1,169 @@
+//! The filter: the first question that the kernel side asks about an act, answered from bits.
+//!
+//! In: what rules are about, each a number in a space. Out: bits, so that the answer "no" is never
+//! wrong: they are set before a rule is added and cleared after it was removed.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use anyhow::Result;
+use aya::maps::MapData;
+
+use super::abi::{FILTER_SUPERBLOCK, InodeKey};
+use super::shared::Shared;
+
+/// Something that a rule is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Subject {
+    /// An inode's number, its complement for what is beneath it, or an address.
+    pub number: u64,
+    /// What kind of number that is: `FILTER_SUPERBLOCK`, or the device of the inode.
+    pub space: u32,
+}
+
+impl Subject {
+    /// An inode.
+    pub fn inode(key: &InodeKey) -> Self {
+        Self {
+            number: key.ino,
+            space: key.dev,
+        }
+    }
+
+    /// All that is beneath a folder.
+    pub fn beneath(key: &InodeKey) -> Self {
+        Self {
+            number: !key.ino,
+            space: key.dev,
+        }
+    }
+
+    /// A superblock, by its address.
+    pub fn superblock(address: u64) -> Self {
+        Self {
+            number: address,
+            space: FILTER_SUPERBLOCK,
+        }
+    }
+
+    /// The place of its bit, before it is cut to the filter's size; `bpf/core/filter.h` computes
+    /// the same.
+    fn hash(self) -> u32 {
+        let mixed = self.number ^ u64::from(self.space) << 32;
+        (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32
+    }
+}
+
+/// Bits for each subject: so few are set that hardly one in a hundred is taken for another.
+const BITS_EACH: usize = 128;
+/// Half a MiB; more would not stay in a processor's cache.
+const MOST_WORDS: usize = 1 << 16;
+const FEWEST_WORDS: usize = 1 << 6;
+
+/// How many words of 64 bits a filter for so many subjects has: a power of two.
+pub fn words(subjects: usize) -> usize {
+    let words = subjects.saturating_mul(BITS_EACH) / 64;
+    words.clamp(FEWEST_WORDS, MOST_WORDS).next_power_of_two()
+}
+
+/// The filter's bits, mapped into memory until it is dropped.
+pub struct Filter {
+    words: Shared<AtomicU64>,
+    /// The bits that are set; `None` where that isn't known.
+    held: Option<BTreeSet<u32>>,
+}
+
+impl Filter {
+    /// Maps a filter of so many words, in which no bit is set.
+    ///
+    /// # Errors
+    /// The kernel's, with the way out.
+    pub fn map(map: &MapData, words: usize) -> Result<Self> {
+        Ok(Self {
+            // SAFETY: the map was made with so many entries of this size.
+            words: unsafe { Shared::map(map, words) }?,
+            held: Some(BTreeSet::new()),
+        })
+    }
+
+    /// Sets the bits of these subjects. To be called before rules on them are added.
+    pub fn add(&mut self, subjects: &[Subject]) {
+        for bit in self.bits(subjects) {
+            self.word(bit).fetch_or(mask(bit), Ordering::SeqCst);
+            if let Some(held) = &mut self.held {
+                held.insert(bit);
+            }
+        }
+    }
+
+    /// Clears every bit but theirs. To be called after rules on others were removed.
+    pub fn keep_only(&mut self, subjects: &[Subject]) {
+        let wanted = self.bits(subjects);
+        match self.held.take() {
+            Some(held) => {
+                for &bit in held.difference(&wanted) {
+                    self.word(bit).fetch_and(!mask(bit), Ordering::SeqCst);
+                }
+            }
+            None => {
+                let mut words = vec![0; self.words.entries().len()];
+                for &bit in &wanted {
+                    words[self.place(bit)] |= mask(bit);
+                }
+                for (word, wanted) in self.words.entries().iter().zip(words) {
+                    word.store(wanted, Ordering::SeqCst);
+                }
+            }
+        }
+        self.held = Some(wanted);
+    }
+
+    /// Believes no more that the bits are as they were set.
+    pub fn doubt(&mut self) {
+        self.held = None;
+    }
+
+    fn bits(&self, subjects: &[Subject]) -> BTreeSet<u32> {
+        let bits = u32::try_from(self.words.entries().len() * 64 - 1).unwrap_or(u32::MAX);
+        subjects
+            .iter()
+            .map(|subject| subject.hash() & bits)
+            .collect()
+    }
+
+    fn place(&self, bit: u32) -> usize {
+        (bit >> 6) as usize & (self.words.entries().len() - 1)
+    }
+
+    fn word(&self, bit: u32) -> &AtomicU64 {
+        &self.words.entries()[self.place(bit)]
+    }
+}
+
+fn mask(bit: u32) -> u64 {
+    1 << (bit & 63)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_filter_grows_with_the_policy_up_to_half_a_mebibyte() {
+        assert_eq!(words(0), 64);
+        assert_eq!(words(100), 256);
+        assert_eq!(words(40_000), 65_536);
+        assert_eq!(words(usize::MAX), 65_536);
+    }
+
+    proptest! {
+        #[test]
+        fn sizes_are_powers_of_two_with_room(subjects in 0_usize..100_000) {
+            let words = words(subjects);
+            prop_assert!(words.is_power_of_two());
+            prop_assert!(words * 64 >= subjects.min(1 << 22));
+        }
+    }
+}

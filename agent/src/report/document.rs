@@ -1,0 +1,219 @@
+//! `capabilities.json`: the posture with its evidence, for whoever must know what this node
+//! enforces.
+//!
+//! In: a decision, measurements, facts about the machine. Out: one JSON document, replaced
+//! atomically. A reader treats a report past `valid_until`, of another boot, or of a dead
+//! pid as *unknown*. Between two starts on the same machine only times, pids, cgroups and
+//! durations differ, so reports can be compared.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use jiff::{SignedDuration, Timestamp};
+use serde::{Serialize, Serializer};
+
+use crate::classes::hooks::{HOOKS, Hook};
+use crate::host::machine::{Agent, Facts, Seam};
+use crate::posture::Action;
+use crate::posture::gate::{Decision, Unenforced, Verdict};
+use crate::posture::{Blocker, Class, Limit, State, Tier};
+use crate::verify::evidence::{Evidence, Measurement, Measurements};
+
+/// Raised whenever a field changes its meaning.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// The whole report.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// [`SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// When it was written.
+    #[serde(serialize_with = "time")]
+    pub generated_at: Timestamp,
+    /// Until when it may be believed.
+    #[serde(serialize_with = "time")]
+    pub valid_until: Timestamp,
+    /// The boot that it speaks of.
+    pub boot_id: String,
+    /// `uname -r`.
+    pub kernel_version: String,
+    /// What the agent is.
+    pub runtime_state: State,
+    /// Whether it only watches.
+    pub audit_only: bool,
+    /// Whether the BPF LSM was verified to enforce.
+    pub enforce_capable: bool,
+    /// Why it wasn't.
+    pub enforce_blockers: Vec<Blocker>,
+    /// The effective list of active LSMs; null if it couldn't be read.
+    pub lsm_enabled: Option<Vec<String>>,
+    /// What this machine has.
+    pub features: BTreeMap<&'static str, bool>,
+    /// Every hook with its evidence.
+    pub hooks: Vec<HookReport>,
+    /// How many rules are enforced, and which aren't.
+    pub rules: Rules,
+    /// The tier that each class in use relies on.
+    pub classes: BTreeMap<Class, ClassReport>,
+    /// How many events nobody was told of: the ring was full, or stdout failed.
+    pub events_lost: u64,
+    /// The seams in use, which make the agent claim less than it could.
+    pub test_seams: Vec<Seam>,
+    /// What holds once the agent is dead.
+    pub survives_agent_death: Survival,
+    /// Who speaks.
+    pub agent: Agent,
+}
+
+/// One hook.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct HookReport {
+    /// Its name.
+    pub hook: &'static str,
+    /// The class of acts that it sees.
+    pub class: Class,
+    /// The tier that it works for.
+    pub tier: Tier,
+    /// Whether the kernel took program and link when the hook was tried.
+    pub attached: bool,
+    /// Whether the canary met its fate and this hook's program counted it.
+    pub fired: bool,
+    /// When that was last so.
+    #[serde(serialize_with = "optional_time")]
+    pub verified_at: Option<Timestamp>,
+    /// What the last canary showed; null if none was sent.
+    pub evidence: Option<Evidence>,
+    /// Why it isn't verified.
+    pub reason: Option<String>,
+}
+
+/// The rules.
+#[derive(Debug, Serialize)]
+pub struct Rules {
+    /// `enforced` and the `unenforced` together.
+    pub total: usize,
+    /// How many are enforced.
+    pub enforced: usize,
+    /// The others, each with why.
+    pub unenforced: Vec<Unenforced>,
+}
+
+/// One class.
+#[derive(Debug, Serialize)]
+pub struct ClassReport {
+    /// The tier that it relies on: to enforce, or to watch if `audit_only`.
+    pub tier: Tier,
+    /// What that tier doesn't stop here. Empty where nothing is enforced.
+    pub limits: Vec<Limit>,
+}
+
+/// What holds once the agent is dead.
+#[derive(Debug, Serialize)]
+pub struct Survival {
+    /// Whether links are pinned.
+    pub links_pinned: bool,
+    /// How long they hold without the agent.
+    pub deadman_ms: Option<u64>,
+}
+
+/// What a report has beside the decision, as of now.
+#[derive(Debug)]
+pub struct Status {
+    /// Every hook.
+    pub hooks: Vec<HookReport>,
+    /// What the tier of each class doesn't stop.
+    pub limits: BTreeMap<Class, Vec<Limit>>,
+    /// How many events nobody was told of.
+    pub events_lost: u64,
+    /// How long the report may be believed.
+    pub validity: SignedDuration,
+}
+
+/// The report on a decision, as of `now`.
+///
+/// # Errors
+/// The time is beyond what can be written.
+pub fn compose(
+    facts: &Facts,
+    now: Timestamp,
+    decision: &Decision,
+    status: Status,
+) -> Result<Report> {
+    let mut limits = status.limits;
+    let class = |(class, tier): (&Class, &Tier)| {
+        let (tier, limits) = (*tier, limits.remove(class).unwrap_or_default());
+        (*class, ClassReport { tier, limits })
+    };
+    let facts = facts.clone();
+    Ok(Report {
+        schema_version: SCHEMA_VERSION,
+        generated_at: now,
+        valid_until: now.checked_add(status.validity)?,
+        boot_id: facts.boot_id,
+        kernel_version: facts.kernel_version,
+        runtime_state: decision.state,
+        audit_only: decision.audit_only,
+        enforce_capable: decision.enforce_capable,
+        enforce_blockers: decision.blockers.clone(),
+        lsm_enabled: facts.lsm_enabled,
+        features: facts.features,
+        hooks: status.hooks,
+        rules: Rules {
+            total: decision.enforced + decision.unenforced.len(),
+            enforced: decision.enforced,
+            unenforced: decision.unenforced.clone(),
+        },
+        classes: decision.tiers.iter().map(class).collect(),
+        events_lost: status.events_lost,
+        test_seams: facts.test_seams,
+        survives_agent_death: Survival {
+            links_pinned: false,
+            deadman_ms: None,
+        },
+        agent: facts.agent,
+    })
+}
+
+/// Every hook for the report: as an enforcing one if it was tried so, else as a watching one.
+pub fn hooks(known: &Measurements, untried: impl Fn(&Hook) -> String) -> Vec<HookReport> {
+    let row = |hook: &'static Hook| {
+        let deny = known.of(hook, Action::Deny);
+        let tried = |measurement: &Measurement| measurement.verdict > Verdict::NotTried;
+        let measurement = if tried(deny) {
+            deny
+        } else {
+            known.of(hook, Action::Observe)
+        };
+        let fired = measurement.verdict == Verdict::Verified;
+        HookReport {
+            hook: hook.name,
+            class: hook.class,
+            tier: hook.tier,
+            attached: measurement.attached,
+            fired,
+            verified_at: measurement.verified_at,
+            evidence: measurement.evidence.clone(),
+            reason: if tried(measurement) {
+                measurement.reason.clone()
+            } else {
+                Some(untried(hook))
+            },
+        }
+    };
+    HOOKS.iter().map(row).collect()
+}
+
+/// RFC 3339 in UTC, to the millisecond.
+fn time<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("{time:.3}"))
+}
+
+fn optional_time<S: Serializer>(
+    optional: &Option<Timestamp>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match optional {
+        Some(moment) => time(moment, serializer),
+        None => serializer.serialize_none(),
+    }
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: (MIT OR Apache-2.0) OR GPL-2.0-only */
+/* What this kernel lets programs do, found out by loading one that does it and nothing else. */
+#ifndef AEGISBPF_CORE_PROBE_H
+#define AEGISBPF_CORE_PROBE_H
+
+#include "kernel.h"
+
+/* Loads only where programs may read the kernel's memory; it is never attached. */
+SEC("iter/task_file")
+int reads_memory(struct bpf_iter__task_file *ctx)
+{
+	__u64 word;
+
+	return bpf_probe_read_kernel(&word, sizeof(word), NULL) && 0;
+}
+
+#endif

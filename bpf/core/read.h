@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: (MIT OR Apache-2.0) OR GPL-2.0-only */
+/* How a program reads the kernel's memory, so that a decision is one piece of code in every tier. */
+#ifndef AEGISBPF_CORE_READ_H
+#define AEGISBPF_CORE_READ_H
+
+#include "kernel.h"
+
+/*
+ * Whether bpf_probe_read_kernel() may be called. Under lockdown=confidentiality the kernel refuses
+ * a program that does. Set before loading, so that the verifier doesn't see what isn't reached.
+ */
+const volatile __u32 memory_readable = 1;
+
+enum via {
+	/*
+	 * The pointer is an argument of the hook, or was read from one: the verifier knows its type
+	 * and lets the program follow it. A load that faults gives 0.
+	 */
+	VIA_BTF,
+	/* The pointer is a number to the verifier, as in a kprobe: a helper must copy from it. */
+	VIA_PROBE,
+};
+
+/*
+ * One field. `via` must be a constant where this is inlined. The pointer is taken first: within
+ * BPF_CORE_READ() clang would relocate the fields of our own structs too, by which it is got.
+ */
+#define READ(via, pointer, field)                                           \
+	({                                                                  \
+		typeof(pointer) __pointer = (pointer);                      \
+		typeof(__pointer->field) __value;                           \
+		if ((via) == VIA_BTF)                                       \
+			__value = __pointer->field;                         \
+		else                                                        \
+			BPF_CORE_READ_INTO(&__value, __pointer, field);     \
+		__value;                                                    \
+	})
+
+/*
+ * The number that a pointer is. The verifier takes what comes out of a byte swap for any number,
+ * so it may be a key, an argument of a global function, or 0: of some pointers the verifier
+ * believes that they can't be, and drops the branch.
+ */
+static __always_inline __u64 number_of(const void *pointer)
+{
+	__u64 number = (__u64)pointer;
+
+	asm volatile("%0 = be64 %0; %0 = be64 %0" : "+r"(number));
+	return number;
+}
+
+/*
+ * The first bytes of a kernel object, so that one call of a helper serves several fields: in a
+ * kprobe the calls are most of the cost. Fields that lie beyond are read by themselves.
+ */
+struct head {
+	__u64 words[16];
+};
+
+#define READ_HEAD(into, pointer) bpf_probe_read_kernel((into), sizeof(struct head), (pointer))
+
+#define FROM_HEAD(from, pointer, field)                                                     \
+	({                                                                                  \
+		typeof(pointer) __from = (pointer);                                         \
+		typeof(__from->field) __value;                                              \
+		__u64 __at =                                                                \
+			__builtin_preserve_field_info(__from->field, BPF_FIELD_BYTE_OFFSET); \
+		if (__at <= sizeof(struct head) - sizeof(__value))                          \
+			__value = *(typeof(__value) *)((char *)(from) + __at);              \
+		else                                                                        \
+			BPF_CORE_READ_INTO(&__value, __from, field);                        \
+		__value;                                                                    \
+	})
+
+#endif

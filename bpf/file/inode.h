@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: (MIT OR Apache-2.0) OR GPL-2.0-only */
+/* The rules on an inode, by numbers that a hook has read of it. */
+#ifndef AEGISBPF_FILE_INODE_H
+#define AEGISBPF_FILE_INODE_H
+
+#include "../core/event.h"
+#include "../core/inode.h"
+#include "maps.h"
+
+/*
+ * What a look at an inode, a name or folders comes to, in one number. Negative: nothing yet, and
+ * the address of the dentry to go on from, whose highest bit is set as in each of the kernel's. 0:
+ * no rule. Else a hit, from the lowest bit on: 32 of the rule, 8 of the action, 8 of the kind of
+ * match.
+ *
+ * The functions that give it and are global have numbers for arguments: so the verifier goes
+ * through each once, whoever calls it, and takes the result for any number. Otherwise it would
+ * follow every branch at each of hundreds of levels, for seconds.
+ */
+typedef __s64 finding;
+
+#define NO_RULE 0
+
+static __always_inline finding find(enum match match, const struct rule *rule)
+{
+	return (__u64)match << 40 | (__u64)rule->action << 32 | rule->id;
+}
+
+/* Unpacks a finding; true if it is a hit. */
+static __always_inline bool hits(finding found, struct hit *hit)
+{
+	hit->rule = found;
+	hit->action = found >> 32 & 0xff;
+	hit->match = found >> 40 & 0xff;
+	return found != NO_RULE;
+}
+
+/* No rule is known to match, but where the file is can't be told. */
+static __always_inline finding unplaced(enum match match)
+{
+	__u32 zero = 0;
+	struct settings *set = bpf_map_lookup_elem(&settings, &zero);
+	struct rule none = { .id = ~0U, .action = set ? set->unplaced_action : ACTION_DENY };
+
+	return find(match, &none);
+}
+
+/* The rules on an inode; none where its number went to another file since. */
+static __always_inline struct inode_rules *rules_on(const struct inode_key *key, __u32 generation)
+{
+	struct inode_rules *rules = bpf_map_lookup_elem(&rules_by_inode, key);
+
+	return rules && rules->generation == generation ? rules : NULL;
+}
+
+/* The rule on the file itself. */
+__noinline finding exact_rule(__u64 ino, __u32 dev, __u64 address, __u32 generation, __u32 access)
+{
+	struct inode_key key = inode_key(ino, dev, address);
+	struct inode_rules *rules = rules_on(&key, generation);
+
+	return rules && rules->exact.access & access ? find(MATCH_INODE, &rules->exact) : NO_RULE;
+}
+
+/* The rule on all that is beneath this folder. */
+__noinline finding rule_beneath(__u64 ino, __u32 dev, __u64 address, __u32 generation, __u32 access)
+{
+	struct inode_key key = inode_key(ino, dev, address);
+	struct inode_rules *rules = rules_on(&key, generation);
+
+	if (!rules || rules->address != address || !(rules->beneath.access & access))
+		return NO_RULE;
+	return find(MATCH_FOLDER, &rules->beneath);
+}
+
+/* Whether a name in this folder has a rule. */
+__noinline int has_names(__u64 ino, __u32 dev, __u64 address, __u32 generation)
+{
+	struct inode_key key = inode_key(ino, dev, address);
+	struct inode_rules *rules = rules_on(&key, generation);
+
+	return rules && rules->has_names;
+}
+
+#endif

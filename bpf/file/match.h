@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: (MIT OR Apache-2.0) OR GPL-2.0-only */
+/* Which rule an act on a file meets, if any: by its inode, its name, or a folder above it. */
+#ifndef AEGISBPF_FILE_MATCH_H
+#define AEGISBPF_FILE_MATCH_H
+
+#include "../core/event.h"
+#include "access.h"
+#include "name.h"
+#include "walk.h"
+
+/* An open file, as far as every open must be looked at. */
+struct opened {
+	struct inode *inode;
+	struct super_block *sb;
+	struct dentry *dentry;
+	struct vfsmount *mount;
+	/* Of the dentry's folder. */
+	struct inode *folder;
+	__u64 ino;
+	__u64 folder_ino;
+	__u32 dev;
+	/* Whether the dentry is this file's own. */
+	bool placed;
+};
+
+#define LOOK(via, into, pointer)                    \
+	do {                                        \
+		if ((via) == VIA_PROBE)             \
+			READ_HEAD(into, (pointer)); \
+	} while (0)
+
+#define FIELD(via, from, pointer, field)                              \
+	({                                                            \
+		typeof((pointer)->field) __field;                     \
+		if ((via) == VIA_BTF)                                 \
+			__field = (pointer)->field;                   \
+		else                                                  \
+			__field = FROM_HEAD((from), (pointer), field); \
+		__field;                                              \
+	})
+
+static __always_inline void look_at_open(struct file *file, struct opened *o, enum via via)
+{
+	struct dentry *parent;
+	struct head head;
+
+	LOOK(via, &head, file);
+	o->inode = FIELD(via, &head, file, f_inode);
+	o->dentry = FIELD(via, &head, file, f_path.dentry);
+	o->mount = FIELD(via, &head, file, f_path.mnt);
+	LOOK(via, &head, o->inode);
+	o->ino = FIELD(via, &head, o->inode, i_ino);
+	o->sb = FIELD(via, &head, o->inode, i_sb);
+	o->dev = READ(via, o->sb, s_dev);
+	LOOK(via, &head, o->dentry);
+	/*
+	 * Many kernels have an overlay open the file beneath under the overlay's own path. By
+	 * that path the open was looked at when the overlay's own file came; doing it again
+	 * would tell of one act twice.
+	 */
+	o->placed = FIELD(via, &head, o->dentry, d_inode) == o->inode;
+	parent = FIELD(via, &head, o->dentry, d_parent);
+	o->folder = READ(via, parent, d_inode);
+	o->folder_ino = READ(via, o->folder, i_ino);
+}
+
+static __always_inline __u32 access_of(struct file *file, enum via via)
+{
+	return access_of_file(READ(via, file, f_mode), READ(via, file, f_flags));
+}
+
+/* The rule that an open meets; `v` gets what was opened and for what. */
+static __always_inline bool match_open(struct file *file, struct verdict *v, struct hit *hit,
+				       enum via via)
+{
+	const struct filter *f = the_filter();
+	finding found = NO_RULE;
+	struct opened o = {};
+	bool exact, name;
+
+	if (!f)
+		return false;
+	look_at_open(file, &o, via);
+	exact = perhaps(f, o.ino, o.dev);
+	name = o.placed && perhaps(f, o.folder_ino, o.dev);
+	if (!exact && !name && !(has_folder_rules && o.placed))
+		return false;
+	v->inode.ino = o.ino;
+	v->inode.dev = o.dev;
+	v->access = access_of(file, via);
+	if (exact)
+		found = exact_rule(o.ino, o.dev, number_of(o.inode),
+				   READ(via, o.inode, i_generation), v->access);
+	if (found == NO_RULE && name)
+		found = name_rule(o.dentry, o.folder, o.folder_ino, o.dev, v->access, via);
+	if (found == NO_RULE && has_folder_rules && o.placed)
+		found = rule_above(f, o.dentry, o.sb, o.mount, v->access, via);
+	return hits(found, hit);
+}
+
+/* The rule on the file that a dentry stands for; none where it stands for none yet. */
+static __always_inline bool match_exact(struct dentry *dentry, __u32 access, struct verdict *v,
+					struct hit *hit)
+{
+	const struct filter *f = the_filter();
+	struct inode *inode = dentry->d_inode;
+
+	if (!f || !number_of(inode))
+		return false;
+	v->inode.ino = inode->i_ino;
+	v->inode.dev = inode->i_sb->s_dev;
+	return perhaps(f, v->inode.ino, v->inode.dev) &&
+	       hits(exact_rule(v->inode.ino, v->inode.dev, number_of(inode), inode->i_generation,
+			       access),
+		    hit);
+}
+
+/* The rule on a dentry's name. */
+static __always_inline bool match_name(struct dentry *dentry, __u32 access, struct hit *hit)
+{
+	const struct filter *f = the_filter();
+	struct inode *folder = dentry->d_parent->d_inode;
+	__u64 ino = folder->i_ino;
+	__u32 dev = dentry->d_sb->s_dev;
+
+	return f && perhaps(f, ino, dev) &&
+	       hits(name_rule(dentry, folder, ino, dev, access, VIA_BTF), hit);
+}
+
+/* The rule on a folder that the dentry is in. */
+static __always_inline bool match_above(struct dentry *dentry, __u32 access, struct hit *hit)
+{
+	const struct filter *f = the_filter();
+
+	return has_folder_rules && f &&
+	       hits(rule_above_rarely(f, dentry->d_parent, access), hit);
+}
+
+/* The rule that giving a file this new name meets. To make a name is to write. */
+static __always_inline bool match_new_name(struct dentry *dentry, struct hit *hit)
+{
+	return match_name(dentry, ACCESS_WRITE, hit) || match_above(dentry, ACCESS_WRITE, hit);
+}
+
+/*
+ * The rule on a file that is to get another name. Under that one it would be beyond the rule as
+ * soon as the rule's own path leads elsewhere, whatever the rule denies.
+ */
+static __always_inline bool match_renamed(struct dentry *from, struct verdict *v, struct hit *hit)
+{
+	return match_exact(from, ACCESS_READ | ACCESS_WRITE, v, hit) ||
+	       match_name(from, ACCESS_READ | ACCESS_WRITE, hit);
+}
+
+/*
+ * The rule that taking a file from one folder to another meets: out of a folder with a rule it
+ * would be beyond that rule, so it may go to no other place than within it.
+ */
+static __always_inline bool match_leaving(struct dentry *from, struct dentry *to,
+					  struct hit *hit)
+{
+	struct hit arriving = {};
+
+	if (!match_above(from, ACCESS_READ | ACCESS_WRITE, hit))
+		return false;
+	return !match_above(to, ACCESS_READ | ACCESS_WRITE, &arriving) ||
+	       arriving.rule != hit->rule;
+}
+
+#endif

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: (MIT OR Apache-2.0) OR GPL-2.0-only */
+/*
+ * Which folder rule a file is beneath: the folders from it up to the root of its file system, then
+ * from where that is mounted, and so forth. Folders are looked at on those file systems alone that
+ * have a folder with such a rule.
+ */
+#ifndef AEGISBPF_FILE_WALK_H
+#define AEGISBPF_FILE_WALK_H
+
+#include "../core/filter.h"
+#include "../core/read.h"
+#include "inode.h"
+
+/*
+ * How many folders within one file system, and how many file systems mounted one upon the other
+ * are looked at. Bounds for the verifier; what is deeper is treated as if a folder rule matched,
+ * or depth would be a way around every one.
+ */
+#define FOLDER_LEVELS 256
+#define MOUNT_LEVELS 64
+
+/*
+ * Whether the policy has folder rules. Set before loading: without any, the walk isn't even part of
+ * the program.
+ */
+const volatile __u32 has_folder_rules = 0;
+
+#define SB_NOUSER (1UL << 31)
+/* Of a file system that the kernel mounted for itself, as that of the namespaces. */
+#define SB_KERNMOUNT (1UL << 22)
+
+/* What the walk comes to where a dentry has no parent. */
+static __always_inline finding at_top(struct dentry *dentry, struct super_block *sb, enum via via)
+{
+	/*
+	 * What the kernel makes for itself (pipes, pidfds, namespaces, memory files) is in no
+	 * folder but that it is mounted on.
+	 */
+	if (dentry != READ(via, sb, s_root) &&
+	    !(READ(via, sb, s_flags) & (SB_NOUSER | SB_KERNMOUNT)))
+		return unplaced(MATCH_DETACHED);
+	return NO_RULE;
+}
+
+/* Looks at one folder, and says which is above it. */
+__noinline finding look_at_folder(__u64 address, __u32 dev, __u32 access)
+{
+	struct dentry *dentry = (void *)address;
+	const struct filter *f = the_filter();
+	struct dentry *parent;
+	struct inode *inode;
+	struct head head;
+	__u64 ino;
+
+	if (!f || READ_HEAD(&head, dentry))
+		return unplaced(MATCH_DETACHED);
+	inode = FROM_HEAD(&head, dentry, d_inode);
+	ino = BPF_CORE_READ(inode, i_ino);
+	if (perhaps_beneath(f, ino, dev)) {
+		__u32 generation = BPF_CORE_READ(inode, i_generation);
+		finding found = rule_beneath(ino, dev, (__u64)inode, generation, access);
+
+		if (found != NO_RULE)
+			return found;
+	}
+	parent = FROM_HEAD(&head, dentry, d_parent);
+	if (parent == dentry)
+		return at_top(dentry, FROM_HEAD(&head, dentry, d_sb), VIA_PROBE);
+	return (finding)parent;
+}
+
+/* Looks at the folders from this one up to the root of its file system, by addresses. */
+__noinline finding walk_by_address(__u64 address, __u32 dev, __u32 access)
+{
+	finding found = address;
+
+	for (int level = 0; level < FOLDER_LEVELS && found < 0; level++)
+		found = look_at_folder(found, dev, access);
+	return found < 0 ? unplaced(MATCH_TOO_DEEP) : found;
+}
+
+/*
+ * The same, by pointers that the verifier knows. From the first folder of which the filter says
+ * "perhaps" it goes on by addresses, which costs the verifier less than to come back.
+ */
+static __noinline finding walk(struct dentry *dentry, struct super_block *sb, __u32 access)
+{
+	const struct filter *f = the_filter();
+	__u32 dev = sb->s_dev;
+
+	if (!f)
+		return NO_RULE;
+	for (int level = 0; level < FOLDER_LEVELS; level++) {
+		struct inode *inode = dentry->d_inode;
+		struct dentry *parent = dentry->d_parent;
+		__u64 ino = inode->i_ino;
+
+		if (perhaps_beneath(f, ino, dev)) {
+			finding found;
+
+			if (memory_readable)
+				return walk_by_address(number_of(dentry), dev, access);
+			found = rule_beneath(ino, dev, number_of(inode), inode->i_generation,
+					     access);
+			if (found != NO_RULE)
+				return found;
+		}
+		if (parent == dentry)
+			return at_top(dentry, sb, VIA_BTF);
+		dentry = parent;
+	}
+	return unplaced(MATCH_TOO_DEEP);
+}
+
+static __always_inline bool has_folder_rule_on(const struct filter *f, __u64 superblock)
+{
+	return perhaps(f, superblock, FILTER_SUPERBLOCK);
+}
+
+/* Looks at what one mount is mounted on: a finding, or the address of the mount above. */
+__noinline finding look_at_mount(__u64 address, __u32 access)
+{
+	struct mount *at = (void *)address;
+	const struct filter *f = the_filter();
+	struct super_block *sb;
+	struct mount *above;
+	struct head head;
+	__u64 point;
+
+	if (!f || READ_HEAD(&head, at))
+		return unplaced(MATCH_DETACHED);
+	above = FROM_HEAD(&head, at, mnt_parent);
+	point = (__u64)FROM_HEAD(&head, at, mnt_mountpoint);
+	if (!above || above == at)
+		return NO_RULE;
+	sb = BPF_CORE_READ(above, mnt.mnt_sb);
+	if (has_folder_rule_on(f, (__u64)sb)) {
+		finding found = walk_by_address(point, BPF_CORE_READ(sb, s_dev), access);
+
+		if (found != NO_RULE)
+			return found;
+	}
+	return (finding)above;
+}
+
+/* Looks at the folders that a mount is mounted on, up to the root of its namespace. */
+__noinline finding climb(__u64 mount, __u32 access)
+{
+	__u64 offset = __builtin_preserve_field_info(((struct mount *)0)->mnt,
+						     BPF_FIELD_BYTE_OFFSET);
+	finding found = mount - offset;
+
+	for (int level = 0; level < MOUNT_LEVELS && found < 0; level++)
+		found = look_at_mount(found, access);
+	return found < 0 ? unplaced(MATCH_TOO_DEEP) : found;
+}
+
+/*
+ * The rule on a folder from this one upwards. Without a mount (hooks that see only inodes) the walk
+ * ends at the file system's root; so it does under lockdown, where a mount's parent can't be read.
+ */
+static __always_inline finding rule_above(const struct filter *f, struct dentry *dentry,
+					  struct super_block *sb, struct vfsmount *mount,
+					  __u32 access, enum via via)
+{
+	finding found = NO_RULE;
+
+	if (has_folder_rule_on(f, number_of(sb))) {
+		if (via == VIA_BTF)
+			found = walk(dentry, sb, access);
+		else
+			found = walk_by_address((__u64)dentry, READ(via, sb, s_dev), access);
+	}
+	if (found == NO_RULE && mount && memory_readable)
+		found = climb(number_of(mount), access);
+	return found;
+}
+
+/* The same where the act is a rare one, and the verifier's time counts more than its own. */
+static __always_inline finding rule_above_rarely(const struct filter *f, struct dentry *dentry,
+						 __u32 access)
+{
+	struct super_block *sb = dentry->d_sb;
+
+	if (!has_folder_rule_on(f, number_of(sb)))
+		return NO_RULE;
+	if (memory_readable)
+		return walk_by_address(number_of(dentry), sb->s_dev, access);
+	return walk(dentry, sb, access);
+}
+
+#endif
