@@ -105,7 +105,12 @@ static __always_inline bool match_exact(struct dentry *dentry, __u32 access, str
 	const struct filter *f = the_filter();
 	struct inode *inode = dentry->d_inode;
 
-	if (!f || !number_of(inode))
+	/*
+	 * Kernels differ in what the verifier believes of this pointer: some take the first
+	 * question for answered and drop it, others ask for it and don't see that the second is
+	 * the same.
+	 */
+	if (!f || !inode || !number_of(inode))
 		return false;
 	v->inode.ino = inode->i_ino;
 	v->inode.dev = inode->i_sb->s_dev;
