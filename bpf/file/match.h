@@ -19,49 +19,55 @@ struct opened {
 	__u64 ino;
 	__u64 folder_ino;
 	__u32 dev;
-	/* Whether the dentry is this file's own. */
+	/*
+	 * Whether the dentry is this file's own. Many kernels have an overlay open the file beneath
+	 * under the overlay's own path. By that path the open was looked at when the overlay's own
+	 * file came; doing it again would tell of one act twice.
+	 */
 	bool placed;
 };
 
-#define LOOK(via, into, pointer)                    \
-	do {                                        \
-		if ((via) == VIA_PROBE)             \
-			READ_HEAD(into, (pointer)); \
-	} while (0)
+static __always_inline void look_at_open(struct file *file, struct opened *o)
+{
+	struct inode *inode = file->f_inode;
+	struct dentry *dentry = file->f_path.dentry;
+	struct super_block *sb = inode->i_sb;
+	struct inode *folder = dentry->d_parent->d_inode;
 
-#define FIELD(via, from, pointer, field)                              \
-	({                                                            \
-		typeof((pointer)->field) __field;                     \
-		if ((via) == VIA_BTF)                                 \
-			__field = (pointer)->field;                   \
-		else                                                  \
-			__field = FROM_HEAD((from), (pointer), field); \
-		__field;                                              \
-	})
+	o->inode = inode;
+	o->sb = sb;
+	o->dentry = dentry;
+	o->mount = file->f_path.mnt;
+	o->folder = folder;
+	o->ino = inode->i_ino;
+	o->folder_ino = folder->i_ino;
+	o->dev = sb->s_dev;
+	o->placed = dentry->d_inode == inode;
+}
 
-static __always_inline void look_at_open(struct file *file, struct opened *o, enum via via)
+/* The same by copies; apart, so that they aren't on the stack of what follows. */
+static __noinline int look_at_open_by_probe(struct file *file, struct opened *o)
 {
 	struct dentry *parent;
 	struct head head;
 
-	LOOK(via, &head, file);
-	o->inode = FIELD(via, &head, file, f_inode);
-	o->dentry = FIELD(via, &head, file, f_path.dentry);
-	o->mount = FIELD(via, &head, file, f_path.mnt);
-	LOOK(via, &head, o->inode);
-	o->ino = FIELD(via, &head, o->inode, i_ino);
-	o->sb = FIELD(via, &head, o->inode, i_sb);
-	o->dev = READ(via, o->sb, s_dev);
-	LOOK(via, &head, o->dentry);
-	/*
-	 * Many kernels have an overlay open the file beneath under the overlay's own path. By
-	 * that path the open was looked at when the overlay's own file came; doing it again
-	 * would tell of one act twice.
-	 */
-	o->placed = FIELD(via, &head, o->dentry, d_inode) == o->inode;
-	parent = FIELD(via, &head, o->dentry, d_parent);
-	o->folder = READ(via, parent, d_inode);
-	o->folder_ino = READ(via, o->folder, i_ino);
+	if (READ_HEAD(&head, file))
+		return -1;
+	o->inode = FROM_HEAD(&head, file, f_inode);
+	o->dentry = FROM_HEAD(&head, file, f_path.dentry);
+	o->mount = FROM_HEAD(&head, file, f_path.mnt);
+	if (READ_HEAD(&head, o->inode))
+		return -1;
+	o->ino = FROM_HEAD(&head, o->inode, i_ino);
+	o->sb = FROM_HEAD(&head, o->inode, i_sb);
+	if (READ_HEAD(&head, o->dentry))
+		return -1;
+	o->placed = FROM_HEAD(&head, o->dentry, d_inode) == o->inode;
+	parent = FROM_HEAD(&head, o->dentry, d_parent);
+	o->dev = READ(VIA_PROBE, o->sb, s_dev);
+	o->folder = READ(VIA_PROBE, parent, d_inode);
+	o->folder_ino = READ(VIA_PROBE, o->folder, i_ino);
+	return 0;
 }
 
 static __always_inline __u32 access_of(struct file *file, enum via via)
@@ -80,7 +86,10 @@ static __always_inline bool match_open(struct file *file, struct verdict *v, str
 
 	if (!f)
 		return false;
-	look_at_open(file, &o, via);
+	if (via == VIA_BTF)
+		look_at_open(file, &o);
+	else if (look_at_open_by_probe(file, &o))
+		return false;
 	exact = perhaps(f, o.ino, o.dev);
 	name = o.placed && perhaps(f, o.folder_ino, o.dev);
 	if (!exact && !name && !(has_folder_rules && o.placed))

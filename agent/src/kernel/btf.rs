@@ -1,14 +1,16 @@
 //! The kernel's BTF, as far as our programs name it.
 //!
-//! In: `/sys/kernel/btf/vmlinux`, some 100,000 types. Out: a [`KernelBtf`]: the few types that
-//! relocations need, as a BTF of their own, and the numbers of the functions to attach to.
+//! In: `/sys/kernel/btf/vmlinux`, some 100,000 types in 5 MB. Out: a [`KernelBtf`]: the few types
+//! that relocations need, as a BTF of their own, and the numbers of the functions to attach to.
 //!
 //! A library that parses all of it and then compares the name of each of our types with that
-//! of every kernel type spends, on a slow machine, more time than all else in a start takes.
-//! The format is that of Documentation/bpf/btf.rst.
+//! of every kernel type spends, on a slow machine, more time than all else in a start takes, and
+//! more memory than all else in the agent. So the file is read in pieces, the strings once and then
+//! the types. The format is that of Documentation/bpf/btf.rst.
 
 use std::collections::HashMap;
-use std::fs;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 
 use anyhow::{Context as _, Result, bail};
 use aya::{Btf, Endianness};
@@ -48,8 +50,8 @@ impl KernelBtf {
     /// # Errors
     /// It can't be read, or isn't BTF.
     pub fn read(functions: &[String]) -> Result<Self> {
-        let raw = fs::read(VMLINUX).with_context(|| format!("failed to read {VMLINUX}"))?;
-        Self::parse(&raw, functions).with_context(|| format!("failed to parse {VMLINUX}"))
+        let file = File::open(VMLINUX).with_context(|| format!("failed to read {VMLINUX}"))?;
+        Self::parse(&file, functions).with_context(|| format!("failed to parse {VMLINUX}"))
     }
 
     /// The kernel's number of a function; `None` if it has no such function.
@@ -57,13 +59,21 @@ impl KernelBtf {
         self.functions.get(name).copied()
     }
 
-    fn parse(bytes: &[u8], functions: &[String]) -> Result<Self> {
+    fn parse(source: &dyn Source, functions: &[String]) -> Result<Self> {
         let functions = functions.iter().map(String::as_str).chain([ITERATOR]);
         let names: Vec<&str> = STRUCTS.into_iter().chain(functions).collect();
-        let raw = Raw::open(bytes, &names)?;
-        let functions = raw.named(kind::FUNC)?;
-        let types = Btf::parse(&raw.reduce()?, Endianness::default())?;
-        Ok(Self { types, functions })
+        let mut raw = Raw::open(source, &names)?;
+        let wanted = std::mem::take(&mut raw.wanted);
+        let (functions, structs): (Vec<_>, Vec<_>) = wanted
+            .into_iter()
+            .partition(|wanted| wanted.kind == kind::FUNC);
+        let structs: Vec<u32> = structs.iter().map(|wanted| wanted.id).collect();
+        let types = Btf::parse(&raw.reduce(&structs)?, Endianness::default())?;
+        let functions = functions.into_iter().map(|wanted| (wanted.name, wanted.id));
+        Ok(Self {
+            types,
+            functions: functions.collect(),
+        })
     }
 }
 
@@ -101,95 +111,215 @@ const COMMON: usize = 12;
 /// Bytes of one member of a struct or union: name, type, offset.
 const MEMBER: usize = 12;
 
+/// Where a BTF is read from.
+trait Source {
+    /// As many bytes as there are from here on, at most as many as fit.
+    fn read_at(&self, at: u64, into: &mut [u8]) -> std::io::Result<usize>;
+}
+
+impl Source for File {
+    fn read_at(&self, at: u64, into: &mut [u8]) -> std::io::Result<usize> {
+        FileExt::read_at(self, into, at)
+    }
+}
+
+impl Source for &[u8] {
+    fn read_at(&self, at: u64, into: &mut [u8]) -> std::io::Result<usize> {
+        let rest = usize::try_from(at).ok().and_then(|at| self.get(at..));
+        let rest = rest.unwrap_or_default();
+        let len = rest.len().min(into.len());
+        into[..len].copy_from_slice(&rest[..len]);
+        Ok(len)
+    }
+}
+
+/// A piece of a source; what is asked for beyond it is read then.
+struct Window<'a> {
+    source: &'a dyn Source,
+    start: usize,
+    bytes: Vec<u8>,
+}
+
+/// Bytes of a piece.
+const PIECE: usize = 1 << 16;
+
+impl<'a> Window<'a> {
+    fn new(source: &'a dyn Source) -> Self {
+        Self {
+            source,
+            start: 0,
+            bytes: Vec::new(),
+        }
+    }
+
+    /// At least `len` bytes, if there are so many, and what else of the piece follows them.
+    fn from(&mut self, at: usize, len: usize) -> Result<&[u8]> {
+        let within = |this: &Self| {
+            let from = at.checked_sub(this.start)?;
+            (from.checked_add(len)? <= this.bytes.len()).then_some(from)
+        };
+        if within(self).is_none() {
+            self.read(at, len)?;
+        }
+        let from = at - self.start;
+        Ok(self.bytes.get(from..).unwrap_or_default())
+    }
+
+    fn read(&mut self, at: usize, len: usize) -> Result<()> {
+        self.start = at;
+        self.bytes.resize(len.max(PIECE), 0);
+        let mut have = 0;
+        // A file of sysfs gives a page at a time.
+        while have < self.bytes.len() {
+            match self
+                .source
+                .read_at((at + have) as u64, &mut self.bytes[have..])?
+            {
+                0 => break,
+                more => have += more,
+            }
+        }
+        self.bytes.truncate(have);
+        Ok(())
+    }
+
+    fn exactly(&mut self, at: usize, len: usize) -> Result<&[u8]> {
+        let bytes = self.from(at, len)?;
+        bytes.get(..len).context("it ends too early")
+    }
+
+    fn word(&mut self, at: usize) -> Result<u32> {
+        let word = self.exactly(at, 4)?;
+        Ok(u32::from_ne_bytes(word.try_into()?))
+    }
+}
+
+/// A section: from where to where.
+#[derive(Debug, Clone, Copy)]
+struct Section {
+    start: usize,
+    end: usize,
+}
+
+/// A struct, union or function with one of the wanted names.
+struct Wanted {
+    id: u32,
+    kind: u32,
+    name: String,
+}
+
 /// A raw BTF, opened up.
 struct Raw<'a> {
-    types: &'a [u8],
-    strings: &'a [u8],
-    /// Where each type begins. The type 0 is void and isn't there.
+    window: Window<'a>,
+    types: Section,
+    strings: Section,
+    /// Where each type begins in its section. The type 0 is void and isn't there.
     starts: Vec<u32>,
-    /// Structs, unions and functions with one of the wanted names.
-    wanted: Vec<u32>,
+    wanted: Vec<Wanted>,
 }
 
 impl<'a> Raw<'a> {
-    fn open(bytes: &'a [u8], names: &[&str]) -> Result<Self> {
-        let header_len = word(bytes, 4)? as usize;
-        if bytes.get(..2) != Some(&MAGIC.to_ne_bytes()[..]) {
+    fn open(source: &'a dyn Source, names: &[&str]) -> Result<Self> {
+        let mut window = Window::new(source);
+        let header_len = window.word(4)? as usize;
+        if window.exactly(0, 2)? != MAGIC.to_ne_bytes() {
             bail!("it isn't BTF in this machine's byte order");
         }
-        let section = |at: usize| {
-            let start = header_len.checked_add(word(bytes, at)? as usize);
-            let len = word(bytes, at + 4)? as usize;
-            let range = start.and_then(|start| Some(start..start.checked_add(len)?));
-            let section = range.and_then(|range| bytes.get(range));
-            section.context("a section goes beyond the end")
+        let mut section = |at: usize| -> Result<Section> {
+            let offset = window.word(at)? as usize;
+            let len = window.word(at + 4)? as usize;
+            let start = header_len.checked_add(offset);
+            let end = start.and_then(|start| start.checked_add(len));
+            let (start, end) = (start.zip(end)).context("a section goes beyond the end")?;
+            Ok(Section { start, end })
         };
         let (types, strings) = (section(8)?, section(16)?);
-        let names = Names::new(names);
-        let (mut starts, mut wanted) = (vec![0], Vec::new());
-        let mut at = 0;
-        while at < types.len() {
-            let kind = kind_at(types, at)?;
-            if matches!(kind, kind::STRUCT | kind::UNION | kind::FUNC)
-                && names.has(strings, word(types, at)?)
-            {
-                wanted.push(u32::try_from(starts.len())?);
-            }
-            starts.push(u32::try_from(at)?);
-            at += size(types, at)?;
-        }
-        Ok(Self {
+        let mut raw = Self {
+            window,
             types,
             strings,
-            starts,
-            wanted,
-        })
+            starts: vec![0],
+            wanted: Vec::new(),
+        };
+        raw.go_through_types(names)?;
+        Ok(raw)
+    }
+
+    /// Notes where each type begins, and those that have one of the wanted names.
+    fn go_through_types(&mut self, names: &[&str]) -> Result<()> {
+        // All at once, as types name them in no order; given back before anything else is held.
+        let Section { start, end } = self.strings;
+        let strings = read_whole(self.window.source, start, end)?;
+        let names = Names::new(names);
+        let Section { start, end } = self.types;
+        let mut at = start;
+        while at < end {
+            let piece = self.window.from(at, COMMON)?;
+            let piece = &piece[..piece.len().min(end - at)];
+            if piece.len() < COMMON {
+                bail!("it ends too early");
+            }
+            let mut within = 0;
+            while let Some(head) = piece.get(within..within + COMMON) {
+                let (name, info) = (word(head, 0)?, word(head, 4)?);
+                let kind = kind_of(info);
+                if matches!(kind, kind::STRUCT | kind::UNION | kind::FUNC)
+                    && let Some(name) = names.find(&strings, name)
+                {
+                    self.wanted.push(Wanted {
+                        id: u32::try_from(self.starts.len())?,
+                        kind,
+                        name: name.to_owned(),
+                    });
+                }
+                self.starts.push((at - start + within) as u32);
+                within += size_of_type(info)?;
+            }
+            at += within;
+        }
+        Ok(())
     }
 
     fn start(&self, id: u32) -> Result<usize> {
         let start = self.starts.get(id as usize);
-        Ok(*start.context("a type number beyond the last")? as usize)
+        Ok(self.types.start + *start.context("a type number beyond the last")? as usize)
     }
 
-    /// The wanted types of a kind, by their names.
-    fn named(&self, kind: u32) -> Result<HashMap<String, u32>> {
-        let mut named = HashMap::new();
-        for &id in &self.wanted {
-            let at = self.start(id)?;
-            if kind_at(self.types, at)? == kind {
-                let name = self.strings.get(word(self.types, at)? as usize..);
-                let name = name.and_then(|rest| rest.split(|byte| *byte == 0).next());
-                let name = String::from_utf8_lossy(name.unwrap_or_default());
-                named.insert(name.into_owned(), id);
-            }
-        }
-        Ok(named)
+    fn kind(&mut self, at: usize) -> Result<u32> {
+        Ok(kind_of(self.window.word(at + 4)?))
     }
 
-    /// A BTF of the wanted structs and unions, and of what they are made of, as far as a
-    /// relocation can lead into it: anonymous structs and unions, and the types that are
-    /// other names of types; not beyond a pointer, nor into a struct that isn't wanted.
-    fn reduce(&self) -> Result<Vec<u8>> {
+    fn parts(&mut self, at: usize) -> Result<usize> {
+        Ok(parts_of(self.window.word(at + 4)?))
+    }
+
+    /// Bytes of a type.
+    fn size(&mut self, at: usize) -> Result<usize> {
+        size_of_type(self.window.word(at + 4)?)
+    }
+
+    /// A BTF of these structs and unions, and of what they are made of, as far as a relocation can
+    /// lead into it: anonymous structs and unions, and the types that are other names of types; not
+    /// beyond a pointer, nor into a struct that isn't among them.
+    fn reduce(&mut self, structs: &[u32]) -> Result<Vec<u8>> {
         // The kernel's number of each type, and ours.
         let mut numbers: HashMap<u32, u32> = HashMap::from([(0, 0)]);
         let mut kept: Vec<u32> = Vec::new();
-        for &id in &self.wanted {
-            if kind_at(self.types, self.start(id)?)? != kind::FUNC {
-                kept.push(id);
-                numbers.insert(id, u32::try_from(kept.len())?);
-            }
+        for &id in structs {
+            kept.push(id);
+            numbers.insert(id, u32::try_from(kept.len())?);
         }
         let mut next = 0;
         while let Some(&id) = kept.get(next) {
             next += 1;
             for place in self.references(id)? {
-                let inner = word(self.types, place)?;
+                let inner = self.window.word(place)?;
                 if numbers.contains_key(&inner) {
                     continue;
                 }
                 let at = self.start(inner)?;
-                let named = word(self.types, at)? != 0;
-                if named && matches!(kind_at(self.types, at)?, kind::STRUCT | kind::UNION) {
+                let named = self.window.word(at)? != 0;
+                if named && matches!(self.kind(at)?, kind::STRUCT | kind::UNION) {
                     // Nothing of ours is called so: to us it is as good as void.
                     numbers.insert(inner, 0);
                 } else {
@@ -198,29 +328,62 @@ impl<'a> Raw<'a> {
                 }
             }
         }
-        let mut types = Vec::new();
+        let (mut types, mut strings) = (Vec::new(), Strings::default());
         for &id in &kept {
             let at = self.start(id)?;
-            let own = self.types.get(at..at + size(self.types, at)?);
-            let mut own = own.context("a type goes beyond the end")?.to_vec();
+            let size = self.size(at)?;
+            let mut own = self.window.exactly(at, size)?.to_vec();
             for place in self.references(id)? {
-                let number = numbers[&word(self.types, place)?];
+                let number = numbers[&self.window.word(place)?];
                 own[place - at..][..4].copy_from_slice(&number.to_ne_bytes());
             }
-            if kind_at(self.types, at)? == kind::PTR {
+            for place in self.names(id)? {
+                let name = self.window.word(place)?;
+                let name = self.string(name)?;
+                own[place - at..][..4].copy_from_slice(&strings.add(name)?.to_ne_bytes());
+            }
+            if self.kind(at)? == kind::PTR {
                 // Where it points to wasn't looked at.
                 own[8..12].fill(0);
             }
             types.extend_from_slice(&own);
         }
-        assemble(&types, self.strings)
+        assemble(&types, &strings.bytes)
     }
 
-    /// Where in the section a type refers to the types that it is made of.
-    fn references(&self, id: u32) -> Result<Vec<usize>> {
+    fn string(&mut self, offset: u32) -> Result<Vec<u8>> {
+        let at = self.strings.start + offset as usize;
+        let mut room = 64;
+        loop {
+            let bytes = self.window.from(at, room)?;
+            if let Some(end) = bytes.iter().position(|byte| *byte == 0) {
+                return Ok(bytes[..end].to_vec());
+            }
+            if bytes.len() < room {
+                bail!("a string without an end");
+            }
+            room *= 2;
+        }
+    }
+
+    /// Where a type names itself and its parts.
+    fn names(&mut self, id: u32) -> Result<Vec<usize>> {
         let at = self.start(id)?;
-        let parts = (word(self.types, at + 4)? & 0xffff) as usize;
-        Ok(match kind_at(self.types, at)? {
+        let each = match self.kind(at)? {
+            kind::STRUCT | kind::UNION => MEMBER,
+            kind::ENUM | kind::FUNC_PROTO => 8,
+            kind::ENUM64 => 12,
+            _ => return Ok(vec![at]),
+        };
+        let parts = (0..self.parts(at)?).map(|part| at + COMMON + part * each);
+        Ok([at].into_iter().chain(parts).collect())
+    }
+
+    /// Where a type refers to the types that it is made of.
+    fn references(&mut self, id: u32) -> Result<Vec<usize>> {
+        let at = self.start(id)?;
+        let parts = self.parts(at)?;
+        Ok(match self.kind(at)? {
             kind::STRUCT | kind::UNION => (0..parts)
                 .map(|part| at + COMMON + part * MEMBER + 4)
                 .collect(),
@@ -233,6 +396,35 @@ impl<'a> Raw<'a> {
     }
 }
 
+/// The strings of a BTF, each once.
+struct Strings {
+    bytes: Vec<u8>,
+    offsets: HashMap<Vec<u8>, u32>,
+}
+
+impl Default for Strings {
+    fn default() -> Self {
+        Self {
+            // The first is the empty one.
+            bytes: vec![0],
+            offsets: HashMap::from([(Vec::new(), 0)]),
+        }
+    }
+}
+
+impl Strings {
+    fn add(&mut self, string: Vec<u8>) -> Result<u32> {
+        if let Some(offset) = self.offsets.get(&string) {
+            return Ok(*offset);
+        }
+        let offset = u32::try_from(self.bytes.len())?;
+        self.bytes.extend_from_slice(&string);
+        self.bytes.push(0);
+        self.offsets.insert(string, offset);
+        Ok(offset)
+    }
+}
+
 /// Names to look for. Most of what isn't one of them differs in the first bytes.
 struct Names<'a> {
     names: Vec<&'a str>,
@@ -241,60 +433,43 @@ struct Names<'a> {
 
 impl<'a> Names<'a> {
     fn new(names: &[&'a str]) -> Self {
-        let mut beginnings: Vec<[u8; 4]> = names
-            .iter()
-            .map(|name| {
-                let mut bytes = name.bytes().chain([0; 4]);
-                [(); 4].map(|()| bytes.next().unwrap_or(0))
-            })
-            .collect();
+        let beginning = |name: &&str| name.as_bytes().first_chunk::<4>().copied();
+        let mut beginnings: Vec<[u8; 4]> = names.iter().filter_map(beginning).collect();
         beginnings.sort_unstable();
         beginnings.dedup();
         let names = names.to_vec();
         Self { names, beginnings }
     }
 
-    /// Whether one of them stands there.
-    fn has(&self, strings: &[u8], at: u32) -> bool {
-        let Some(rest) = strings.get(at as usize..) else {
-            return false;
+    /// The name that stands there, if it is one of them. No name has fewer than four bytes, so none
+    /// is missed by its beginning.
+    fn find(&self, strings: &[u8], at: u32) -> Option<&'a str> {
+        let rest = strings.get(at as usize..)?;
+        let beginning = rest.first_chunk::<4>()?;
+        self.beginnings.binary_search(beginning).ok()?;
+        let mut names = self.names.iter();
+        let stands = |name: &&&str| {
+            let end = rest.strip_prefix(name.as_bytes());
+            end.is_some_and(|end| end.first() == Some(&0))
         };
-        let Some(beginning) = rest.first_chunk::<4>() else {
-            return false;
-        };
-        // No name has fewer than four bytes, so none is cut off by this.
-        self.beginnings.binary_search(beginning).is_ok()
-            && self.names.iter().any(|name| {
-                let end = rest.strip_prefix(name.as_bytes());
-                end.is_some_and(|end| end.first() == Some(&0))
-            })
+        names.find(stands).copied()
     }
 }
 
-/// A BTF of these sections.
-fn assemble(types: &[u8], strings: &[u8]) -> Result<Vec<u8>> {
-    let (types_len, strings_len) = (u32::try_from(types.len())?, u32::try_from(strings.len())?);
-    let mut bytes = Vec::with_capacity(24 + types.len() + strings.len());
-    bytes.extend_from_slice(&MAGIC.to_ne_bytes());
-    // Version and flags.
-    bytes.extend_from_slice(&[1, 0]);
-    for field in [24, 0, types_len, types_len, strings_len] {
-        bytes.extend_from_slice(&field.to_ne_bytes());
-    }
-    bytes.extend_from_slice(types);
-    bytes.extend_from_slice(strings);
-    Ok(bytes)
+/// What a type's second word says: its kind.
+fn kind_of(info: u32) -> u32 {
+    info >> 24 & 0x1f
 }
 
-fn kind_at(types: &[u8], at: usize) -> Result<u32> {
-    Ok(word(types, at + 4)? >> 24 & 0x1f)
+/// What a type's second word says: how many members, values or parameters it has.
+fn parts_of(info: u32) -> usize {
+    (info & 0xffff) as usize
 }
 
-/// Bytes of the type that begins here.
-fn size(types: &[u8], at: usize) -> Result<usize> {
-    let info = word(types, at + 4)?;
-    let parts = (info & 0xffff) as usize;
-    let own = match kind_at(types, at)? {
+/// Bytes of a type with this second word.
+fn size_of_type(info: u32) -> Result<usize> {
+    let parts = parts_of(info);
+    let own = match kind_of(info) {
         kind::INT | kind::VAR | kind::DECL_TAG => 4,
         kind::ARRAY => 12,
         kind::STRUCT | kind::UNION => parts * MEMBER,
@@ -320,6 +495,35 @@ fn word(bytes: &[u8], at: usize) -> Result<u32> {
     Ok(u32::from_ne_bytes(word.context("it ends too early")?))
 }
 
+/// All the bytes of a section, as far as they are there.
+fn read_whole(source: &dyn Source, start: usize, end: usize) -> Result<Vec<u8>> {
+    let (mut bytes, mut piece) = (Vec::new(), vec![0; PIECE]);
+    while start + bytes.len() < end {
+        // Piece by piece: a length that is a lie must not be taken for a need of memory.
+        let room = PIECE.min(end - start - bytes.len());
+        match source.read_at((start + bytes.len()) as u64, &mut piece[..room])? {
+            0 => bail!("a section goes beyond the end"),
+            more => bytes.extend_from_slice(&piece[..more]),
+        }
+    }
+    Ok(bytes)
+}
+
+/// A BTF of these sections.
+fn assemble(types: &[u8], strings: &[u8]) -> Result<Vec<u8>> {
+    let (types_len, strings_len) = (u32::try_from(types.len())?, u32::try_from(strings.len())?);
+    let mut bytes = Vec::with_capacity(24 + types.len() + strings.len());
+    bytes.extend_from_slice(&MAGIC.to_ne_bytes());
+    // Version and flags.
+    bytes.extend_from_slice(&[1, 0]);
+    for field in [24, 0, types_len, types_len, strings_len] {
+        bytes.extend_from_slice(&field.to_ne_bytes());
+    }
+    bytes.extend_from_slice(types);
+    bytes.extend_from_slice(strings);
+    Ok(bytes)
+}
+
 /// Layouts of types in a BTF, for tests that hold our own against them.
 #[cfg(test)]
 pub(super) mod layout {
@@ -329,46 +533,43 @@ pub(super) mod layout {
 
     /// The size of a struct, and where each of its members is, in bytes.
     pub(in super::super) fn of_struct(btf: &[u8], name: &str) -> (usize, BTreeMap<String, usize>) {
-        let (raw, at) = find(btf, name, kind::STRUCT);
-        let count = (word(raw.types, at + 4).unwrap() & 0xffff) as usize;
-        let member = |index: usize| {
+        let (mut raw, at) = find(&btf, name, kind::STRUCT);
+        let mut member = |index: usize| {
             let member = at + COMMON + index * MEMBER;
-            let offset = word(raw.types, member + 8).unwrap() as usize / 8;
-            (text(&raw, word(raw.types, member).unwrap()), offset)
+            let offset = raw.window.word(member + 8).unwrap() as usize / 8;
+            (text(&mut raw, member), offset)
         };
-        let size = word(raw.types, at + 8).unwrap() as usize;
-        (size, (0..count).map(member).collect())
+        let count = find(&btf, name, kind::STRUCT).0.parts(at).unwrap();
+        let members = (0..count).map(&mut member).collect();
+        (raw.window.word(at + 8).unwrap() as usize, members)
     }
 
     /// The values of an enum.
     pub(in super::super) fn of_enum(btf: &[u8], name: &str) -> BTreeMap<String, u32> {
-        let (raw, at) = find(btf, name, kind::ENUM);
-        let count = (word(raw.types, at + 4).unwrap() & 0xffff) as usize;
+        let (mut raw, at) = find(&btf, name, kind::ENUM);
+        let count = raw.parts(at).unwrap();
         let value = |index: usize| {
             let value = at + COMMON + index * 8;
-            let name = text(&raw, word(raw.types, value).unwrap());
-            (name, word(raw.types, value + 4).unwrap())
+            (text(&mut raw, value), raw.window.word(value + 4).unwrap())
         };
         (0..count).map(value).collect()
     }
 
-    fn find<'a>(btf: &'a [u8], name: &str, kind: u32) -> (Raw<'a>, usize) {
-        let raw = Raw::open(btf, &[]).unwrap();
-        let mut types = raw.starts[1..].iter().map(|at| *at as usize);
-        let is_it = |at: &usize| {
-            kind_at(raw.types, *at).unwrap() == kind
-                && text(&raw, word(raw.types, *at).unwrap()) == name
-        };
-        let at = types
-            .find(is_it)
-            .unwrap_or_else(|| panic!("the object has no type {name}"));
-        (raw, at)
+    fn find<'a>(btf: &'a &[u8], name: &str, kind: u32) -> (Raw<'a>, usize) {
+        let mut raw = Raw::open(btf, &[]).unwrap();
+        for id in 1..u32::try_from(raw.starts.len()).unwrap() {
+            let at = raw.start(id).unwrap();
+            if raw.kind(at).unwrap() == kind && text(&mut raw, at) == name {
+                return (raw, at);
+            }
+        }
+        panic!("the object has no type {name}")
     }
 
-    fn text(raw: &Raw<'_>, at: u32) -> String {
-        let bytes = &raw.strings[at as usize..];
-        let end = bytes.iter().position(|byte| *byte == 0).unwrap();
-        String::from_utf8(bytes[..end].to_vec()).unwrap()
+    /// The name that is referred to here.
+    fn text(raw: &mut Raw<'_>, at: usize) -> String {
+        let name = raw.window.word(at).unwrap();
+        String::from_utf8(raw.string(name).unwrap()).unwrap()
     }
 }
 
@@ -402,7 +603,7 @@ mod tests {
     #[test]
     fn programs_are_fitted_to_the_reduced_kernel_as_to_the_whole_one() {
         let whole = sample();
-        let reduced = KernelBtf::parse(&whole, &[]).unwrap().types;
+        let reduced = KernelBtf::parse(&&whole[..], &[]).unwrap().types;
         assert!(reduced.to_bytes().len() < whole.len());
         let whole = Btf::parse(&whole, Endianness::default()).unwrap();
         assert!(relocated(&reduced) == relocated(&whole));
@@ -411,17 +612,14 @@ mod tests {
     #[test]
     fn functions_have_the_kernel_s_numbers() {
         let whole = sample();
-        let names = ["lsm_file_open", "modret_inode_link"];
-        let found = Raw::open(&whole, &names)
-            .unwrap()
-            .named(kind::FUNC)
-            .unwrap();
+        let names = ["lsm_file_open", "modret_inode_link"].map(str::to_owned);
+        let found = KernelBtf::parse(&&whole[..], &names).unwrap();
         let whole = Btf::parse(&whole, Endianness::default()).unwrap();
         for name in names {
-            let number = whole.id_by_type_name_kind(name, aya_obj::btf::BtfKind::Func);
-            assert_eq!(found[name], number.unwrap());
+            let number = whole.id_by_type_name_kind(&name, aya_obj::btf::BtfKind::Func);
+            assert_eq!(found.function(&name), Some(number.unwrap()));
         }
-        assert_eq!(found.len(), names.len());
+        assert_eq!(found.functions.len(), 2);
     }
 
     #[test]
@@ -448,13 +646,13 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_make_it_panic(bytes: Vec<u8>, at in 0_usize..4096, byte: u8) {
-            let _ = KernelBtf::parse(&bytes, &[]);
+            let _ = KernelBtf::parse(&&bytes[..], &[]);
             let mut broken = sample();
             let at = at % broken.len();
             broken[at] = byte;
-            let _ = KernelBtf::parse(&broken, &[]);
+            let _ = KernelBtf::parse(&&broken[..], &[]);
             broken.truncate(at);
-            let _ = KernelBtf::parse(&broken, &[]);
+            let _ = KernelBtf::parse(&&broken[..], &[]);
         }
     }
 }

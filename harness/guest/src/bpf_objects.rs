@@ -99,6 +99,22 @@ struct ProgInfo {
     name: [u8; 16],
 }
 
+/// The names of the programs that exist now, in the kernel's 15 bytes.
+///
+/// # Errors
+/// `bpf(2)` refuses.
+pub fn program_names() -> Result<BTreeSet<String>> {
+    let mut names = BTreeSet::new();
+    for id in ids(BPF_PROG_GET_NEXT_ID).context("listing BPF programs")? {
+        match program_name(id) {
+            Ok(name) => names.insert(name),
+            Err(error) if is_gone(&error) => continue,
+            Err(error) => return Err(error.context(format!("asking about BPF program {id}"))),
+        };
+    }
+    Ok(names)
+}
+
 /// Every program and link that exists now, as `prog NAME (id N)` and `link N`.
 ///
 /// # Errors

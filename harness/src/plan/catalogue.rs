@@ -142,7 +142,10 @@ fn without_lsm() -> [Clause; 7] {
         equals("/enforce_blockers", json!(["LSM_PROGRAM_REJECTED"])),
         equals("/rules/unenforced", json!([])),
         lacks("/hooks", json!({"tier": "lsm", "attached": true})),
-        lacks("/hooks", json!({"tier": "signal", "fired": false})),
+        lacks(
+            "/hooks",
+            json!({"tier": "signal", "attached": true, "fired": false}),
+        ),
     ]
 }
 
@@ -231,21 +234,27 @@ fn promoted_to_modret() -> Vec<Clause> {
     clauses
 }
 
-/// The clauses of a report that honestly claims the signal tier.
+/// The clauses of a report that honestly claims the signal tier, where no rule is known by its path
+/// alone.
 fn promoted_to_signal() -> Vec<Clause> {
     let mut clauses = promoted("signal", "ENFORCE_SIGNAL");
-    let calls = ["openat", "openat2", "open", "creat"]
-        .map(|call| format!("tracepoint/syscalls/sys_enter_{call}"));
-    for hook in calls
-        .into_iter()
-        .chain(["kprobe/security_file_open".to_owned()])
-    {
-        clauses.push(contains(
-            "/hooks",
-            json!({"hook": hook, "tier": "signal", "attached": true, "fired": true}),
-        ));
-    }
+    let hook = "kprobe/security_file_open";
+    clauses.push(contains(
+        "/hooks",
+        json!({"hook": hook, "tier": "signal", "attached": true, "fired": true}),
+    ));
+    clauses.extend(tracepoints(false));
     clauses
+}
+
+/// Whether the tracepoints of system calls are attached, and so have fired.
+fn tracepoints(attached: bool) -> impl Iterator<Item = Clause> {
+    let calls = ["openat", "openat2", "open", "creat"];
+    calls.into_iter().map(move |call| {
+        let hook = format!("tracepoint/syscalls/sys_enter_{call}");
+        let row = json!({"hook": hook, "attached": attached, "fired": attached});
+        contains("/hooks", row)
+    })
 }
 
 /// The clauses of a report that honestly claims a tier other than the BPF LSM.
@@ -257,7 +266,10 @@ fn promoted(tier: &str, state: &str) -> Vec<Clause> {
         contains("/enforce_blockers", "BPF_LSM_DISABLED"),
         equals("/rules/unenforced", json!([])),
         lacks("/hooks", json!({"tier": "lsm", "attached": true})),
-        lacks("/hooks", json!({"tier": tier, "fired": false})),
+        lacks(
+            "/hooks",
+            json!({"tier": tier, "attached": true, "fired": false}),
+        ),
     ]
 }
 

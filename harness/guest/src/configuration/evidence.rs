@@ -61,6 +61,7 @@ pub(super) const CONFIGURATIONS: &[Configuration] = &[
             "--verify-interval=3600",
         ],
     ),
+    shipped("signal-needs", &["--enforce", "--enforce-fallback=signal"]),
 ];
 
 /// The agent as shipped, on the machine as it is, which becomes ready.

@@ -5,6 +5,7 @@ mod admits_passed_over;
 mod admits_refused_signal;
 mod admits_unread_refusal;
 mod attach_is_not_enforcement;
+mod attaches_what_is_needed;
 mod audit_fallback_when_asked;
 mod copied_up;
 mod denies_handle;
@@ -108,6 +109,7 @@ const PROOFS: &[&dyn Proof] = &[
     &admits_refused_signal::AdmitsRefusedSignal,
     &admits_unread_refusal::AdmitsUnreadRefusal,
     &attach_is_not_enforcement::AttachIsNotEnforcement,
+    &attaches_what_is_needed::AttachesWhatIsNeeded,
     &audit_fallback_when_asked::AuditFallbackWhenAsked,
     &denies_open::DeniesOpen,
     &denies_handle::DeniesHandle(Tier::Lsm),

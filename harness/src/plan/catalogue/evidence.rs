@@ -5,9 +5,10 @@ use protocol::plan::{ATTEMPTS, Clause, Doer, Expectation, PlannedProof};
 use protocol::record::Fate;
 use serde_json::{Value, json};
 
+use super::identity::account;
 use super::{
     EPERM, SIGKILL, act, arm, contains, differs, document, equals, lacks, proof, protected,
-    steadiness,
+    steadiness, tracepoints,
 };
 
 /// A tier as these proofs see it.
@@ -69,7 +70,42 @@ pub(super) fn signal() -> Vec<PlannedProof> {
     });
     // Beside the others of its configuration.
     proofs.insert(1, admits_passed_over());
+    proofs.push(attaches_what_is_needed());
     proofs
+}
+
+/// The tracepoints of system calls: not attached, attached once a rule needs them, and kept.
+fn attaches_what_is_needed() -> PlannedProof {
+    let one = json!(["sig_file_open"]);
+    let all = json!([
+        "sig_creat",
+        "sig_file_open",
+        "sig_open",
+        "sig_openat",
+        "sig_openat2"
+    ]);
+    let programs =
+        |arm: &str, programs: &Value| document(arm, &[equals("/programs", programs.clone())]);
+    let allowed = |arm: &str| document(arm, &[equals("/fate", "allowed")]);
+    let claims = equals("/runtime_state", "ENFORCE_SIGNAL");
+    let report = |arm: &str, attached: bool| {
+        let mut clauses = vec![claims.clone()];
+        clauses.extend(tracepoints(attached));
+        document(arm, &clauses)
+    };
+    let event = json!({"rule": "wandering", "hook": "tracepoint/syscalls/sys_enter_openat",
+                       "outcome": "killed", "matched": "path", "access": "read"});
+    let arms = vec![
+        allowed("before"),
+        programs("at-start", &one),
+        report("report-at-start", false),
+        programs("once-needed", &all),
+        report("report-once-needed", true),
+        account("by-path", "SIGKILL", false, json!([event]), &[]),
+        programs("kept", &all),
+        allowed("after"),
+    ];
+    proof("signal-attaches-what-is-needed", "signal-needs", arms)
 }
 
 /// A program that the kernel passes over, which no other tier's can be made to show.
