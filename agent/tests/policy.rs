@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use aegisbpf::policy::{Access, ExemptCgroup, FileRule, MAX_RULES, Policy, parse};
+use aegisbpf::policy::{
+    Access, ExemptCgroup, FileRule, MAX_EXEMPT_CGROUPS, MAX_RULES, Policy, parse,
+};
 use proptest::prelude::*;
 
 const GOOD: &str = r#"
@@ -189,6 +191,20 @@ fn policy_of(rules: usize) -> String {
         write!(policy, "[[deny.file]]\npath = \"/srv/{number}\"\n").unwrap();
     }
     policy
+}
+
+#[test]
+fn more_exempt_cgroups_than_the_kernel_side_looks_at_are_one_error() {
+    let policy_of = |count: usize| {
+        let cgroups: Vec<String> = (0..count).map(|n| format!("\"/cgroup-{n}\"")).collect();
+        format!("version = 1\nexempt_cgroups = [{}]\n", cgroups.join(", "))
+    };
+    let most = policy_of(MAX_EXEMPT_CGROUPS);
+    let policy = parse(most.as_bytes()).unwrap();
+    assert_eq!(policy.exempt_cgroups.len(), MAX_EXEMPT_CGROUPS);
+    let errors = parse(policy_of(MAX_EXEMPT_CGROUPS + 3).as_bytes()).unwrap_err();
+    assert_eq!(errors.len(), 1);
+    assert!(errors[0].why.contains("may exempt 256"), "{errors:?}");
 }
 
 #[test]

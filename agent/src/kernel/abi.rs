@@ -346,6 +346,26 @@ mod tests {
     }
 
     #[test]
+    fn lengths_are_those_of_the_kernel_side() {
+        let headers = [
+            include_str!("../../../bpf/abi.h"),
+            include_str!("../../../bpf/core/exempt.h"),
+        ]
+        .concat();
+        for (name, value) in [
+            ("PATH_KEY_LEN", PATH_KEY_LEN),
+            ("NAME_KEY_LEN", NAME_KEY_LEN),
+            ("NAME_INLINE_LEN", NAME_INLINE_LEN),
+            ("EXEMPT_MAX", crate::policy::MAX_EXEMPT_CGROUPS),
+        ] {
+            assert!(
+                headers.contains(&format!("#define {name} {value}\n")),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
     fn a_path_fits_a_key_with_its_nul_or_not_at_all() {
         let path = format!("/{}", "x".repeat(254));
         let key = PathKey::new(path.as_bytes()).unwrap();

@@ -11,7 +11,8 @@ use toml::de::{DeArray, DeTable, DeValue};
 
 use super::findings::Findings;
 use super::paths::{self, shown};
-use super::{Access, ExemptCgroup, FileRule, MAX_RULES, Policy};
+use super::{ExemptCgroup, MAX_EXEMPT_CGROUPS, MAX_RULES, Policy, file};
+use crate::posture::Class;
 
 /// The way out where two say the same.
 const KEEP_ONE: &str = "remove one of the two";
@@ -25,15 +26,22 @@ pub(super) fn policy(tree: &DeTable<'_>, findings: &mut Findings<'_>) -> Policy 
         &["version", "exempt_cgroups", "protected_executables", "deny"],
     );
     reader.version(tree);
+    let exempt_cgroups = reader.exempt_cgroups(tree);
+    let protected_executables = reader.protected_executables(tree);
+    let (mut policy, mut ids) = (Policy::default(), HashMap::new());
+    if let Some(sections) = reader.sections(tree) {
+        policy.files = file::rules(&mut reader, sections, &mut ids);
+    }
     Policy {
-        exempt_cgroups: reader.exempt_cgroups(tree),
-        protected_executables: reader.protected_executables(tree),
-        files: reader.files(tree),
+        exempt_cgroups,
+        protected_executables,
+        ..policy
     }
 }
 
-struct Reader<'f, 'p> {
-    findings: &'f mut Findings<'p>,
+/// Reads values, and notes what is wrong with them.
+pub(super) struct Reader<'f, 'p> {
+    pub(super) findings: &'f mut Findings<'p>,
 }
 
 impl Reader<'_, '_> {
@@ -77,6 +85,16 @@ impl Reader<'_, '_> {
                 let key = path.clone();
                 self.once(&mut seen, key, "exempt cgroup", value, offset, KEEP_ONE);
             }
+            if cgroups.len() == MAX_EXEMPT_CGROUPS {
+                self.findings.reject(
+                    offset,
+                    format!("exempt cgroup {}", shown(value)),
+                    &format!(
+                        "a policy may exempt {MAX_EXEMPT_CGROUPS}, and this is the first beyond"
+                    ),
+                    "exempt a cgroup above several of them",
+                );
+            }
             cgroups.push(ExemptCgroup { path, line, column });
         }
         cgroups
@@ -105,10 +123,9 @@ impl Reader<'_, '_> {
         executables
     }
 
-    fn files(&mut self, tree: &DeTable<'_>) -> Vec<FileRule> {
-        let Some(deny) = tree.get("deny") else {
-            return Vec::new();
-        };
+    /// The tables of rules, a table a class.
+    fn sections<'t>(&mut self, tree: &'t DeTable<'_>) -> Option<&'t DeTable<'t>> {
+        let deny = tree.get("deny")?;
         let DeValue::Table(sections) = deny.get_ref() else {
             self.wrong_type(
                 "deny",
@@ -116,36 +133,48 @@ impl Reader<'_, '_> {
                 "a table",
                 "write [[deny.file]] above each rule",
             );
+            return None;
+        };
+        let classes: Vec<&str> = Class::ALL.iter().map(|class| class.name()).collect();
+        self.only(sections, "[deny]", &classes);
+        Some(sections)
+    }
+
+    /// The rules of a class: `read` gets each one's table, its id and where it begins. `ids` are
+    /// those of all classes.
+    pub(super) fn rules<Rule>(
+        &mut self,
+        sections: &DeTable<'_>,
+        class: Class,
+        keys: &[&str],
+        ids: &mut HashMap<String, usize>,
+        mut read: impl FnMut(&mut Self, &DeTable<'_>, String, usize) -> Option<Rule>,
+    ) -> Vec<Rule> {
+        let name = class.name();
+        let Some(section) = sections.get(name) else {
             return Vec::new();
         };
-        self.only(sections, "[deny]", &["file"]);
-        let Some(files) = sections.get("file") else {
-            return Vec::new();
-        };
-        let way_out = "write [[deny.file]], in double brackets, above each rule";
-        let DeValue::Array(rules) = files.get_ref() else {
-            self.wrong_type("deny.file", files, "a list of tables", way_out);
+        let way_out = format!("write [[deny.{name}]], in double brackets, above each rule");
+        let DeValue::Array(rules) = section.get_ref() else {
+            self.wrong_type(
+                &format!("deny.{name}"),
+                section,
+                "a list of tables",
+                &way_out,
+            );
             return Vec::new();
         };
         self.count(rules);
-        let (mut targets, mut ids) = (HashMap::new(), HashMap::new());
         let mut kept = Vec::new();
         for (index, rule) in rules.iter().enumerate() {
+            let offset = rule.span().start;
             let DeValue::Table(table) = rule.get_ref() else {
-                self.wrong_type("a rule in deny.file", rule, "a table", way_out);
+                self.wrong_type(&format!("a rule in deny.{name}"), rule, "a table", &way_out);
                 continue;
             };
-            self.only(table, "[[deny.file]]", &["path", "access", "id"]);
-            let id = self.id(table, &mut ids, index, rule.span().start);
-            let access = self.access(table);
-            if let Some((path, folder)) = self.target(table, &mut targets, rule.span().start) {
-                kept.push(FileRule {
-                    id,
-                    path,
-                    folder,
-                    access,
-                });
-            }
+            self.only(table, &format!("[[deny.{name}]]"), keys);
+            let id = self.id(table, ids, &format!("{name}[{index}]"), offset);
+            kept.extend(read(self, table, id, offset));
         }
         kept
     }
@@ -166,11 +195,11 @@ impl Reader<'_, '_> {
         &mut self,
         table: &DeTable<'_>,
         seen: &mut HashMap<String, usize>,
-        index: usize,
+        default: &str,
         rule: usize,
     ) -> String {
         let (id, offset) = match self.string(table, "id") {
-            None => (format!("file[{index}]"), rule),
+            None => (default.to_owned(), rule),
             Some((id, offset)) => (id.to_owned(), offset),
         };
         if id.is_empty() || id.chars().any(char::is_control) {
@@ -185,67 +214,8 @@ impl Reader<'_, '_> {
         id
     }
 
-    fn access(&mut self, table: &DeTable<'_>) -> Access {
-        let Some((name, offset)) = self.string(table, "access") else {
-            return Access::default();
-        };
-        Access::from_name(name).unwrap_or_else(|| {
-            let names = Access::ALL.map(|access| format!("{:?}", access.name()));
-            self.findings.reject(
-                offset,
-                format!("access {}", shown(name)),
-                "it isn't an access that a rule can deny",
-                &format!(
-                    "write one of {}, or leave it out for both",
-                    names.join(", ")
-                ),
-            );
-            Access::default()
-        })
-    }
-
-    /// The rule's path, and whether it names a folder.
-    fn target(
-        &mut self,
-        table: &DeTable<'_>,
-        seen: &mut HashMap<paths::Spelling, usize>,
-        rule: usize,
-    ) -> Option<(String, bool)> {
-        if !table.contains_key("path") {
-            self.findings.missing(
-                rule,
-                "no path".to_owned(),
-                "a rule denies what its path names",
-                "write path = \"/…\" beneath, or remove the rule",
-            );
-        }
-        let (value, offset) = self.string(table, "path")?;
-        let spelling = paths::spelling(value);
-        let valid = self.path("path", value, offset);
-        if valid && spelling.path.is_empty() {
-            self.findings.reject(
-                offset,
-                format!("path {}", shown(value)),
-                "it is the root, so everything would be denied to everybody, to this agent too",
-                "name the folders to deny, each with a final slash",
-            );
-        } else if paths::ends_in_dot(value) {
-            self.findings.reject(
-                offset,
-                format!("path {}", shown(value)),
-                "it ends in a dot, which doesn't say whether all beneath the folder is meant",
-                "end it in a slash for the folder and everything beneath it, or in its name",
-            );
-        }
-        if valid {
-            let way_out = "make them one rule, with the access that both deny together";
-            self.once(seen, spelling.clone(), "path", value, offset, way_out);
-        }
-        Some((spelling.path, spelling.final_slash))
-    }
-
     /// Notes what is wrong with any path.
-    fn path(&mut self, kind: &str, value: &str, offset: usize) -> bool {
+    pub(super) fn path(&mut self, kind: &str, value: &str, offset: usize) -> bool {
         let complaints = paths::complaints(value);
         for complaint in &complaints {
             let what = format!("{kind} {}", shown(value));
@@ -256,7 +226,7 @@ impl Reader<'_, '_> {
     }
 
     /// Notes what stands in the policy a second time, in whatever spelling.
-    fn once<Key: Eq + Hash>(
+    pub(super) fn once<Key: Eq + Hash>(
         &mut self,
         seen: &mut HashMap<Key, usize>,
         key: Key,
@@ -279,7 +249,7 @@ impl Reader<'_, '_> {
     }
 
     /// Notes every key that isn't known.
-    fn only(&mut self, table: &DeTable<'_>, place: &str, known: &[&str]) {
+    pub(super) fn only(&mut self, table: &DeTable<'_>, place: &str, known: &[&str]) {
         for key in table.keys() {
             if !known.contains(&key.get_ref().as_ref()) {
                 self.findings.reject(
@@ -293,7 +263,11 @@ impl Reader<'_, '_> {
     }
 
     /// The string that a key has, with its offset; one of another type is noted.
-    fn string<'t>(&mut self, table: &'t DeTable<'_>, key: &str) -> Option<(&'t str, usize)> {
+    pub(super) fn string<'t>(
+        &mut self,
+        table: &'t DeTable<'_>,
+        key: &str,
+    ) -> Option<(&'t str, usize)> {
         let value = table.get(key)?;
         let DeValue::String(string) = value.get_ref() else {
             let way_out = format!("write {key} = \"…\"");

@@ -6,22 +6,28 @@
 //! through [`ExemptCgroup::error`].
 //!
 //! How a file flows: `syntax` makes a tree of it, as far as it can → `document` walks the
-//! tree and judges each value, with `paths` for those that are paths → `findings` puts what
-//! they found into the file's order, with line and column from `places`.
+//! tree and judges each value, with a module a class for the rules (`file`) and `paths` for values
+//! that are paths → `findings` puts what they found into the file's order, with line and column from `places`.
 
 mod document;
+mod file;
 mod findings;
 mod paths;
 mod places;
 mod syntax;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
+pub use file::{Access, FileRule};
 use findings::Findings;
 use places::Places;
 
 /// The most rules that a policy may have.
 pub const MAX_RULES: usize = 65_536;
+
+/// The most cgroups that a policy may exempt; the kernel side looks at no more (`EXEMPT_MAX` in
+/// `bpf/core/exempt.h`).
+pub const MAX_EXEMPT_CGROUPS: usize = 256;
 
 /// A valid policy.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -38,59 +44,6 @@ impl Policy {
     /// How many rules it has.
     pub fn rules(&self) -> usize {
         self.files.len()
-    }
-}
-
-/// Denies opening one file, or a folder with everything beneath it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FileRule {
-    /// Its name in events and reports: as given, or `file[N]`.
-    pub id: String,
-    /// The path, taken literally but for `//`, `/./` and the final slash, which are gone.
-    pub path: String,
-    /// Whether the path had a final slash: the folder and everything beneath it.
-    pub folder: bool,
-    /// What is denied.
-    pub access: Access,
-}
-
-/// What a file rule denies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Access {
-    /// Opening for reading or to execute.
-    Read,
-    /// Opening for writing, truncating, creating, renaming over.
-    Write,
-    /// Both.
-    #[default]
-    ReadWrite,
-}
-
-impl Access {
-    const ALL: [Self; 3] = [Self::Read, Self::Write, Self::ReadWrite];
-
-    /// Its name in policies, events and reports.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Read => "read",
-            Self::Write => "write",
-            Self::ReadWrite => "read-write",
-        }
-    }
-
-    /// Whether reading is denied.
-    pub fn reads(self) -> bool {
-        self != Self::Write
-    }
-
-    /// Whether writing is denied.
-    pub fn writes(self) -> bool {
-        self != Self::Read
-    }
-
-    fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|access| access.name() == name)
     }
 }
 

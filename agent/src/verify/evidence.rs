@@ -26,6 +26,11 @@ use crate::posture::Action;
 use crate::posture::gate::Verdict;
 use crate::posture::{Class, Tier};
 
+/// Why nothing of the signal tier is tried where the kernel is locked down.
+const LOCKED_DOWN: &str = "lockdown: the kernel runs no kprobes and tracepoints, and no program that \
+                           reads its memory; start it without lockdown=confidentiality, or rely on \
+                           the BPF LSM or on modret";
+
 /// What one canary showed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Evidence {
@@ -264,6 +269,12 @@ impl Bench {
             attached: true,
             ..Measurement::not_tried()
         };
+        if hook.tier == Tier::Signal && !self.programs.memory_readable() {
+            measurement.verdict = Verdict::Rejected;
+            measurement.attached = false;
+            measurement.reason = Some(LOCKED_DOWN.to_owned());
+            return measurement;
+        }
         if let Err(reason) = self.programs.attach(hook.program, hook.attach) {
             // A program may have loaded and only its link failed.
             self.programs.detach(hook.program);

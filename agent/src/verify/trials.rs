@@ -71,6 +71,8 @@ impl Trials {
                         let why = format!("nothing can be measured: {error:#}");
                         Ending::error(Exit::Unmeasurable, why)
                     })?;
+                let features = &mut machine.facts.features;
+                features.insert("kernel_memory_readable", bench.memory_readable());
                 (Some(bench), Some(ring))
             }
             _ => (None, None),
