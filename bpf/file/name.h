@@ -19,8 +19,12 @@ __noinline finding name_rule_by_address(__u64 dentry, __u64 ino, __u32 dev, __u6
 					__u32 access)
 {
 	struct dentry *at = (void *)dentry;
-	struct name_key key = { .folder = inode_key(ino, dev, address) };
+	struct name_key key = {};
 
+	/* Not reached then; said here, since some kernels check what nobody calls. */
+	if (!memory_readable)
+		return NO_RULE;
+	key.folder = inode_key(ino, dev, address);
 	bpf_probe_read_kernel_str(key.name, sizeof(key.name), BPF_CORE_READ(at, d_name.name));
 	return rule_on_name(&key, access);
 }

@@ -52,6 +52,9 @@ __noinline finding look_at_folder(__u64 address, __u32 dev, __u32 access)
 	struct head head;
 	__u64 ino;
 
+	/* Not reached then; said here, since some kernels check what nobody calls. */
+	if (!memory_readable)
+		return NO_RULE;
 	if (!f || READ_HEAD(&head, dentry))
 		return unplaced(MATCH_DETACHED);
 	inode = FROM_HEAD(&head, dentry, d_inode);
@@ -79,9 +82,30 @@ __noinline finding walk_by_address(__u64 address, __u32 dev, __u32 access)
 	return found < 0 ? unplaced(MATCH_TOO_DEEP) : found;
 }
 
+/* Asks the maps about each folder from this one up, by pointers that the verifier knows. */
+static __noinline finding ask_upwards(struct dentry *dentry, struct super_block *sb, __u32 access)
+{
+	__u32 dev = sb->s_dev;
+
+	for (int level = 0; level < FOLDER_LEVELS; level++) {
+		struct inode *inode = dentry->d_inode;
+		struct dentry *parent = dentry->d_parent;
+		finding found = rule_beneath(inode->i_ino, dev, number_of(inode),
+					     inode->i_generation, access);
+
+		if (found != NO_RULE)
+			return found;
+		if (parent == dentry)
+			return at_top(dentry, sb, VIA_BTF);
+		dentry = parent;
+	}
+	return unplaced(MATCH_TOO_DEEP);
+}
+
 /*
- * The same, by pointers that the verifier knows. From the first folder of which the filter says
- * "perhaps" it goes on by addresses, which costs the verifier less than to come back.
+ * Looks at the folders from this one up to the root of its file system, by pointers that the
+ * verifier knows. From the first of which the filter says "perhaps" another loop goes on: a branch
+ * that comes back to this one would cost the verifier seconds.
  */
 static __noinline finding walk(struct dentry *dentry, struct super_block *sb, __u32 access)
 {
@@ -91,19 +115,12 @@ static __noinline finding walk(struct dentry *dentry, struct super_block *sb, __
 	if (!f)
 		return NO_RULE;
 	for (int level = 0; level < FOLDER_LEVELS; level++) {
-		struct inode *inode = dentry->d_inode;
 		struct dentry *parent = dentry->d_parent;
-		__u64 ino = inode->i_ino;
 
-		if (perhaps_beneath(f, ino, dev)) {
-			finding found;
-
+		if (perhaps_beneath(f, dentry->d_inode->i_ino, dev)) {
 			if (memory_readable)
 				return walk_by_address(number_of(dentry), dev, access);
-			found = rule_beneath(ino, dev, number_of(inode), inode->i_generation,
-					     access);
-			if (found != NO_RULE)
-				return found;
+			return ask_upwards(dentry, sb, access);
 		}
 		if (parent == dentry)
 			return at_top(dentry, sb, VIA_BTF);
@@ -127,6 +144,8 @@ __noinline finding look_at_mount(__u64 address, __u32 access)
 	struct head head;
 	__u64 point;
 
+	if (!memory_readable)
+		return NO_RULE;
 	if (!f || READ_HEAD(&head, at))
 		return unplaced(MATCH_DETACHED);
 	above = FROM_HEAD(&head, at, mnt_parent);
