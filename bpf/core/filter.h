@@ -37,12 +37,21 @@ static __always_inline const struct filter *the_filter(void)
 	return bpf_map_lookup_elem(&filter, &zero);
 }
 
-/* agent/src/kernel/filter.rs computes the same. */
+static __always_inline bool is_set(const struct filter *f, __u64 bit)
+{
+	return f->words[bit >> 6 & filter_mask] >> (bit & 63) & 1;
+}
+
+/*
+ * agent/src/kernel/filter.rs computes the same. The second bit is asked for only where the first is
+ * set: it makes a wrong "perhaps" as rare as it must be on a way of many folders.
+ */
 static __always_inline bool perhaps(const struct filter *f, __u64 number, __u32 space)
 {
-	__u64 bit = ((number ^ (__u64)space << 32) * 0x9e3779b97f4a7c15ULL) >> 32;
+	__u64 hash = (number ^ (__u64)space << 32) * 0x9e3779b97f4a7c15ULL;
 
-	return f->words[bit >> 6 & filter_mask] >> (bit & 63) & 1;
+	return is_set(f, hash >> 32) &&
+	       is_set(f, (hash ^ hash >> 29) * 0xbf58476d1ce4e5b9ULL >> 32);
 }
 
 /* The same about all that is beneath a folder; other bits than those of the folder itself. */

@@ -54,10 +54,15 @@ static __always_inline __u64 number_of(const void *pointer)
  * kprobe the calls are most of the cost. Fields that lie beyond are read by themselves.
  */
 struct head {
-	__u64 words[16];
+	__u64 words[14];
 };
 
-#define READ_HEAD(into, pointer) bpf_probe_read_kernel((into), sizeof(struct head), (pointer))
+/* Fewer bytes, where another such is on the stack already. */
+struct short_head {
+	__u64 words[5];
+};
+
+#define READ_HEAD(into, pointer) bpf_probe_read_kernel((into), sizeof(*(into)), (pointer))
 
 #define FROM_HEAD(from, pointer, field)                                                     \
 	({                                                                                  \
@@ -65,7 +70,7 @@ struct head {
 		typeof(__from->field) __value;                                              \
 		__u64 __at =                                                                \
 			__builtin_preserve_field_info(__from->field, BPF_FIELD_BYTE_OFFSET); \
-		if (__at <= sizeof(struct head) - sizeof(__value))                          \
+		if (__at <= sizeof(*(from)) - sizeof(__value))                                \
 			__value = *(typeof(__value) *)((char *)(from) + __at);              \
 		else                                                                        \
 			BPF_CORE_READ_INTO(&__value, __from, field);                        \

@@ -104,12 +104,13 @@ static __noinline finding ask_upwards(struct dentry *dentry, struct super_block 
 
 /*
  * Looks at the folders from this one up to the root of its file system, by pointers that the
- * verifier knows. From the first of which the filter says "perhaps" another loop goes on: a branch
- * that comes back to this one would cost the verifier seconds.
+ * verifier knows. Where the filter says "perhaps" of one, another loop begins anew: a branch that
+ * comes back to this one would cost the verifier seconds.
  */
-static __noinline finding walk(struct dentry *dentry, struct super_block *sb, __u32 access)
+static __noinline finding walk(struct dentry *from, struct super_block *sb, __u32 access)
 {
 	const struct filter *f = the_filter();
+	struct dentry *dentry = from;
 	__u32 dev = sb->s_dev;
 
 	if (!f)
@@ -119,8 +120,8 @@ static __noinline finding walk(struct dentry *dentry, struct super_block *sb, __
 
 		if (perhaps_beneath(f, dentry->d_inode->i_ino, dev)) {
 			if (memory_readable)
-				return walk_by_address(number_of(dentry), dev, access);
-			return ask_upwards(dentry, sb, access);
+				return walk_by_address(number_of(from), dev, access);
+			return ask_upwards(from, sb, access);
 		}
 		if (parent == dentry)
 			return at_top(dentry, sb, VIA_BTF);
@@ -141,7 +142,7 @@ __noinline finding look_at_mount(__u64 address, __u32 access)
 	const struct filter *f = the_filter();
 	struct super_block *sb;
 	struct mount *above;
-	struct head head;
+	struct short_head head;
 	__u64 point;
 
 	if (!memory_readable)
@@ -205,7 +206,7 @@ static __always_inline finding rule_above_rarely(const struct filter *f, struct 
 		return NO_RULE;
 	if (memory_readable)
 		return walk_by_address(number_of(dentry), sb->s_dev, access);
-	return walk(dentry, sb, access);
+	return ask_upwards(dentry, sb, access);
 }
 
 #endif

@@ -46,15 +46,17 @@ impl Subject {
         }
     }
 
-    /// The place of its bit, before it is cut to the filter's size; `bpf/core/filter.h` computes
-    /// the same.
-    fn hash(self) -> u32 {
+    /// The places of its two bits, before they are cut to the filter's size; `bpf/core/filter.h`
+    /// computes the same.
+    fn hashes(self) -> [u32; 2] {
         let mixed = self.number ^ u64::from(self.space) << 32;
-        (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32
+        let hash = mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let again = (hash ^ hash >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        [hash, again].map(|hash| (hash >> 32) as u32)
     }
 }
 
-/// Bits for each subject: so few are set that hardly one in a hundred is taken for another.
+/// Bits for each subject, of which it sets two: hardly one in some thousands is taken for another.
 const BITS_EACH: usize = 128;
 /// Half a MiB; more would not stay in a processor's cache.
 const MOST_WORDS: usize = 1 << 16;
@@ -125,10 +127,8 @@ impl Filter {
 
     fn bits(&self, subjects: &[Subject]) -> BTreeSet<u32> {
         let bits = u32::try_from(self.words.entries().len() * 64 - 1).unwrap_or(u32::MAX);
-        subjects
-            .iter()
-            .map(|subject| subject.hash() & bits)
-            .collect()
+        let hashes = subjects.iter().flat_map(|subject| subject.hashes());
+        hashes.map(|hash| hash & bits).collect()
     }
 
     fn place(&self, bit: u32) -> usize {
