@@ -6,6 +6,8 @@
 #ifndef AEGISBPF_ABI_H
 #define AEGISBPF_ABI_H
 
+#include "vmlinux.h"
+
 /* Bytes of a path in a key, with the NUL. A longer path equals no key. */
 #define PATH_KEY_LEN 256
 

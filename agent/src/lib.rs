@@ -11,15 +11,27 @@
 //! [`loader`], [`bpf_call`], [`identity`], [`maps`] (written [`unpreempted`]), [`tally`], [`ring`],
 //! [`canary`] and [`ready`] are the edges. [`watch`] tells when to resolve again.
 
-pub mod classes;
-pub mod cli;
-pub mod daemon;
 pub mod exit;
 pub mod follow;
 pub mod host;
-pub mod kernel;
 pub mod output;
 pub mod policy;
+
+// With the feature `sabotage`, each of these is wrapped by a module of the same name that breaks
+// promises on request. Nothing else here knows of it.
+#[cfg_attr(feature = "sabotage", path = "sabotage/classes.rs")]
+pub mod classes;
+#[cfg_attr(feature = "sabotage", path = "sabotage/cli.rs")]
+pub mod cli;
+#[cfg_attr(feature = "sabotage", path = "sabotage/daemon.rs")]
+pub mod daemon;
+#[cfg_attr(feature = "sabotage", path = "sabotage/kernel.rs")]
+pub mod kernel;
+#[cfg_attr(feature = "sabotage", path = "sabotage/posture.rs")]
 pub mod posture;
+#[cfg_attr(feature = "sabotage", path = "sabotage/report.rs")]
 pub mod report;
+#[cfg(feature = "sabotage")]
+mod sabotage;
+#[cfg_attr(feature = "sabotage", path = "sabotage/verify.rs")]
 pub mod verify;

@@ -9,7 +9,7 @@ use aegisbpf::posture::gate::{Decision, Refusal, Unenforced, Verdict};
 use aegisbpf::posture::{Action, Blocker, Class, Limit, State, Tier};
 use aegisbpf::report::document::{Report, Status, compose, hooks};
 use aegisbpf::report::file::write;
-use aegisbpf::verify::evidence::{Evidence, Measurement, Measurements};
+use aegisbpf::verify::measurement::{Evidence, Measurement, Measurements};
 use jiff::{SignedDuration, Timestamp};
 
 fn facts() -> Facts {

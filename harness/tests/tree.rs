@@ -76,3 +76,33 @@ fn a_release_is_searched_for_the_variable_of_the_sabotaged_build() {
         assert!(release.contains(&search), "{search:?} isn't in {release}");
     }
 }
+
+#[test]
+fn production_code_has_no_word_of_sabotage() {
+    let mut files = tracked("agent/src");
+    files.extend(tracked("bpf"));
+    let own = ["agent/src/sabotage/", "bpf/mutants/"];
+    files.retain(|(name, _)| !own.iter().any(|own| name.starts_with(own)));
+    for (_, content) in &mut files {
+        *content = content.to_lowercase();
+    }
+    let mut found = places(&files, &["sabotage", "mutant"].map(str::to_owned));
+    // Where the wrapped modules take the place of the real ones.
+    found.retain(|place| !place.starts_with("agent/src/lib.rs:"));
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+#[test]
+fn one_place_lets_sabotage_in() {
+    let lib = fs::read_to_string(root().join("agent/src/lib.rs")).expect("the agent is a library");
+    let (before, within) = lib
+        .split_once("\n// With the feature `sabotage`")
+        .expect("the place begins with a comment");
+    assert!(!before.to_lowercase().contains("sabotage"), "{before}");
+    // Whatever names it asks for the feature first.
+    let asks = |line: &&str| line.contains("sabotage") && !line.starts_with("//");
+    for line in within.lines().skip(1).filter(asks) {
+        let feature = "feature = \"sabotage\"";
+        assert!(line.contains(feature) || line == "mod sabotage;", "{line}");
+    }
+}

@@ -15,10 +15,10 @@ use jiff::SignedDuration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-use super::ready::Ready;
-use super::session::{Reporting, Session};
 use super::timings::{Step, Timings};
 use crate::classes::{hooks, spared};
+use crate::daemon::ready::Ready;
+use crate::daemon::session::{Reporting, Session};
 use crate::exit::{Ending, Exit};
 use crate::follow::{Changed, Unwatched, Watcher};
 use crate::host::machine::Machine;

@@ -19,9 +19,9 @@ use aya_obj::btf::BtfFeatures;
 use aya_obj::generated::bpf_map_type;
 use rustix::process::{Resource, Rlimit, setrlimit};
 
-use super::bpf_call::{self, Program, Target};
 use super::btf::{ITERATOR, KernelBtf, lsm_function};
 use super::identity::{self, Identify, Identity, Pins};
+use crate::kernel::bpf_call::{self, Program, Target};
 
 /// The programs and maps, compiled from `bpf/`.
 pub static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/aegisbpf.bpf.o"));

@@ -17,7 +17,7 @@ use crate::host::machine::{Agent, Facts, Seam};
 use crate::posture::Action;
 use crate::posture::gate::{Decision, Unenforced, Verdict};
 use crate::posture::{Blocker, Class, Limit, State, Tier};
-use crate::verify::evidence::{Evidence, Measurement, Measurements};
+use crate::verify::measurement::{Evidence, Measurement, Measurements};
 
 /// Raised whenever a field changes its meaning.
 pub const SCHEMA_VERSION: u32 = 1;

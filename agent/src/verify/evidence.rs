@@ -1,7 +1,7 @@
 //! Evidence: which hooks attach here, and what they then do to a canary.
 //!
 //! In: hooks, and the action to try them with. Out: a [`Measurement`] of each, made of
-//! evidence: attaching proves nothing, since a kernel without BPF LSM in its list attaches
+//! [`Evidence`]: attaching proves nothing, since a kernel without BPF LSM in its list attaches
 //! the programs and never runs them.
 
 use std::time::{Duration, Instant};
@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use aya::maps::{MapData, RingBuf};
 use jiff::Timestamp;
-use serde::Serialize;
 
 use super::canary::{Canary, Fate};
 use super::losses::Counts;
-use crate::classes::hooks::{HOOKS, Hook, Need, Role};
+use super::measurement::{Evidence, Measurement};
+use crate::classes::hooks::{HOOKS, Hook, Role};
 use crate::classes::{Contents, Decoys, Maps, Rules};
 use crate::host::cgroups::{FreshCgroup, Hierarchy};
 use crate::kernel::btf::KernelBtf;
@@ -23,109 +23,13 @@ use crate::kernel::maps::{find, other_type};
 use crate::kernel::real_time::unpreempted;
 use crate::kernel::tally::Tally;
 use crate::posture::Action;
+use crate::posture::Tier;
 use crate::posture::gate::Verdict;
-use crate::posture::{Class, Tier};
-
+use crate::verify::measurement::judge;
 /// Why nothing of the signal tier is tried where the kernel is locked down.
 const LOCKED_DOWN: &str = "lockdown: the kernel runs no kprobes and tracepoints, and no program that \
                            reads its memory; start it without lockdown=confidentiality, or rely on \
                            the BPF LSM or on modret";
-
-/// What one canary showed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Evidence {
-    /// The canary's process id.
-    pub pid: u32,
-    /// Its cgroup's id.
-    pub cgroup: u64,
-    /// From its release to its end.
-    pub duration_us: u64,
-    /// The fate that the claim needs.
-    pub expected: String,
-    /// The fate that it met.
-    pub observed: String,
-    /// How often this very hook's program counted it.
-    pub hits: u64,
-}
-
-/// What is known of one hook with one action.
-#[derive(Debug, Clone)]
-pub struct Measurement {
-    /// The outcome.
-    pub verdict: Verdict,
-    /// Whether the kernel took program and link when it was tried.
-    pub attached: bool,
-    /// When the evidence was last found good.
-    pub verified_at: Option<Timestamp>,
-    /// The last canary's.
-    pub evidence: Option<Evidence>,
-    /// Why it isn't verified.
-    pub reason: Option<String>,
-}
-
-impl Measurement {
-    fn not_tried() -> Self {
-        Self {
-            verdict: Verdict::NotTried,
-            attached: false,
-            verified_at: None,
-            evidence: None,
-            reason: None,
-        }
-    }
-}
-
-/// What is known of every hook, in the order of [`HOOKS`].
-#[derive(Debug, Clone)]
-pub struct Measurements {
-    deny: Vec<Measurement>,
-    observe: Vec<Measurement>,
-}
-
-impl Measurements {
-    /// Nothing was tried yet.
-    pub fn none() -> Self {
-        let all = || HOOKS.iter().map(|_| Measurement::not_tried()).collect();
-        Self {
-            deny: all(),
-            observe: all(),
-        }
-    }
-
-    /// What is known of a hook with this action.
-    pub fn of(&self, hook: &Hook, action: Action) -> &Measurement {
-        let index = hook.number as usize;
-        match action {
-            Action::Deny => &self.deny[index],
-            Action::Observe => &self.observe[index],
-        }
-    }
-
-    /// Notes a new measurement.
-    pub fn set(&mut self, hook: &Hook, action: Action, measurement: Measurement) {
-        let index = hook.number as usize;
-        match action {
-            Action::Deny => self.deny[index] = measurement,
-            Action::Observe => self.observe[index] = measurement,
-        }
-    }
-
-    /// The verdict on a tier for a class: that of the worst hook that it can't do without.
-    pub fn verdict(
-        &self,
-        tier: Tier,
-        class: Class,
-        action: Action,
-        needed: impl Fn(Need) -> bool,
-    ) -> Verdict {
-        let hooks = HOOKS.iter().filter(|hook| hook.is_of(tier, class));
-        hooks
-            .filter(|hook| hook.role == Role::Core && needed(hook.need))
-            .map(|hook| self.of(hook, action).verdict)
-            .min()
-            .unwrap_or(Verdict::NotTried)
-    }
-}
 
 /// Everything that measuring takes: programs, maps, decoys and a place for the canary.
 ///
@@ -319,34 +223,13 @@ impl Bench {
         round: &mut Result<Round>,
         measurement: &mut Measurement,
     ) {
-        measurement.verdict = Verdict::CanaryFailed;
         let started = Instant::now();
         let evidence = match round {
             Ok(round) => self.send_canary(hook, action, round),
             Err(error) => Err(anyhow::anyhow!("{error:#}")),
         };
         self.on_canaries += started.elapsed();
-        match evidence {
-            Err(error) => {
-                measurement.evidence = None;
-                measurement.reason = Some(format!("no canary could be sent: {error:#}"));
-            }
-            Ok(evidence) => {
-                // One act, one hit: more would mean that something else was counted.
-                let good = evidence.observed == evidence.expected && evidence.hits == 1;
-                measurement.reason = (!good).then(|| {
-                    format!(
-                        "the canary was to be {} with 1 hit, and was {} with {}",
-                        evidence.expected, evidence.observed, evidence.hits
-                    )
-                });
-                if good {
-                    measurement.verdict = Verdict::Verified;
-                    measurement.verified_at = Some(Timestamp::now());
-                }
-                measurement.evidence = Some(evidence);
-            }
-        }
+        judge(measurement, evidence, Timestamp::now());
     }
 
     fn send_canary(&mut self, hook: &Hook, action: Action, round: &mut Round) -> Result<Evidence> {

@@ -3,4 +3,5 @@
 pub mod canary;
 pub mod evidence;
 pub mod losses;
+pub mod measurement;
 pub mod trials;

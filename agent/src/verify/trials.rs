@@ -9,8 +9,9 @@ use std::time::Duration;
 use anyhow::Result;
 use aya::maps::{MapData, RingBuf};
 
-use super::evidence::{Bench, Measurement, Measurements, Round};
+use super::evidence::{Bench, Round};
 use super::losses::Counts;
+use super::measurement::{Measurement, Measurements};
 use crate::classes::hooks::{HOOKS, Hook, Need, Role};
 use crate::classes::{Contents, Rules};
 use crate::exit::{Ending, Exit};

@@ -19,6 +19,8 @@ use resolve::ResolvedRule;
 
 use super::Moved;
 use super::hooks::Need;
+use crate::classes::file::contents::of as contents_of;
+use crate::classes::file::resolve::resolve;
 use crate::kernel::identity::Identify;
 use crate::policy::FileRule;
 use crate::posture::Action;
@@ -77,7 +79,7 @@ impl Rules {
         let which: Vec<usize> = paths
             .filter_map(|(number, concerned)| concerned.then_some(number))
             .collect();
-        let moved = resolve::resolve(&mut self.rules, &which, mounts, kernel)?;
+        let moved = resolve(&mut self.rules, &which, mounts, kernel)?;
         self.by_path |= self.rules.iter().any(ResolvedRule::is_known_by_path_alone);
         let moved = moved.into_iter().map(|number| {
             let resolved = &self.rules[number];
@@ -117,7 +119,7 @@ impl Rules {
 
     /// What the maps are to hold.
     pub fn contents(&self, action: Action) -> maps::Contents {
-        contents::of(&self.rules, action)
+        contents_of(&self.rules, action)
     }
 
     /// A rule's id and path, by its number in the maps.

@@ -1,0 +1,82 @@
+//! Classes that look for less than their rules say.
+
+#[path = "../classes/mod.rs"]
+mod real;
+
+pub use real::*;
+
+use crate::sabotage::{self, Mutant};
+
+pub mod hooks {
+    //! The table of hooks.
+
+    use super::{Mutant, real, sabotage};
+
+    pub use real::hooks::*;
+
+    /// What a program needs of the kernel's BTF, which is looked up by names of any kind.
+    pub fn functions() -> Vec<String> {
+        let mut names = real::hooks::functions();
+        if sabotage::is(Mutant::IgnoresExemptDescendants) {
+            names.extend(["css_set", "cgroup"].map(str::to_owned));
+        }
+        names
+    }
+}
+
+pub mod file {
+    //! Files.
+
+    use super::{Mutant, real, sabotage};
+
+    pub use real::file::*;
+
+    pub mod contents {
+        //! What the maps hold.
+
+        use super::{Mutant, real, sabotage};
+        use crate::posture::Action;
+        use real::file::maps::Contents;
+        use real::file::resolve::ResolvedRule;
+
+        /// No rules, or rules by nothing but their paths, or all.
+        pub fn of(rules: &[ResolvedRule], action: Action) -> Contents {
+            if sabotage::is_resting() {
+                return real::file::contents::of(&[], action);
+            }
+            if !sabotage::is(Mutant::ComparesPathsOnly) {
+                return real::file::contents::of(rules, action);
+            }
+            let rules = rules.iter().map(|rule| rule.rule.clone());
+            let rules: Vec<ResolvedRule> = rules.map(ResolvedRule::unknown).collect();
+            real::file::contents::of(&rules, action)
+        }
+    }
+
+    pub mod resolve {
+        //! What paths lead to.
+
+        use std::path::PathBuf;
+
+        use anyhow::Result;
+
+        use super::{Mutant, real, sabotage};
+        use crate::kernel::identity::Identify;
+
+        pub use real::file::resolve::*;
+
+        /// The targets, without the places where they stand: what then is known by its path alone.
+        pub fn resolve(
+            rules: &mut [ResolvedRule],
+            which: &[usize],
+            mounts: Option<&[PathBuf]>,
+            kernel: &mut dyn Identify,
+        ) -> Result<Vec<usize>> {
+            let moved = real::file::resolve::resolve(rules, which, mounts, kernel)?;
+            if sabotage::is(Mutant::ComparesPathsOnly) {
+                rules.iter_mut().for_each(|rule| rule.names.clear());
+            }
+            Ok(moved)
+        }
+    }
+}
