@@ -27,7 +27,7 @@ struct opened {
 	bool placed;
 };
 
-static __always_inline void look_at_open(struct file *file, struct opened *o)
+static __always_inline void look_by_pointers(struct file *file, struct opened *o)
 {
 	struct inode *inode = file->f_inode;
 	struct dentry *dentry = file->f_path.dentry;
@@ -46,7 +46,7 @@ static __always_inline void look_at_open(struct file *file, struct opened *o)
 }
 
 /* The same by copies; apart, so that they aren't on the stack of what follows. */
-static __noinline int look_at_open_by_probe(struct file *file, struct opened *o)
+static __noinline int look_by_copies(struct file *file, struct opened *o)
 {
 	struct dentry *parent;
 	struct head head;
@@ -70,6 +70,15 @@ static __noinline int look_at_open_by_probe(struct file *file, struct opened *o)
 	return 0;
 }
 
+/* 0, or a negative number where it can't be read. */
+static __always_inline int look_at_open(struct file *file, struct opened *o, enum via via)
+{
+	if (via == VIA_PROBE)
+		return look_by_copies(file, o);
+	look_by_pointers(file, o);
+	return 0;
+}
+
 static __always_inline __u32 access_of(struct file *file, enum via via)
 {
 	return access_of_file(READ(via, file, f_mode), READ(via, file, f_flags));
@@ -84,11 +93,7 @@ static __always_inline bool match_open(struct file *file, struct verdict *v, str
 	struct opened o = {};
 	bool exact, name;
 
-	if (!f)
-		return false;
-	if (via == VIA_BTF)
-		look_at_open(file, &o);
-	else if (look_at_open_by_probe(file, &o))
+	if (!f || look_at_open(file, &o, via))
 		return false;
 	exact = perhaps(f, o.ino, o.dev);
 	name = o.placed && perhaps(f, o.folder_ino, o.dev);
