@@ -3,13 +3,16 @@
 //! In: a policy, the operator's choice of fallbacks, the machine. Out: programs attached in
 //! the kernel, `capabilities.json` (the posture and its evidence) and events on stdout.
 //!
-//! How a start flows, one module a step: [`policy`] → [`machine`] → [`resolve`] → [`trials`]
-//! attach [`hooks`] through the [`loader`], with maps that hold only [`decoys`] → a
-//! [`canary`] goes through each hook ([`measure`]) → [`gate`] decides → the [`session`] puts
-//! the real rules ([`contents`]) into the [`maps`] → [`report`] → [`ready`] → [`run`] tells
-//! [`event`]s and verifies again. [`gate`], [`policy`], [`contents`] and [`unkept`] are pure; [`abi`],
-//! [`loader`], [`bpf_call`], [`identity`], [`maps`] (written [`unpreempted`]), [`tally`], [`ring`],
-//! [`canary`] and [`ready`] are the edges. [`watch`] tells when to resolve again.
+//! A start goes through these, in this order: [`policy`] reads what is denied → [`host`] looks at
+//! the machine → [`classes`] resolves the rules' targets → [`kernel`] makes maps and programs, with
+//! decoys only → [`verify`] sends a canary through each hook that a rule needs → [`posture`] decides
+//! what may be claimed → [`daemon`] fills the maps with the rules, has [`report`] write the report,
+//! and tells that it is ready. From then on it tells events through [`output`], verifies again, and
+//! resolves again when [`follow`] says that a path may lead elsewhere.
+//!
+//! [`policy`] and [`posture`] decide and do no I/O. [`kernel`] and [`host`] are the edges. An arrow
+//! goes from an outer module to an inner one: `daemon` → `report`, `follow` → `verify` → `classes` →
+//! `kernel`, `host` → `policy`, `posture`. [`output`]'s log may be used by all.
 
 pub mod exit;
 pub mod follow;

@@ -185,7 +185,7 @@ async fn serve(
             waited = ring.readable(|ring| printer.some(ring, &session)),
                     if !printer.is_stalled() => {
                 waited?;
-                let lost = printer.tell_lost(&session);
+                let lost = printer.tell_lost(session.events_lost());
                 let missed = printer.take_missed();
                 let missed = missed.and_then(|why| session.missed(&why));
                 if lost || missed.is_some() {
@@ -223,7 +223,7 @@ async fn serve(
     session.detach();
     printer.all(ring.now(), &session);
     printer.give_up(ring.now());
-    printer.tell_lost(&session);
+    printer.tell_lost(session.events_lost());
     if degraded && request.on_degraded == OnDegraded::Exit {
         anyhow::bail!("the evidence for enforcement is lost, and --on-degraded=exit was given");
     }

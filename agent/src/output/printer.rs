@@ -9,8 +9,7 @@ use std::io::{self, Stdout};
 use aya::maps::{MapData, RingBuf};
 use jiff::Timestamp;
 
-use crate::daemon::session::Session;
-use crate::output::event::{Clock, Event};
+use crate::output::event::{Clock, Event, RuleNames};
 use crate::output::log;
 use crate::output::notice::Notice;
 use crate::output::outlet::Outlet;
@@ -69,13 +68,13 @@ impl Printer {
 
     /// Prints some of what is in the ring, as far as stdout takes it; whether the ring is empty
     /// now.
-    pub fn some(&mut self, ring: &mut RingBuf<MapData>, session: &Session) -> bool {
-        self.print(ring, session, AT_ONCE)
+    pub fn some(&mut self, ring: &mut RingBuf<MapData>, names: &impl RuleNames) -> bool {
+        self.print(ring, names, AT_ONCE)
     }
 
     /// Prints all that is in the ring, as far as stdout takes it.
-    pub fn all(&mut self, ring: &mut RingBuf<MapData>, session: &Session) {
-        self.print(ring, session, usize::MAX);
+    pub fn all(&mut self, ring: &mut RingBuf<MapData>, names: &impl RuleNames) {
+        self.print(ring, names, usize::MAX);
     }
 
     /// Why a rule wasn't kept, if an event since the last time said so.
@@ -99,8 +98,9 @@ impl Printer {
     }
 
     /// Tells the log of events that were lost since the last time; whether there were any.
-    pub fn tell_lost(&mut self, session: &Session) -> bool {
-        let lost = session.events_lost() + self.unprinted;
+    /// `in_ring` found the ring full, since the start.
+    pub fn tell_lost(&mut self, in_ring: u64) -> bool {
+        let lost = in_ring + self.unprinted;
         let new = lost - self.told;
         if new == 0 {
             return false;
@@ -112,7 +112,7 @@ impl Printer {
         true
     }
 
-    fn print(&mut self, ring: &mut RingBuf<MapData>, session: &Session, limit: usize) -> bool {
+    fn print(&mut self, ring: &mut RingBuf<MapData>, names: &impl RuleNames, limit: usize) -> bool {
         let clock = Clock::now();
         let mut taken = 0;
         let empty = loop {
@@ -123,7 +123,7 @@ impl Printer {
                 break true;
             };
             taken += 1;
-            match Event::read(&record, session, clock) {
+            match Event::read(&record, names, clock) {
                 Some(event) => {
                     if event.missed() {
                         self.missed.get_or_insert_with(|| missed(&event));

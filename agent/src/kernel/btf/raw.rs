@@ -1,89 +1,16 @@
-//! The kernel's BTF, as far as our programs name it.
+//! A raw BTF, read in pieces: where its types begin, and a smaller BTF of some of them.
 //!
-//! In: `/sys/kernel/btf/vmlinux`, some 100,000 types in 5 MB. Out: a [`KernelBtf`]: the few types
-//! that relocations need, as a BTF of their own, and the numbers of the functions to attach to.
-//!
-//! A library that parses all of it and then compares the name of each of our types with that
-//! of every kernel type spends, on a slow machine, more time than all else in a start takes, and
-//! more memory than all else in the agent. So the file is read in pieces, the strings once and then
-//! the types. The format is that of Documentation/bpf/btf.rst.
+//! In: a file or bytes, and names. Out: the types and functions of these names, and what a
+//! relocation needs of them, as a BTF of its own.
 
 use std::collections::HashMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
 use anyhow::{Context as _, Result, bail};
-use aya::{Btf, Endianness};
-
-const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
-
-/// The structs and unions of `bpf/vmlinux.h` whose fields are relocated.
-const STRUCTS: [&str; 13] = [
-    "bpf_iter__task_file",
-    "bpf_iter_meta",
-    "dentry",
-    "file",
-    "inode",
-    "mm_struct",
-    "mount",
-    "path",
-    "qstr",
-    "shortname_store",
-    "super_block",
-    "task_struct",
-    "vfsmount",
-];
-
-/// The function by which an iterator over descriptors attaches.
-pub const ITERATOR: &str = "bpf_iter_task_file";
-
-/// What our programs need of the kernel's BTF.
-pub struct KernelBtf {
-    /// The types that relocations need. Their numbers aren't the kernel's.
-    pub types: Btf,
-    functions: HashMap<String, u32>,
-}
-
-impl KernelBtf {
-    /// Reads the running kernel's, with the numbers of these functions.
-    ///
-    /// # Errors
-    /// It can't be read, or isn't BTF.
-    pub fn read(functions: &[String]) -> Result<Self> {
-        let file = File::open(VMLINUX).with_context(|| format!("failed to read {VMLINUX}"))?;
-        Self::parse(&file, functions).with_context(|| format!("failed to parse {VMLINUX}"))
-    }
-
-    /// The kernel's number of a function; `None` if it has no such function.
-    pub fn function(&self, name: &str) -> Option<u32> {
-        self.functions.get(name).copied()
-    }
-
-    fn parse(source: &dyn Source, functions: &[String]) -> Result<Self> {
-        let functions = functions.iter().map(String::as_str).chain([ITERATOR]);
-        let names: Vec<&str> = STRUCTS.into_iter().chain(functions).collect();
-        let mut raw = Raw::open(source, &names)?;
-        let wanted = std::mem::take(&mut raw.wanted);
-        let (functions, structs): (Vec<_>, Vec<_>) = wanted
-            .into_iter()
-            .partition(|wanted| wanted.kind == kind::FUNC);
-        let structs: Vec<u32> = structs.iter().map(|wanted| wanted.id).collect();
-        let types = Btf::parse(&raw.reduce(&structs)?, Endianness::default())?;
-        let functions = functions.into_iter().map(|wanted| (wanted.name, wanted.id));
-        Ok(Self {
-            types,
-            functions: functions.collect(),
-        })
-    }
-}
-
-/// The function that an LSM program attaches to.
-pub fn lsm_function(hook: &str) -> String {
-    format!("bpf_lsm_{hook}")
-}
 
 /// Kinds of types, by their number in the format.
-mod kind {
+pub(super) mod kind {
     pub const INT: u32 = 1;
     pub const PTR: u32 = 2;
     pub const ARRAY: u32 = 3;
@@ -107,12 +34,12 @@ mod kind {
 
 const MAGIC: u16 = 0xeb9f;
 /// Bytes of what every type begins with: name, info, size or type.
-const COMMON: usize = 12;
+pub(super) const COMMON: usize = 12;
 /// Bytes of one member of a struct or union: name, type, offset.
-const MEMBER: usize = 12;
+pub(super) const MEMBER: usize = 12;
 
 /// Where a BTF is read from.
-trait Source {
+pub(super) trait Source {
     /// As many bytes as there are from here on, at most as many as fit.
     fn read_at(&self, at: u64, into: &mut [u8]) -> std::io::Result<usize>;
 }
@@ -134,7 +61,7 @@ impl Source for &[u8] {
 }
 
 /// A piece of a source; what is asked for beyond it is read then.
-struct Window<'a> {
+pub(super) struct Window<'a> {
     source: &'a dyn Source,
     start: usize,
     bytes: Vec<u8>,
@@ -188,7 +115,7 @@ impl<'a> Window<'a> {
         bytes.get(..len).context("it ends too early")
     }
 
-    fn word(&mut self, at: usize) -> Result<u32> {
+    pub(super) fn word(&mut self, at: usize) -> Result<u32> {
         let word = self.exactly(at, 4)?;
         Ok(u32::from_ne_bytes(word.try_into()?))
     }
@@ -202,24 +129,24 @@ struct Section {
 }
 
 /// A struct, union or function with one of the wanted names.
-struct Wanted {
-    id: u32,
-    kind: u32,
-    name: String,
+pub(super) struct Wanted {
+    pub(super) id: u32,
+    pub(super) kind: u32,
+    pub(super) name: String,
 }
 
 /// A raw BTF, opened up.
-struct Raw<'a> {
-    window: Window<'a>,
+pub(super) struct Raw<'a> {
+    pub(super) window: Window<'a>,
     types: Section,
     strings: Section,
     /// Where each type begins in its section. The type 0 is void and isn't there.
-    starts: Vec<u32>,
-    wanted: Vec<Wanted>,
+    pub(super) starts: Vec<u32>,
+    pub(super) wanted: Vec<Wanted>,
 }
 
 impl<'a> Raw<'a> {
-    fn open(source: &'a dyn Source, names: &[&str]) -> Result<Self> {
+    pub(super) fn open(source: &'a dyn Source, names: &[&str]) -> Result<Self> {
         let mut window = Window::new(source);
         let header_len = window.word(4)? as usize;
         if window.exactly(0, 2)? != MAGIC.to_ne_bytes() {
@@ -280,16 +207,16 @@ impl<'a> Raw<'a> {
         Ok(())
     }
 
-    fn start(&self, id: u32) -> Result<usize> {
+    pub(super) fn start(&self, id: u32) -> Result<usize> {
         let start = self.starts.get(id as usize);
         Ok(self.types.start + *start.context("a type number beyond the last")? as usize)
     }
 
-    fn kind(&mut self, at: usize) -> Result<u32> {
+    pub(super) fn kind(&mut self, at: usize) -> Result<u32> {
         Ok(kind_of(self.window.word(at + 4)?))
     }
 
-    fn parts(&mut self, at: usize) -> Result<usize> {
+    pub(super) fn parts(&mut self, at: usize) -> Result<usize> {
         Ok(parts_of(self.window.word(at + 4)?))
     }
 
@@ -301,7 +228,7 @@ impl<'a> Raw<'a> {
     /// A BTF of these structs and unions, and of what they are made of, as far as a relocation can
     /// lead into it: anonymous structs and unions, and the types that are other names of types; not
     /// beyond a pointer, nor into a struct that isn't among them.
-    fn reduce(&mut self, structs: &[u32]) -> Result<Vec<u8>> {
+    pub(super) fn reduce(&mut self, structs: &[u32]) -> Result<Vec<u8>> {
         // The kernel's number of each type, and ours.
         let mut numbers: HashMap<u32, u32> = HashMap::from([(0, 0)]);
         let mut kept: Vec<u32> = Vec::new();
@@ -351,7 +278,7 @@ impl<'a> Raw<'a> {
         assemble(&types, &strings.bytes)
     }
 
-    fn string(&mut self, offset: u32) -> Result<Vec<u8>> {
+    pub(super) fn string(&mut self, offset: u32) -> Result<Vec<u8>> {
         let at = self.strings.start + offset as usize;
         let mut room = 64;
         loop {
@@ -522,137 +449,4 @@ fn assemble(types: &[u8], strings: &[u8]) -> Result<Vec<u8>> {
     bytes.extend_from_slice(types);
     bytes.extend_from_slice(strings);
     Ok(bytes)
-}
-
-/// Layouts of types in a BTF, for tests that hold our own against them.
-#[cfg(test)]
-pub(super) mod layout {
-    use std::collections::BTreeMap;
-
-    use super::*;
-
-    /// The size of a struct, and where each of its members is, in bytes.
-    pub(in super::super) fn of_struct(btf: &[u8], name: &str) -> (usize, BTreeMap<String, usize>) {
-        let (mut raw, at) = find(&btf, name, kind::STRUCT);
-        let mut member = |index: usize| {
-            let member = at + COMMON + index * MEMBER;
-            let offset = raw.window.word(member + 8).unwrap() as usize / 8;
-            (text(&mut raw, member), offset)
-        };
-        let count = find(&btf, name, kind::STRUCT).0.parts(at).unwrap();
-        let members = (0..count).map(&mut member).collect();
-        (raw.window.word(at + 8).unwrap() as usize, members)
-    }
-
-    /// The values of an enum.
-    pub(in super::super) fn of_enum(btf: &[u8], name: &str) -> BTreeMap<String, u32> {
-        let (mut raw, at) = find(&btf, name, kind::ENUM);
-        let count = raw.parts(at).unwrap();
-        let value = |index: usize| {
-            let value = at + COMMON + index * 8;
-            (text(&mut raw, value), raw.window.word(value + 4).unwrap())
-        };
-        (0..count).map(value).collect()
-    }
-
-    fn find<'a>(btf: &'a &[u8], name: &str, kind: u32) -> (Raw<'a>, usize) {
-        let mut raw = Raw::open(btf, &[]).unwrap();
-        for id in 1..u32::try_from(raw.starts.len()).unwrap() {
-            let at = raw.start(id).unwrap();
-            if raw.kind(at).unwrap() == kind && text(&mut raw, at) == name {
-                return (raw, at);
-            }
-        }
-        panic!("the object has no type {name}")
-    }
-
-    /// The name that is referred to here.
-    fn text(raw: &mut Raw<'_>, at: usize) -> String {
-        let name = raw.window.word(at).unwrap();
-        String::from_utf8(raw.string(name).unwrap()).unwrap()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use aya_obj::Object;
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::kernel::loader::OBJECT;
-
-    /// The object's own BTF, in the kernel's place: it has every type that is relocated.
-    fn sample() -> Vec<u8> {
-        Object::parse(OBJECT).unwrap().btf.unwrap().to_bytes()
-    }
-
-    fn relocated(btf: &Btf) -> Vec<Vec<u64>> {
-        let mut object = Object::parse(OBJECT).unwrap();
-        object.relocate_btf(btf).unwrap();
-        let code = |function: &aya_obj::Function| {
-            let bits = |instruction: &aya_obj::generated::bpf_insn| {
-                (u64::from(instruction.code) << 48)
-                    | (u64::from(instruction.off.cast_unsigned()) << 32)
-                    | u64::from(instruction.imm.cast_unsigned())
-            };
-            function.instructions.iter().map(bits).collect()
-        };
-        object.functions.values().map(code).collect()
-    }
-
-    #[test]
-    fn programs_are_fitted_to_the_reduced_kernel_as_to_the_whole_one() {
-        let whole = sample();
-        let reduced = KernelBtf::parse(&&whole[..], &[]).unwrap().types;
-        assert!(reduced.to_bytes().len() < whole.len());
-        let whole = Btf::parse(&whole, Endianness::default()).unwrap();
-        assert!(relocated(&reduced) == relocated(&whole));
-    }
-
-    #[test]
-    fn functions_have_the_kernel_s_numbers() {
-        let whole = sample();
-        let names = ["lsm_file_open", "modret_inode_link"].map(str::to_owned);
-        let found = KernelBtf::parse(&&whole[..], &names).unwrap();
-        let whole = Btf::parse(&whole, Endianness::default()).unwrap();
-        for name in names {
-            let number = whole.id_by_type_name_kind(&name, aya_obj::btf::BtfKind::Func);
-            assert_eq!(found.function(&name), Some(number.unwrap()));
-        }
-        assert_eq!(found.functions.len(), 2);
-    }
-
-    #[test]
-    fn no_name_is_too_short_for_its_beginning() {
-        assert!(STRUCTS.iter().all(|name| name.len() >= 4));
-    }
-
-    #[test]
-    fn every_relocated_struct_is_needed() {
-        let header = include_str!("../../../bpf/vmlinux.h");
-        let (_, relocated) = header.split_once("#pragma clang attribute push").unwrap();
-        let (relocated, _) = relocated.split_once("#pragma clang attribute pop").unwrap();
-        let name = |line: &'static str| {
-            let line = line
-                .strip_prefix("struct ")
-                .or(line.strip_prefix("union "))?;
-            line.strip_suffix(" {")
-        };
-        let mut structs: Vec<&str> = relocated.lines().filter_map(name).collect();
-        structs.sort_unstable();
-        assert_eq!(structs, STRUCTS);
-    }
-
-    proptest! {
-        #[test]
-        fn no_bytes_make_it_panic(bytes: Vec<u8>, at in 0_usize..4096, byte: u8) {
-            let _ = KernelBtf::parse(&&bytes[..], &[]);
-            let mut broken = sample();
-            let at = at % broken.len();
-            broken[at] = byte;
-            let _ = KernelBtf::parse(&&broken[..], &[]);
-            broken.truncate(at);
-            let _ = KernelBtf::parse(&&broken[..], &[]);
-        }
-    }
 }

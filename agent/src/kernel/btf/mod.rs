@@ -1,0 +1,172 @@
+//! The kernel's BTF, as far as our programs name it.
+//!
+//! In: `/sys/kernel/btf/vmlinux`, some 100,000 types in 5 MB. Out: a [`KernelBtf`]: the few types
+//! that relocations need, as a BTF of their own, and the numbers of the functions to attach to.
+//!
+//! A library that parses all of it and then compares the name of each of our types with that
+//! of every kernel type spends, on a slow machine, more time than all else in a start takes, and
+//! more memory than all else in the agent. So the file is read in pieces, the strings once and then
+//! the types. The format is that of Documentation/bpf/btf.rst.
+
+#[cfg(test)]
+pub(super) mod layout;
+mod raw;
+
+use std::collections::HashMap;
+use std::fs::File;
+
+use anyhow::{Context as _, Result};
+use aya::{Btf, Endianness};
+
+use raw::{Raw, Source, kind};
+
+const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
+
+/// The structs and unions of `bpf/vmlinux.h` whose fields are relocated.
+const STRUCTS: [&str; 13] = [
+    "bpf_iter__task_file",
+    "bpf_iter_meta",
+    "dentry",
+    "file",
+    "inode",
+    "mm_struct",
+    "mount",
+    "path",
+    "qstr",
+    "shortname_store",
+    "super_block",
+    "task_struct",
+    "vfsmount",
+];
+
+/// The function by which an iterator over descriptors attaches.
+pub const ITERATOR: &str = "bpf_iter_task_file";
+
+/// What our programs need of the kernel's BTF.
+pub struct KernelBtf {
+    /// The types that relocations need. Their numbers aren't the kernel's.
+    pub types: Btf,
+    functions: HashMap<String, u32>,
+}
+
+impl KernelBtf {
+    /// Reads the running kernel's, with the numbers of these functions.
+    ///
+    /// # Errors
+    /// It can't be read, or isn't BTF.
+    pub fn read(functions: &[String]) -> Result<Self> {
+        let file = File::open(VMLINUX).with_context(|| format!("failed to read {VMLINUX}"))?;
+        Self::parse(&file, functions).with_context(|| format!("failed to parse {VMLINUX}"))
+    }
+
+    /// The kernel's number of a function; `None` if it has no such function.
+    pub fn function(&self, name: &str) -> Option<u32> {
+        self.functions.get(name).copied()
+    }
+
+    fn parse(source: &dyn Source, functions: &[String]) -> Result<Self> {
+        let functions = functions.iter().map(String::as_str).chain([ITERATOR]);
+        let names: Vec<&str> = STRUCTS.into_iter().chain(functions).collect();
+        let mut raw = Raw::open(source, &names)?;
+        let wanted = std::mem::take(&mut raw.wanted);
+        let (functions, structs): (Vec<_>, Vec<_>) = wanted
+            .into_iter()
+            .partition(|wanted| wanted.kind == kind::FUNC);
+        let structs: Vec<u32> = structs.iter().map(|wanted| wanted.id).collect();
+        let types = Btf::parse(&raw.reduce(&structs)?, Endianness::default())?;
+        let functions = functions.into_iter().map(|wanted| (wanted.name, wanted.id));
+        Ok(Self {
+            types,
+            functions: functions.collect(),
+        })
+    }
+}
+
+/// The function that an LSM program attaches to.
+pub fn lsm_function(hook: &str) -> String {
+    format!("bpf_lsm_{hook}")
+}
+
+#[cfg(test)]
+mod tests {
+    use aya_obj::Object;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::kernel::loader::OBJECT;
+
+    /// The object's own BTF, in the kernel's place: it has every type that is relocated.
+    fn sample() -> Vec<u8> {
+        Object::parse(OBJECT).unwrap().btf.unwrap().to_bytes()
+    }
+
+    fn relocated(btf: &Btf) -> Vec<Vec<u64>> {
+        let mut object = Object::parse(OBJECT).unwrap();
+        object.relocate_btf(btf).unwrap();
+        let code = |function: &aya_obj::Function| {
+            let bits = |instruction: &aya_obj::generated::bpf_insn| {
+                (u64::from(instruction.code) << 48)
+                    | (u64::from(instruction.off.cast_unsigned()) << 32)
+                    | u64::from(instruction.imm.cast_unsigned())
+            };
+            function.instructions.iter().map(bits).collect()
+        };
+        object.functions.values().map(code).collect()
+    }
+
+    #[test]
+    fn programs_are_fitted_to_the_reduced_kernel_as_to_the_whole_one() {
+        let whole = sample();
+        let reduced = KernelBtf::parse(&&whole[..], &[]).unwrap().types;
+        assert!(reduced.to_bytes().len() < whole.len());
+        let whole = Btf::parse(&whole, Endianness::default()).unwrap();
+        assert!(relocated(&reduced) == relocated(&whole));
+    }
+
+    #[test]
+    fn functions_have_the_kernel_s_numbers() {
+        let whole = sample();
+        let names = ["lsm_file_open", "modret_inode_link"].map(str::to_owned);
+        let found = KernelBtf::parse(&&whole[..], &names).unwrap();
+        let whole = Btf::parse(&whole, Endianness::default()).unwrap();
+        for name in names {
+            let number = whole.id_by_type_name_kind(&name, aya_obj::btf::BtfKind::Func);
+            assert_eq!(found.function(&name), Some(number.unwrap()));
+        }
+        assert_eq!(found.functions.len(), 2);
+    }
+
+    #[test]
+    fn no_name_is_too_short_for_its_beginning() {
+        assert!(STRUCTS.iter().all(|name| name.len() >= 4));
+    }
+
+    #[test]
+    fn every_relocated_struct_is_needed() {
+        let header = include_str!("../../../../bpf/vmlinux.h");
+        let (_, relocated) = header.split_once("#pragma clang attribute push").unwrap();
+        let (relocated, _) = relocated.split_once("#pragma clang attribute pop").unwrap();
+        let name = |line: &'static str| {
+            let line = line
+                .strip_prefix("struct ")
+                .or(line.strip_prefix("union "))?;
+            line.strip_suffix(" {")
+        };
+        let mut structs: Vec<&str> = relocated.lines().filter_map(name).collect();
+        structs.sort_unstable();
+        assert_eq!(structs, STRUCTS);
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(bytes: Vec<u8>, at in 0_usize..4096, byte: u8) {
+            let _ = KernelBtf::parse(&&bytes[..], &[]);
+            let mut broken = sample();
+            let at = at % broken.len();
+            broken[at] = byte;
+            let _ = KernelBtf::parse(&&broken[..], &[]);
+            broken.truncate(at);
+            let _ = KernelBtf::parse(&&broken[..], &[]);
+        }
+    }
+}
