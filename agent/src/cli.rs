@@ -16,7 +16,7 @@ use crate::daemon::run::{self, OnDegraded, Request};
 use crate::exit::{self, Exit};
 use crate::host;
 use crate::output::log;
-use crate::output::outlet;
+use crate::output::writer;
 use crate::policy;
 use crate::posture::gate::Asked;
 use crate::posture::{GateMode, Mode, Tier};
@@ -228,7 +228,7 @@ fn check(file: &std::path::Path, json: bool) -> Result<Exit> {
         } else {
             ""
         };
-        outlet::answer(format_args!(
+        writer::answer(format_args!(
             "{}: valid: rules: {}, exempt cgroups: {}, protected executables: {}{note}",
             file.display(),
             policy.rules(),
@@ -242,7 +242,7 @@ fn check(file: &std::path::Path, json: bool) -> Result<Exit> {
         Ok(policy) => json!({ "valid": true, "rules": policy.rules(), "errors": [] }),
         Err(errors) => json!({ "valid": false, "errors": errors }),
     };
-    outlet::answer(format_args!("{document:#}"))?;
+    writer::answer(format_args!("{document:#}"))?;
     Ok(outcome.map_or(Exit::Policy, |_| Exit::Done))
 }
 

@@ -25,8 +25,8 @@ use crate::host::machine::Machine;
 use crate::kernel::ring::EventRing;
 use crate::output::log;
 use crate::output::notice::Notice;
-use crate::output::outlet;
 use crate::output::printer::Printer;
+use crate::output::writer;
 use crate::policy::{self, Policy, PolicyError};
 use crate::posture::gate::{Asked, Decision, Refusal};
 use crate::posture::{State, Tier};
@@ -178,7 +178,7 @@ async fn serve(
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            room = outlet::room(io::stdout()), if printer.is_stalled() => {
+            room = writer::room(io::stdout()), if printer.is_stalled() => {
                 room.context("failed to wait for the reader of standard output")?;
                 printer.go_on();
             }

@@ -3,8 +3,9 @@
 //! In: a call. Out: what it gave, and the thread's scheduling as it was. While a task is within
 //! bpf(2) on a map, the kernel runs no program of a kprobe or tracepoint on that processor
 //! (`bpf_disable_instrumentation`). A preemptible kernel may switch to another task in between, and
-//! that one's opens get by the signal tier. With calls made over and over on purpose, 107 opens got
-//! by in a single verification (7.1, `Dynamic Preempt: lazy`); at a real-time priority none did.
+//! that task's opens go unchecked in the signal tier. With such calls made over and over on purpose,
+//! 107 opens went unchecked in a single verification (7.1, `Dynamic Preempt: lazy`); at a real-time
+//! priority none did.
 
 use std::io;
 use std::sync::Once;
@@ -19,16 +20,16 @@ const PRIORITY: c_int = 1;
 /// Runs a call that is made of calls on maps.
 ///
 /// Where this process may have no real-time priority, it runs all the same, and a warning says so
-/// once: that something may get by is among the signal tier's limits, and kernels from 6.7 on count
-/// what does.
+/// once. That opens may go unchecked then is among the signal tier's limits, and kernels from 6.7 on
+/// count them.
 pub fn unpreempted<T>(call: impl FnOnce() -> T) -> T {
     let raised = Raised::raise();
     if let Err(error) = &raised {
         static TOLD: Once = Once::new();
         TOLD.call_once(|| {
             log::warn(format_args!(
-                "no real-time priority for calls on maps ({error}): opens may get by while others \
-                 preempt them; CAP_SYS_NICE gives it, if neither the cgroup nor RestrictRealtime= \
+                "no real-time priority for calls on maps ({error}): opens may go unchecked while \
+                 another task preempts such a call; CAP_SYS_NICE gives it, if neither the cgroup nor RestrictRealtime= \
                  forbids it"
             ));
         });

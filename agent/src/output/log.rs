@@ -9,7 +9,7 @@ use std::io::{self, Stderr, Write as _};
 use std::os::fd::AsFd;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
-use crate::output::outlet::Outlet;
+use crate::output::writer::NonblockingWriter;
 
 /// Something an operator may want to know.
 pub fn info(message: impl Display) {
@@ -41,14 +41,14 @@ pub fn plain(line: impl Display) {
 
 /// Lines on their way to whoever reads the log.
 struct Lines<Fd> {
-    out: Outlet<Fd>,
+    out: NonblockingWriter<Fd>,
     /// Lines left out since one got out.
     left_out: u64,
 }
 
 impl<Fd: AsFd> Lines<Fd> {
     fn new(fd: Fd) -> Self {
-        let (out, left_out) = (Outlet::new(fd), 0);
+        let (out, left_out) = (NonblockingWriter::new(fd), 0);
         Self { out, left_out }
     }
 

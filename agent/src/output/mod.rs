@@ -3,5 +3,5 @@
 pub mod event;
 pub mod log;
 pub mod notice;
-pub mod outlet;
 pub mod printer;
+pub mod writer;

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use crate::output::event::{Clock, Event, RuleNames};
 use crate::output::log;
 use crate::output::notice::Notice;
-use crate::output::outlet::Outlet;
+use crate::output::writer::NonblockingWriter;
 
 /// How many events are printed before the agent looks at its signals again.
 const AT_ONCE: usize = 256;
@@ -22,7 +22,7 @@ const BATCH: usize = 32;
 /// The account of events.
 #[derive(Debug)]
 pub struct Printer {
-    out: Outlet<Stdout>,
+    out: NonblockingWriter<Stdout>,
     /// Events that stdout didn't take.
     unprinted: u64,
     /// Lost events that the log knows of.
@@ -34,7 +34,7 @@ pub struct Printer {
 impl Default for Printer {
     fn default() -> Self {
         Self {
-            out: Outlet::new(io::stdout()),
+            out: NonblockingWriter::new(io::stdout()),
             unprinted: 0,
             told: 0,
             missed: None,
@@ -61,7 +61,7 @@ impl Printer {
         }
     }
 
-    /// Events that got out of the ring and nowhere else.
+    /// How many events were taken out of the ring but not printed.
     pub fn unprinted(&self) -> u64 {
         self.unprinted
     }

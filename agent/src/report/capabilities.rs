@@ -13,7 +13,7 @@ use super::document::{self, HookReport, SCHEMA_VERSION};
 use crate::classes::{Rules, hooks};
 use crate::exit::{Ending, Exit};
 use crate::host::machine::{Agent, Machine, Seam};
-use crate::output::outlet;
+use crate::output::writer;
 use crate::policy::Policy;
 use crate::posture::gate::{self, Asked};
 use crate::posture::{Blocker, GateMode, Mode};
@@ -51,9 +51,9 @@ pub fn run(json: bool) -> Result<Exit> {
     let capabilities = measure(Machine::look(&hooks::functions())?)?;
     if json {
         let text = serde_json::to_string_pretty(&capabilities);
-        outlet::answer(text.context("failed to write the capabilities")?)?;
+        writer::answer(text.context("failed to write the capabilities")?)?;
     } else {
-        outlet::answer(table(&capabilities))?;
+        writer::answer(table(&capabilities))?;
     }
     Ok(Exit::Done)
 }

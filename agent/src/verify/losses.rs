@@ -15,10 +15,10 @@ pub struct Counts {
     pub signals_refused: u64,
 }
 
-/// The account.
+/// What was lost since the last verification, and the counts up to then.
 #[derive(Debug, Default)]
 pub struct Losses {
-    /// When they were last looked at.
+    /// The counts of the last look.
     seen: Counts,
     why: Option<String>,
 }
@@ -29,8 +29,9 @@ impl Losses {
         self.why.as_deref()
     }
 
-    /// An event tells of a refused signal, and so many were counted. If it was at an earlier look,
-    /// it took the claim then. Where the count can't be had, it is taken to be new.
+    /// An event tells of a refused signal; `signals_refused` is the kernel's count now. A count that
+    /// an earlier call has seen took the claim then, and doesn't take it again. Where there is no
+    /// count, the event is taken to be new.
     pub fn told(&mut self, why: &str, signals_refused: Option<u64>) {
         let seen = &mut self.seen.signals_refused;
         if signals_refused.is_none_or(|now| now > *seen) {
@@ -51,14 +52,14 @@ impl Losses {
             .iter()
             .chain(std::iter::repeat(&0));
         let grown = now.recursion_misses.iter().zip(before);
-        // A program that was attached anew starts to count from 0. An act got by only if each
-        // copy of the program was passed over for it.
+        // A program that was attached anew starts to count from 0. An act got past the rules only
+        // if the kernel skipped every copy of the program for it.
         let recursion_misses = grown.map(|(now, before)| now.saturating_sub(*before)).min();
         self.why = match (refused, recursion_misses) {
             (0, None | Some(0)) => None,
             (0, Some(acts)) => Some(format!(
-                "the kernel passed over the program that sees an open, as that or a call on a map \
-                 was preempted on the processor: up to {acts} acts weren't looked at"
+                "the kernel skipped the program that sees an open up to {acts} times, since it, or a \
+                 call on a map, was preempted on the same processor; those opens weren't checked"
             )),
             (refused, _) => Some(format!(
                 "the kernel refused {refused} signals to processes that broke a rule"

@@ -161,7 +161,7 @@ fn signal() -> Vec<Mutant> {
         )),
         signal(
             "overlooks-passed-over",
-            "nobody looks at how often the kernel passed over a program",
+            "nobody looks at how often the kernel skipped a program",
             [
                 "signal-admits-passed-over",
                 "report-of-loss",

@@ -35,7 +35,7 @@ impl Proof for AdmitsPassedOver {
         let mut notices = running.listen();
         let mut reports = running.watch_reports()?;
         note(seen, "report", running.report()?);
-        // A canary would be passed over as well, and take the claim by itself; right after a
+        // A canary would be skipped as well, and take the claim by itself; right after a
         // report none is out.
         reports.renewed_before_end()?;
         let paused = Paused::stop(running.pid())?;
@@ -62,7 +62,7 @@ impl Proof for AdmitsPassedOver {
 fn with_cause(mut told: Value) -> Value {
     if told.is_object() {
         let reason = told["reason"].as_str().unwrap_or_default();
-        told["names_cause"] = json!(reason.contains("the kernel passed over"));
+        told["names_cause"] = json!(reason.contains("the kernel skipped the program"));
     }
     told
 }

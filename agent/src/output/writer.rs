@@ -48,14 +48,14 @@ pub async fn room(fd: impl AsFd) -> io::Result<()> {
 
 /// Lines on their way out.
 #[derive(Debug)]
-pub struct Outlet<Fd> {
+pub struct NonblockingWriter<Fd> {
     fd: Fd,
     waiting: Vec<u8>,
     /// How many of the waiting lines aren't wholly out.
     lines: u64,
 }
 
-impl<Fd: AsFd> Outlet<Fd> {
+impl<Fd: AsFd> NonblockingWriter<Fd> {
     /// With nothing waiting.
     pub fn new(fd: Fd) -> Self {
         Self {
@@ -79,7 +79,7 @@ impl<Fd: AsFd> Outlet<Fd> {
     /// Writes what can be written now; whether that is all.
     ///
     /// # Errors
-    /// The descriptor's. What was waiting is given up then; [`Outlet::give_up`] counts it.
+    /// The descriptor's. What was waiting is given up then; [`NonblockingWriter::give_up`] counts it.
     pub fn flush(&mut self) -> io::Result<bool> {
         let mut done = 0;
         let all = loop {
@@ -128,16 +128,16 @@ mod tests {
 
     use super::*;
 
-    fn outlet() -> (PipeReader, Outlet<PipeWriter>) {
+    fn outlet() -> (PipeReader, NonblockingWriter<PipeWriter>) {
         let (reader, writer) = pipe().expect("a pipe");
-        (reader, Outlet::new(writer))
+        (reader, NonblockingWriter::new(writer))
     }
 
     fn line(number: usize) -> String {
         format!("{number} {}\n", "x".repeat(700))
     }
 
-    fn add(outlet: &mut Outlet<PipeWriter>, number: usize) {
+    fn add(outlet: &mut NonblockingWriter<PipeWriter>, number: usize) {
         let line = line(number);
         outlet
             .add(|out| {
