@@ -44,7 +44,7 @@ impl State {
 /// A means of enforcement. The order is that of strength, the weakest first.
 ///
 /// A new tier is a variant here, its state in [`Tier::state`] and its hooks in
-/// [`crate::kernel::hooks::HOOKS`]; the gate ranks it by this order.
+/// [`crate::classes::hooks::HOOKS`]; the gate ranks it by this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(into = "&'static str")]
 pub enum Tier {
@@ -105,9 +105,9 @@ pub enum Limit {
     /// An overlay's copy of a denied file of its lower folder, where the rule is on that folder,
     /// or where it was made of the file's second name.
     CopiedUpByOverlay,
-    /// A preemptible kernel passes over a program, and lets the act by: where it preempted the
-    /// program itself on that processor, or whoever was within a call on a map. The kernel counts
-    /// that; the agent looks, and is [`State::Degraded`] then.
+    /// A preemptible kernel skips a program, and the act goes unchecked, while that program or a
+    /// call on a map is preempted on the same processor. The kernel counts this (its
+    /// `recursion_misses`); the agent looks, and is [`State::Degraded`] then.
     PassedOverWhenPreempted,
     /// A denied name may be created.
     CreatesDeniedName,
