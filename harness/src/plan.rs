@@ -175,6 +175,7 @@ pub fn boot(
                 version_word: kernel.version_word.clone(),
                 cmdline: ours,
                 bpf_in_lsm: boot == Boot::BpfLsm,
+                locked_down: false,
             },
             proofs,
         },
