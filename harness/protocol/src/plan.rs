@@ -220,4 +220,14 @@ pub enum Clause {
         /// The element, or some of its members.
         value: Value,
     },
+    /// The array there has an element that matches (as in [`Clause::Contains`]), and each that
+    /// does gives a reason (a text, under `reason`) in which this word stands.
+    Reasons {
+        /// Where.
+        pointer: String,
+        /// Some of the elements' members.
+        value: Value,
+        /// A whole word, as it is spelled.
+        word: String,
+    },
 }
