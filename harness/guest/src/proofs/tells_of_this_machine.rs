@@ -18,10 +18,13 @@ pub struct TellsOfThisMachine(pub Tier);
 
 impl Proof for TellsOfThisMachine {
     fn ids(&self) -> &'static [&'static str] {
-        self.0.of(&[
-            "enforce-tells-of-this-machine",
-            "modret-tells-of-this-machine",
-            "signal-tells-of-this-machine",
+        self.0.any_of(&[
+            &[
+                "enforce-tells-of-this-machine",
+                "lockdown-enforce-tells-of-this-machine",
+            ],
+            &["modret-tells-of-this-machine"],
+            &["signal-tells-of-this-machine"],
         ])
     }
 
