@@ -296,6 +296,7 @@ fn tells_of_this_machine(configuration: &str) -> PlannedProof {
     let same = [
         equals("/kernel_version/same", true),
         equals("/lsm_enabled/same", true),
+        equals("/kernel_memory_readable/same", true),
         equals("/generated_at/same", true),
     ];
     let id = format!("{configuration}-tells-of-this-machine");
