@@ -142,11 +142,13 @@ pub fn judge(real: Side<'_>, seam: Side<'_>, dir: PathBuf) -> BootResult {
     }
 }
 
-/// A boot's command, without the boot: the comparison needs both.
+/// A boot's command, for the two that are compared.
 fn again(of_boot: &str) -> String {
     let Some(words) = shlex::split(of_boot) else {
         return of_boot.to_string();
     };
+    let both = Boot::COMPARED.iter();
+    let both = both.flat_map(|boot| ["--boot", boot.name()]);
     let mut kept = Vec::new();
     let mut words = words.iter().map(String::as_str);
     while let Some(word) = words.next() {
@@ -156,6 +158,7 @@ fn again(of_boot: &str) -> String {
             _ => kept.push(word),
         }
     }
+    kept.extend(both);
     shlex::try_join(kept).unwrap_or_else(|_| of_boot.to_string())
 }
 

@@ -74,7 +74,7 @@ pub enum Source {
 pub struct Skip {
     /// The proof's id, or a glob for the ids of several that share the reason.
     pub proof: String,
-    /// The boot; both without it.
+    /// The boot; every boot without it.
     pub boot: Option<String>,
     /// Why; never empty.
     pub reason: String,

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// A boot of a kernel, or the kernel's comparison of its boots (`cross-boot`).
+/// A boot of a kernel, or the kernel's comparison of two of its boots (`cross-boot`).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SuiteId {
     /// The kernel's name in `kernels.toml`.
     pub kernel: String,
-    /// `bpf-lsm`, `no-bpf-lsm` or `cross-boot`.
+    /// `bpf-lsm`, `no-bpf-lsm`, `lockdown` or `cross-boot`.
     pub boot: String,
 }
 

@@ -18,18 +18,26 @@ use crate::outcome::SuiteId;
 /// The name of the suites that compare a kernel's boots.
 pub const CROSS_BOOT: &str = "cross-boot";
 
-/// The two ways in which every kernel is booted.
+/// The ways in which every kernel is booted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Boot {
     /// `bpf` is in `lsm=`.
     BpfLsm,
     /// `bpf` is left out of `lsm=`.
     NoBpfLsm,
+    /// `bpf` is in `lsm=`, and the kernel is locked down, so that no BPF program may read its
+    /// memory and nobody may trace it.
+    Lockdown,
 }
 
+const WITH_BPF: &str = "lsm=landlock,lockdown,yama,integrity,apparmor,bpf";
+
 impl Boot {
-    /// Both, in the order in which they are reported.
-    pub const ALL: [Self; 2] = [Self::BpfLsm, Self::NoBpfLsm];
+    /// All of them, in the order in which they are reported.
+    pub const ALL: [Self; 3] = [Self::BpfLsm, Self::NoBpfLsm, Self::Lockdown];
+
+    /// Those that are compared.
+    pub const COMPARED: [Self; 2] = [Self::BpfLsm, Self::NoBpfLsm];
 
     /// As it stands in suites, on the command line and in `kernels.toml`.
     #[must_use]
@@ -37,15 +45,26 @@ impl Boot {
         match self {
             Self::BpfLsm => "bpf-lsm",
             Self::NoBpfLsm => "no-bpf-lsm",
+            Self::Lockdown => "lockdown",
         }
     }
 
-    /// The LSMs that the kernel is asked to run. It skips those that it doesn't know, so
-    /// one list serves all kernels; without `lsm=` Debian's 5.10 would leave `bpf` out.
-    fn lsm(self) -> &'static str {
+    /// What it has on the command line and others don't: the LSMs that the kernel is asked to
+    /// run, and how far it is locked down. The kernel skips LSMs that it doesn't know, so one
+    /// list serves all kernels; without `lsm=` Debian's 5.10 would leave `bpf` out.
+    fn arguments(self) -> &'static [&'static str] {
         match self {
-            Self::BpfLsm => "lsm=landlock,lockdown,yama,integrity,apparmor,bpf",
-            Self::NoBpfLsm => "lsm=landlock,lockdown,yama,integrity,apparmor",
+            Self::BpfLsm => &[WITH_BPF],
+            Self::NoBpfLsm => &["lsm=landlock,lockdown,yama,integrity,apparmor"],
+            Self::Lockdown => &[WITH_BPF, "lockdown=confidentiality"],
+        }
+    }
+
+    /// The one that a machine wakes up in if one argument of this boot is wrong.
+    fn other(self) -> Self {
+        match self {
+            Self::BpfLsm => Self::NoBpfLsm,
+            Self::NoBpfLsm | Self::Lockdown => Self::BpfLsm,
         }
     }
 }
@@ -103,10 +122,11 @@ pub fn filesystems(wanted: &Wanted) -> BTreeSet<Filesystem> {
     proofs.filter_map(|proof| proof.filesystem).collect()
 }
 
-/// Whether the comparison of the boots is planned: it needs both, and the user's wish.
+/// Whether the comparison of two boots is planned: it needs both, and the user's wish.
 #[must_use]
 pub fn cross_boot(wanted: &Wanted) -> bool {
-    Boot::ALL.iter().all(|boot| wanted.boots.contains(boot)) && is_wanted(wanted, SEAM_IS_FAITHFUL)
+    let mut compared = Boot::COMPARED.iter();
+    compared.all(|boot| wanted.boots.contains(boot)) && is_wanted(wanted, SEAM_IS_FAITHFUL)
 }
 
 /// The suite of a kernel's boot.
@@ -174,7 +194,8 @@ pub fn boot(
                 release: kernel.release.clone(),
                 version_word: kernel.version_word.clone(),
                 cmdline: ours,
-                bpf_in_lsm: boot == Boot::BpfLsm,
+                bpf_in_lsm: boot != Boot::NoBpfLsm,
+                locked_down: boot == Boot::Lockdown,
             },
             proofs,
         },
@@ -186,19 +207,10 @@ pub fn boot(
 /// The same plan for a machine that wakes up in the other boot, which must be noticed.
 #[must_use]
 pub fn in_other_boot(planned: PlannedBoot, boot: Boot) -> PlannedBoot {
-    let other = match boot {
-        Boot::BpfLsm => Boot::NoBpfLsm,
-        Boot::NoBpfLsm => Boot::BpfLsm,
-    };
-    let words = planned.cmdline.split(' ');
-    let words = words.map(|word| {
-        if word == boot.lsm() {
-            other.lsm()
-        } else {
-            word
-        }
-    });
-    let cmdline = words.collect::<Vec<_>>().join(" ");
+    let others = boot.other().arguments().join(" ");
+    let cmdline = planned
+        .cmdline
+        .replace(&boot.arguments().join(" "), &others);
     PlannedBoot { cmdline, ..planned }
 }
 
@@ -228,10 +240,10 @@ fn arguments(boot: Boot, name: &str) -> Vec<String> {
         // same one is translated once a boot instead of at each start, which halves a start.
         "norandmaps",
         "rdinit=/init",
-        boot.lsm(),
     ]
-    .into_iter()
-    .map(str::to_owned)
+    .iter()
+    .chain(boot.arguments())
+    .map(|argument| (*argument).to_owned())
     .chain([format!("{}{name}", protocol::BOOT_ARG)])
     .collect()
 }
@@ -276,22 +288,32 @@ mod tests {
     }
 
     #[test]
-    fn both_boots_are_planned_and_differ_in_bpf_and_nonce() {
+    fn all_boots_are_planned_and_differ_in_bpf_lockdown_and_nonce() {
         let mut next = 0;
         let nonce = || {
             next += 1;
             format!("nonce-{next}")
         };
         let (guest, boots) = kernel(&ready(), &wanted(&Boot::ALL, None), Accelerator::Tcg, nonce);
-        assert_eq!(guest.boots, [boots[0].plan.clone(), boots[1].plan.clone()]);
+        let plans: Vec<BootPlan> = boots.iter().map(|boot| boot.plan.clone()).collect();
+        assert_eq!(guest.boots, plans);
         let has_bpf = |boot: &PlannedBoot| {
             boot.cmdline
                 .split(' ')
                 .any(|word| word.starts_with("lsm=") && word.ends_with(",bpf"))
         };
-        assert!(has_bpf(&boots[0]) && boots[0].plan.machine.bpf_in_lsm);
-        assert!(!has_bpf(&boots[1]) && !boots[1].plan.machine.bpf_in_lsm);
-        for (boot, nonce) in boots.iter().zip(["nonce-1", "nonce-2"]) {
+        let is_locked_down = |boot: &PlannedBoot| {
+            let mut words = boot.cmdline.split(' ');
+            words.any(|word| word == "lockdown=confidentiality")
+        };
+        let expected = [(true, false), (false, false), (true, true)];
+        assert_eq!(boots.len(), expected.len());
+        for (boot, expected) in boots.iter().zip(expected) {
+            let machine = &boot.plan.machine;
+            assert_eq!((has_bpf(boot), is_locked_down(boot)), expected);
+            assert_eq!((machine.bpf_in_lsm, machine.locked_down), expected);
+        }
+        for (boot, nonce) in boots.iter().zip(["nonce-1", "nonce-2", "nonce-3"]) {
             assert!(boot.cmdline.ends_with(&format!("aegisbpf.nonce={nonce}")));
             for ours in &boot.plan.machine.cmdline {
                 assert_eq!(
@@ -303,10 +325,29 @@ mod tests {
     }
 
     #[test]
+    fn a_machine_in_another_boot_differs_from_the_planned_one_in_its_arguments_alone() {
+        for one in Boot::ALL {
+            let name = one.name();
+            let planned = boot(&ready(), one, name, Vec::new(), "n".to_owned());
+            let other = in_other_boot(planned.clone(), one);
+            let mut words: Vec<&str> = planned.cmdline.split(' ').collect();
+            let at = words.iter().position(|word| word.starts_with("lsm="));
+            let at = at.expect("every boot has a list of LSMs");
+            words.splice(
+                at..at + one.arguments().len(),
+                one.other().arguments().iter().copied(),
+            );
+            assert_eq!(other.cmdline.split(' ').collect::<Vec<_>>(), words);
+            assert_ne!(other.cmdline, planned.cmdline, "{name}");
+            assert_eq!(other.plan, planned.plan);
+        }
+    }
+
+    #[test]
     fn a_comparison_of_boots_needs_both_and_brings_the_reports_it_compares() {
         let only = globs(SEAM_IS_FAITHFUL);
-        let both = wanted(&Boot::ALL, Some(&only));
-        assert!(cross_boot(&both));
+        let both = wanted(&Boot::COMPARED, Some(&only));
+        assert!(cross_boot(&both) && cross_boot(&wanted(&Boot::ALL, Some(&only))));
         let ids = |boot| -> Vec<String> {
             proofs(boot, &both)
                 .into_iter()
@@ -315,7 +356,9 @@ mod tests {
         };
         assert_eq!(ids(Boot::NoBpfLsm), [REAL_PROMOTION]);
         assert_eq!(ids(Boot::BpfLsm), [SEAM_PROMOTION]);
-        assert!(!cross_boot(&wanted(&[Boot::BpfLsm], None)));
+        for fewer in [&[Boot::BpfLsm][..], &[Boot::NoBpfLsm, Boot::Lockdown]] {
+            assert!(!cross_boot(&wanted(fewer, None)));
+        }
     }
 
     #[test]

@@ -157,6 +157,7 @@ pub fn look_around(
             .split(',')
             .map(str::to_owned)
             .collect(),
+        lockdown: lockdown()?,
         btf: fs::File::open("/sys/kernel/btf/vmlinux").is_ok(),
         tainted: tainted(),
         modules: Vec::new(),
@@ -234,10 +235,49 @@ fn mismatches(expected: &ExpectedMachine, hello: &Hello) -> Vec<String> {
             }
         ));
     }
+    let level = hello.lockdown.as_deref();
+    let as_planned = match expected.locked_down {
+        true => level == Some(protocol::CONFIDENTIALITY),
+        false => level.is_none_or(|level| level == "none"),
+    };
+    if !as_planned {
+        found.push(format!(
+            "the lockdown level is {}, planned was {}",
+            level.unwrap_or("unknown to the kernel"),
+            if expected.locked_down {
+                protocol::CONFIDENTIALITY
+            } else {
+                "none"
+            }
+        ));
+    }
     if !hello.btf {
         found.push("the kernel has no BTF at /sys/kernel/btf/vmlinux".to_owned());
     }
     found
+}
+
+/// The level that the kernel is locked down to; none without the lockdown LSM.
+///
+/// # Errors
+/// The kernel's file can't be read, or marks no level.
+pub fn lockdown() -> Result<Option<String>> {
+    const PATH: &str = "/sys/kernel/security/lockdown";
+    match fs::read_to_string(PATH) {
+        Ok(text) => {
+            let level = in_brackets(&text).with_context(|| format!("{PATH} says {text:?}"))?;
+            Ok(Some(level.to_owned()))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("reading {PATH}")),
+    }
+}
+
+/// The word that the kernel marks among those that it offers, as in `none [integrity]`.
+fn in_brackets(text: &str) -> Option<&str> {
+    let words = text.split_whitespace();
+    let mut marked = words.filter_map(|word| word.strip_prefix('[')?.strip_suffix(']'));
+    marked.next()
 }
 
 /// `/proc/sys/kernel/tainted`; all bits set where it can't be read, so that it is noticed.
@@ -270,6 +310,7 @@ mod tests {
             version_word: Some("6.1.192-2".to_owned()),
             cmdline: vec!["panic=-1".to_owned(), "lsm=yama".to_owned()],
             bpf_in_lsm: false,
+            locked_down: false,
         }
     }
 
@@ -282,6 +323,7 @@ mod tests {
             version_string: "#1 SMP Debian 6.1.192-2 (2026-11-16)".to_owned(),
             cmdline: "panic=-1 quiet lsm=yama".to_owned(),
             lsm: vec!["capability".to_owned(), "yama".to_owned()],
+            lockdown: Some("none".to_owned()),
             btf: true,
             tainted: 0,
             modules: Vec::new(),
@@ -297,7 +339,7 @@ mod tests {
     #[test]
     fn each_difference_is_a_mismatch_of_its_own() {
         type Change = fn(&mut Hello);
-        let changes: [(&str, Change); 7] = [
+        let changes: [(&str, Change); 8] = [
             ("release", |hello| hello.release = "6.12.1".to_owned()),
             ("version", |hello| {
                 hello.version_string = "6.1.192-20".to_owned()
@@ -312,6 +354,9 @@ mod tests {
                 hello.cmdline = "panic=-10 lsm=yama".to_owned()
             }),
             ("LSM list", |hello| hello.lsm.push("bpf".to_owned())),
+            ("lockdown", |hello| {
+                hello.lockdown = Some("integrity".to_owned());
+            }),
             ("BTF", |hello| hello.btf = false),
         ];
         for (what, change) in changes {
@@ -321,6 +366,49 @@ mod tests {
             assert_eq!(found.len(), 1, "{what}: {found:?}");
             assert!(found[0].contains(what), "{what}: {found:?}");
         }
+    }
+
+    #[test]
+    fn a_machine_that_is_to_be_locked_down_must_say_so() {
+        let expected = ExpectedMachine {
+            locked_down: true,
+            ..expected()
+        };
+        let found = |level: Option<&str>| {
+            let lockdown = level.map(str::to_owned);
+            let hello = Hello {
+                lockdown,
+                ..hello()
+            };
+            mismatches(&expected, &hello)
+        };
+        assert_eq!(found(Some("confidentiality")), [""; 0]);
+        for level in [None, Some("none"), Some("integrity")] {
+            let found = found(level);
+            assert_eq!(found.len(), 1, "{found:?}");
+            assert!(
+                found[0].ends_with("planned was confidentiality"),
+                "{found:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_kernel_without_the_lockdown_lsm_is_not_locked_down() {
+        let mut hello = hello();
+        hello.lockdown = None;
+        assert_eq!(mismatches(&expected(), &hello), [""; 0]);
+    }
+
+    #[test]
+    fn the_lockdown_level_is_the_marked_one() {
+        let marked = in_brackets("none integrity [confidentiality]\n");
+        assert_eq!(marked, Some("confidentiality"));
+        assert_eq!(
+            in_brackets("[none] integrity confidentiality"),
+            Some("none")
+        );
+        assert_eq!(in_brackets("none integrity confidentiality"), None);
     }
 
     #[test]

@@ -21,6 +21,11 @@ impl Tier {
         &ids[place..=place]
     }
 
+    /// As [`Self::of`], for proofs that are put to some tiers under more than one id.
+    pub fn any_of<'a>(self, ids: &'a [&'a [&'static str]; 3]) -> &'a [&'static str] {
+        ids[self as usize]
+    }
+
     /// Whether what is denied doesn't happen.
     pub fn prevents(self) -> bool {
         self != Self::Signal

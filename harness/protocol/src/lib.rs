@@ -14,7 +14,7 @@ pub mod record;
 pub mod sabotage;
 
 /// Version of the plan and of the records. Raised whenever a field changes its meaning.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// Kernel command-line argument that names the boot, e.g. `aegisbpf.boot=no-bpf-lsm`.
 ///
@@ -23,6 +23,9 @@ pub const BOOT_ARG: &str = "aegisbpf.boot=";
 
 /// Kernel command-line argument with the boot's nonce, so that stale records can't pass.
 pub const NONCE_ARG: &str = "aegisbpf.nonce=";
+
+/// The lockdown level at which the kernel lets no BPF program read its memory.
+pub const CONFIDENTIALITY: &str = "confidentiality";
 
 /// Where the guest finds its plan.
 pub const PLAN_PATH: &str = "/plan.json";

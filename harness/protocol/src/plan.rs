@@ -25,7 +25,7 @@ pub struct GuestPlan {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BootPlan {
-    /// `bpf-lsm` or `no-bpf-lsm`.
+    /// `bpf-lsm`, `no-bpf-lsm` or `lockdown`.
     pub boot: String,
     /// What the guest checks before any proof.
     pub machine: ExpectedMachine,
@@ -46,6 +46,9 @@ pub struct ExpectedMachine {
     pub cmdline: Vec<String>,
     /// Whether the kernel's LSM list must have `bpf`.
     pub bpf_in_lsm: bool,
+    /// Whether the kernel must be locked down to [`crate::CONFIDENTIALITY`]. Otherwise it must
+    /// not be locked down at all.
+    pub locked_down: bool,
 }
 
 /// One proof with the arms that it must report.
@@ -216,5 +219,15 @@ pub enum Clause {
         pointer: String,
         /// The element, or some of its members.
         value: Value,
+    },
+    /// The array there has an element that matches (as in [`Clause::Contains`]), and each that
+    /// does gives a reason (a text, under `reason`) in which this word stands.
+    Reasons {
+        /// Where.
+        pointer: String,
+        /// Some of the elements' members.
+        value: Value,
+        /// A whole word, as it is spelled.
+        word: String,
     },
 }

@@ -68,6 +68,9 @@ pub struct Hello {
     pub cmdline: String,
     /// `/sys/kernel/security/lsm`, split at commas.
     pub lsm: Vec<String>,
+    /// The level in `/sys/kernel/security/lockdown`: `none`, `integrity` or `confidentiality`.
+    /// None if there is no such file, since the lockdown LSM isn't active.
+    pub lockdown: Option<String>,
     /// Whether `/sys/kernel/btf/vmlinux` can be read.
     pub btf: bool,
     /// `/proc/sys/kernel/tainted` before any proof.

@@ -37,9 +37,9 @@ pub struct MatrixArgs {
     /// Only these kernels of kernels.toml, by name or glob
     #[arg(long = "kernel", value_name = "NAME|GLOB")]
     pub kernels: Vec<String>,
-    /// Only this boot
-    #[arg(long, value_enum, value_name = "NAME")]
-    pub boot: Option<Boot>,
+    /// Only these boots
+    #[arg(long = "boot", value_enum, value_name = "NAME")]
+    pub boots: Vec<Boot>,
     /// Only these proofs, by id or glob
     #[arg(long = "proof", value_name = "GLOB")]
     pub proofs: Vec<String>,
@@ -102,7 +102,7 @@ pub fn run(args: &MatrixArgs, root: &Path) -> Result<ExitCode> {
     let manifest = Manifest::load(&root.join("kernels.toml"))?;
     let kernels = manifest::select(&manifest.kernels, &args.kernels)?;
     let globs = proofs::globs(&args.proofs)?;
-    let boots = args.boot.map_or(Boot::ALL.to_vec(), |boot| vec![boot]);
+    let boots = boots(&args.boots);
     let wanted = Wanted {
         boots: &boots,
         proofs: globs.as_ref(),
@@ -125,6 +125,12 @@ pub fn run(args: &MatrixArgs, root: &Path) -> Result<ExitCode> {
         args,
         &wanted,
     )
+}
+
+/// The boots asked for, each once and in the order of reports; without any wish all.
+fn boots(asked: &[Boot]) -> Vec<Boot> {
+    let wanted = |boot: &Boot| asked.is_empty() || asked.contains(boot);
+    Boot::ALL.into_iter().filter(wanted).collect()
 }
 
 /// Sets up and gets everything at hand that a run needs, without running it.
@@ -209,7 +215,7 @@ fn planned(kernels: &[ReadyKernel], wanted: &Wanted) -> Cases {
     planned
 }
 
-/// The judged boots, with each kernel's comparison where both its boots ran.
+/// The judged boots, with each kernel's comparison where the two that it needs ran.
 fn results(at_hand: &AtHand, done: Vec<Done>, wanted: &Wanted) -> Vec<BootResult> {
     let of = |kernel: &str, boot: Boot| {
         done.iter().find(|done| {
@@ -245,5 +251,17 @@ fn cross_boot_suite(kernel: &str) -> SuiteId {
     SuiteId {
         kernel: kernel.to_owned(),
         boot: CROSS_BOOT.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_boot_asked_for_runs_once_and_all_do_if_none_is() {
+        assert_eq!(boots(&[]), Boot::ALL);
+        let asked = [Boot::Lockdown, Boot::BpfLsm, Boot::Lockdown];
+        assert_eq!(boots(&asked), [Boot::BpfLsm, Boot::Lockdown]);
     }
 }

@@ -67,7 +67,7 @@ pub fn check_skips(manifest: &Manifest) -> Result<()> {
                 proofs.any(|proof| skip.is_of(boot.name(), &proof.id))
             });
             if !known {
-                let boot = skip.boot.as_deref().unwrap_or("either boot");
+                let boot = skip.boot.as_deref().unwrap_or("any boot");
                 let message = format!(
                     "no proof {:?} in {boot} that could be skipped; see them with \
                      `cargo xtask matrix --list`",
@@ -96,15 +96,17 @@ mod tests {
 
     #[test]
     fn a_skip_is_of_a_proof_that_its_boot_has() {
-        check("proof = \"no-pretend\"").expect("both boots have it");
+        check("proof = \"no-pretend\"").expect("two boots have it");
         check("proof = \"kills-denied-open\"\nboot = \"no-bpf-lsm\"").expect("it has it");
-        check("proof = \"*-holds-on-{ext4,xfs}\"").expect("both boots have some");
+        check("proof = \"*-holds-on-{ext4,xfs}\"").expect("two boots have some");
+        check("proof = \"lockdown-*\"\nboot = \"lockdown\"").expect("it has nothing else");
         for skip in [
             "proof = \"*-holds-on-{ext4\"",
             "proof = \"*-holds-on-ntfs\"",
             "proof = \"kills-denied-opens\"",
             "proof = \"kills-denied-open\"\nboot = \"bpf-lsm\"",
             "proof = \"kills-denied-open\"\nboot = \"no-bpf\"",
+            "proof = \"lockdown-*\"\nboot = \"bpf-lsm\"",
             "proof = \"seam-is-faithful\"",
         ] {
             let failure = check(skip).expect_err(skip);

@@ -167,7 +167,7 @@ pub(super) fn as_matrix(args: &SabotageArgs, root: &Path) -> MatrixArgs {
     let out = args.out.clone();
     MatrixArgs {
         kernels: Vec::new(),
-        boot: None,
+        boots: Vec::new(),
         proofs: Vec::new(),
         launcher: args.launcher,
         accel: args.accel,

@@ -358,13 +358,16 @@ fn the_suite_has_one_proof_and_nothing_of_either_boots_trouble() {
     assert_eq!(suite.suite.to_string(), "6.1/cross-boot");
     assert_eq!(
         suite.again,
-        "cargo xtask matrix --kernel 6.1 --agent '/my agent'"
+        "cargo xtask matrix --kernel 6.1 --agent '/my agent' --boot bpf-lsm --boot no-bpf-lsm"
     );
     assert_eq!(suite.proofs.len(), 1);
     assert_eq!(suite.proofs[0].id, "seam-is-faithful");
     assert_eq!(suite.proofs[0].status, Status::Passed);
     assert!(suite.is_clean());
-    assert_eq!(again("xtask '--boot=bpf-lsm' --jobs 1"), "xtask --jobs 1");
+    assert_eq!(
+        again("xtask '--boot=bpf-lsm' --jobs 1"),
+        "xtask --jobs 1 --boot bpf-lsm --boot no-bpf-lsm"
+    );
     assert_eq!(again("an 'open quote"), "an 'open quote");
     let mut other = seam();
     other["audit_only"] = json!(true);

@@ -15,7 +15,7 @@ use crate::plan::{Boot, CROSS_BOOT, SEAM_IS_FAITHFUL, catalogue};
 /// What a proof shows, by the catalogue.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Shown {
-    /// The suite in which it is planned: a boot, or the comparison of both.
+    /// The suite in which it is planned: a boot, or the comparison of two.
     pub boot: String,
     /// The proof's id, which another boot may have too.
     pub proof: String,

@@ -12,6 +12,7 @@ mod copied_up;
 mod evidence;
 mod filesystems;
 mod identity;
+mod lockdown;
 mod many_rules;
 mod protected;
 mod steadiness;
@@ -29,6 +30,7 @@ pub fn proofs(boot: Boot, sabotaged_agent: bool) -> Vec<PlannedProof> {
     match boot {
         Boot::BpfLsm => bpf_lsm(sabotaged_agent),
         Boot::NoBpfLsm => no_bpf_lsm(sabotaged_agent),
+        Boot::Lockdown => lockdown::proofs(),
     }
 }
 
@@ -40,10 +42,13 @@ pub fn proofs(boot: Boot, sabotaged_agent: bool) -> Vec<PlannedProof> {
 #[must_use]
 pub fn state(configuration: &str) -> &'static str {
     let tier = configuration
-        .split_once('-')
-        .map_or(configuration, |(tier, _)| tier);
+        .strip_prefix("lockdown-")
+        .unwrap_or(configuration);
+    let tier = tier.split_once('-').map_or(tier, |(tier, _)| tier);
     match (configuration, tier) {
-        ("fail-closed" | "lsm-returns-zero", _) => "REFUSED",
+        ("fail-closed" | "lsm-returns-zero" | "lockdown-signal" | "lockdown-fail-closed", _) => {
+            "REFUSED"
+        }
         ("audit-fallback" | "seam-audit-fallback", _) => "AUDIT_FALLBACK",
         ("seam-signal" | "rejects-lsm", _) | (_, "signal") => "ENFORCE_SIGNAL",
         (_, "modret") => "ENFORCE_MODRET",
@@ -53,13 +58,7 @@ pub fn state(configuration: &str) -> &'static str {
 }
 
 fn bpf_lsm(sabotaged_agent: bool) -> Vec<PlannedProof> {
-    let enforces = [
-        equals("/runtime_state", "ENFORCE"),
-        equals("/audit_only", false),
-        equals("/enforce_capable", true),
-        equals("/enforce_blockers", json!([])),
-        equals("/rules/unenforced", json!([])),
-    ];
+    let enforces = [&claims_enforce()[..], &[leaves_no_rule_out()]].concat();
     let mut proofs = vec![
         proof(
             "enforce-denies-open",
@@ -111,7 +110,7 @@ fn bpf_lsm(sabotaged_agent: bool) -> Vec<PlannedProof> {
             proof(
                 "refuses-hook-that-returns-zero",
                 "lsm-returns-zero",
-                refused("LSM_CANARY_FAILED"),
+                refused(&blocked_by("LSM_CANARY_FAILED")),
             ),
         ]);
     }
@@ -194,7 +193,7 @@ fn no_bpf_lsm(sabotaged_agent: bool) -> Vec<PlannedProof> {
         proof(
             "fails-closed-without-opt-in",
             "fail-closed",
-            refused("BPF_LSM_DISABLED"),
+            refused(&blocked_by("BPF_LSM_DISABLED")),
         ),
         audit_fallback_when_asked(),
         seam_only_lowers("seam-never-raises"),
@@ -214,8 +213,30 @@ fn no_bpf_lsm(sabotaged_agent: bool) -> Vec<PlannedProof> {
     proofs
 }
 
-/// The clauses of a report that honestly claims the tier of modified returns.
+/// The clauses of a report that claims the BPF LSM.
+fn claims_enforce() -> [Clause; 4] {
+    [
+        equals("/runtime_state", "ENFORCE"),
+        equals("/audit_only", false),
+        equals("/enforce_capable", true),
+        equals("/enforce_blockers", json!([])),
+    ]
+}
+
+/// The clause of a report by which every rule is enforced.
+fn leaves_no_rule_out() -> Clause {
+    equals("/rules/unenforced", json!([]))
+}
+
+/// The clauses of a report that honestly claims the tier of modified returns, and every rule.
 fn promoted_to_modret() -> Vec<Clause> {
+    let mut clauses = claims_modret();
+    clauses.push(leaves_no_rule_out());
+    clauses
+}
+
+/// The clauses of a report that honestly claims the tier of modified returns.
+fn claims_modret() -> Vec<Clause> {
     let mut clauses = promoted("modret", "ENFORCE_MODRET");
     for function in [
         "file_open",
@@ -234,10 +255,11 @@ fn promoted_to_modret() -> Vec<Clause> {
     clauses
 }
 
-/// The clauses of a report that honestly claims the signal tier, where no rule is known by its path
-/// alone.
+/// The clauses of a report that honestly claims the signal tier, and every rule, where none is
+/// known by its path alone.
 fn promoted_to_signal() -> Vec<Clause> {
     let mut clauses = promoted("signal", "ENFORCE_SIGNAL");
+    clauses.push(leaves_no_rule_out());
     let hook = "kprobe/security_file_open";
     clauses.push(contains(
         "/hooks",
@@ -264,7 +286,6 @@ fn promoted(tier: &str, state: &str) -> Vec<Clause> {
         equals("/audit_only", false),
         equals("/enforce_capable", false),
         contains("/enforce_blockers", "BPF_LSM_DISABLED"),
-        equals("/rules/unenforced", json!([])),
         lacks("/hooks", json!({"tier": "lsm", "attached": true})),
         lacks(
             "/hooks",
@@ -283,14 +304,15 @@ fn no_pretend(id: &str, configuration: &str, state: &str) -> PlannedProof {
 }
 
 /// What the report says of the machine, held against the machine by the guest.
-fn tells_of_this_machine(tier: &str) -> PlannedProof {
+fn tells_of_this_machine(configuration: &str) -> PlannedProof {
     let same = [
         equals("/kernel_version/same", true),
         equals("/lsm_enabled/same", true),
+        equals("/kernel_memory_readable/same", true),
         equals("/generated_at/same", true),
     ];
-    let id = format!("{tier}-tells-of-this-machine");
-    proof(&id, tier, vec![document("report", &same)])
+    let id = format!("{configuration}-tells-of-this-machine");
+    proof(&id, configuration, vec![document("report", &same)])
 }
 
 fn attach_is_not_enforcement(configuration: &str, fires: bool, claim: Clause) -> PlannedProof {
@@ -361,18 +383,24 @@ fn denied_open(claim: &[Clause], fate: Fate, outcome: &str) -> Vec<PlannedArm> {
     ]
 }
 
-/// The arms of a refusal: the gate's exit code, a report that claims nothing, no BPF object
-/// left, and an open that nobody stops.
-fn refused(blocker: &str) -> Vec<PlannedArm> {
-    let report = [
+/// The clauses of a report by which this blocker keeps the BPF LSM from being claimed.
+fn blocked_by(blocker: &str) -> [Clause; 2] {
+    [
         equals("/enforce_capable", false),
         contains("/enforce_blockers", blocker),
+    ]
+}
+
+/// The arms of a refusal: the gate's exit code, a report that claims nothing and says why, no
+/// BPF object left, and an open that nobody stops.
+fn refused(because: &[Clause]) -> Vec<PlannedArm> {
+    let nothing = [
         equals("/runtime_state", "REFUSED"),
         equals("/rules/enforced", 0),
     ];
     vec![
         arm("exit", Expectation::Exit { code: 3 }),
-        document("report", &report),
+        document("report", &[because, &nothing].concat()),
         act("after", Fate::Allowed, None),
         arm("left-behind", Expectation::NoBpfLeft),
     ]
@@ -446,6 +474,15 @@ fn lacks(pointer: &str, value: impl Into<Value>) -> Clause {
     Clause::Lacks {
         pointer: pointer.to_owned(),
         value: value.into(),
+    }
+}
+
+/// Each element there that has these members, and there is one, gives a reason with this word.
+fn reasons(pointer: &str, value: impl Into<Value>, word: &str) -> Clause {
+    Clause::Reasons {
+        pointer: pointer.to_owned(),
+        value: value.into(),
+        word: word.to_owned(),
     }
 }
 

@@ -38,7 +38,8 @@ pub fn render(results: &[BootResult], colour: bool) -> String {
 
 /// The boots in the order of the plan, the comparison last.
 fn boot_order(boot: &str) -> (usize, String) {
-    let names = [Boot::BpfLsm.name(), Boot::NoBpfLsm.name(), CROSS_BOOT];
+    let names = Boot::ALL.map(Boot::name);
+    let names = [&names[..], &[CROSS_BOOT]].concat();
     let position = names.iter().position(|name| *name == boot);
     (position.unwrap_or(names.len()), boot.to_string())
 }

@@ -60,7 +60,38 @@ fn check(clause: &Clause, document: &Value) -> Result<(), String> {
                 )),
             }
         }
+        Clause::Reasons {
+            pointer,
+            value,
+            word,
+        } => {
+            let list = list_at(document, pointer)?;
+            let mut matching = list.iter().filter(|element| matches(element, value));
+            let name = name(pointer);
+            let wanted = show_value(value);
+            hold(matching.clone().next().is_some(), || {
+                let seen = show_list(list);
+                format!("{name}: expected an element {wanted}, saw {seen}")
+            })?;
+            match matching.find(|element| !gives_reason(element, word)) {
+                None => Ok(()),
+                Some(element) => Err(format!(
+                    "{name}: expected of each element {wanted} a reason with the word {word}, \
+                     saw {}",
+                    show_value(element)
+                )),
+            }
+        }
     }
+}
+
+/// Whether the word stands in an element's reason, by itself.
+fn gives_reason(element: &Value, word: &str) -> bool {
+    let reason = element.get("reason").and_then(Value::as_str);
+    let mut words = reason
+        .unwrap_or_default()
+        .split(|c: char| !c.is_alphanumeric());
+    words.any(|said| said == word)
 }
 
 fn hold(holds: bool, reason: impl FnOnce() -> String) -> Result<(), String> {
@@ -157,6 +188,15 @@ mod tests {
         Clause::Lacks { pointer, value }
     }
 
+    fn reasons(pointer: &str, value: Value, word: &str) -> Clause {
+        let (pointer, word) = (pointer.to_string(), word.to_string());
+        Clause::Reasons {
+            pointer,
+            value,
+            word,
+        }
+    }
+
     fn report() -> Value {
         json!({
             "runtime_state": "ENFORCE_SIGNAL",
@@ -165,7 +205,14 @@ mod tests {
             "hooks": [{"hook": "file_open", "tier": "signal", "fired": true}],
             "test_seams": [],
             "a/b": {"~": 1},
-            "nothing": null
+            "nothing": null,
+            "unenforced": [
+                {"rule": "a", "reason": "not readable (lockdown)"},
+                {"rule": "b", "reason": "lockdown: not readable"},
+                {"rule": "b", "reason": null},
+                {"rule": "c", "reason": "the lockdowns"},
+                {"rule": "d"}
+            ]
         })
     }
 
@@ -182,6 +229,7 @@ mod tests {
             contains("/hooks", json!({"hook": "file_open", "fired": true})),
             lacks("/hooks", json!({"hook": "file_open", "tier": "lsm"})),
             lacks("/test_seams", json!("AEGIS_LSM_PATH")),
+            reasons("/unenforced", json!({"rule": "a"}), "lockdown"),
         ] {
             let reasons = broken(std::slice::from_ref(&clause), &report());
             assert!(reasons.is_empty(), "{clause:?}: {reasons:?}");
@@ -249,6 +297,26 @@ mod tests {
             ),
             (
                 lacks("/nothing", json!("x")),
+                "/nothing: expected a list, saw null",
+            ),
+            (
+                reasons("/unenforced", json!({"rule": "b"}), "lockdown"),
+                r#"/unenforced: expected of each element {"rule":"b"} a reason with the word lockdown, saw {"reason":null,"rule":"b"}"#,
+            ),
+            (
+                reasons("/unenforced", json!({"rule": "c"}), "lockdown"),
+                r#"/unenforced: expected of each element {"rule":"c"} a reason with the word lockdown, saw {"reason":"the lockdowns","rule":"c"}"#,
+            ),
+            (
+                reasons("/unenforced", json!({"rule": "d"}), "lockdown"),
+                r#"/unenforced: expected of each element {"rule":"d"} a reason with the word lockdown, saw {"rule":"d"}"#,
+            ),
+            (
+                reasons("/test_seams", json!({"rule": "a"}), "lockdown"),
+                r#"/test_seams: expected an element {"rule":"a"}, saw an empty list"#,
+            ),
+            (
+                reasons("/nothing", json!({"rule": "a"}), "lockdown"),
                 "/nothing: expected a list, saw null",
             ),
         ] {

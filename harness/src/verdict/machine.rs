@@ -51,6 +51,10 @@ pub fn differences(plan: &BootPlan, nonce: &str, hello: &Hello) -> Vec<String> {
         let list = hello.lsm.join(",");
         found.push(format!("LSM list: expected {expected} in `{list}`"));
     }
+    found.extend(lockdown(
+        plan.machine.locked_down,
+        hello.lockdown.as_deref(),
+    ));
     // A warning that is on already would hide the next one, which is a proof's.
     if hello.tainted & taint::TROUBLE != 0 {
         found.push(format!(
@@ -68,6 +72,23 @@ pub fn differences(plan: &BootPlan, nonce: &str, hello: &Hello) -> Vec<String> {
             .map(|mismatch| format!("the guest found: {mismatch}")),
     );
     found
+}
+
+/// What is wrong with the level that the kernel is locked down to, if anything.
+fn lockdown(locked_down: bool, level: Option<&str>) -> Option<String> {
+    let expected = match locked_down {
+        true => protocol::CONFIDENTIALITY,
+        false => "none",
+    };
+    match level {
+        Some(level) if level == expected => None,
+        Some(level) => Some(format!("lockdown: expected `{expected}`, saw `{level}`")),
+        None if !locked_down => None,
+        None => Some(format!(
+            "lockdown: expected `{expected}`, but there is no /sys/kernel/security/lockdown: build \
+             the kernel with CONFIG_SECURITY_LOCKDOWN_LSM, or leave this boot out"
+        )),
+    }
 }
 
 #[cfg(test)]
@@ -94,10 +115,10 @@ mod tests {
     #[test]
     fn each_difference_is_found_and_named() {
         type Change = fn(&mut Hello);
-        let cases: [(Change, &str); 14] = [
+        let cases: [(Change, &str); 16] = [
             (
                 |h| h.version += 1,
-                "protocol version: expected `2`, saw `3`",
+                "protocol version: expected `3`, saw `4`",
             ),
             (
                 |h| h.nonce = "n-2".into(),
@@ -141,6 +162,14 @@ mod tests {
                 "LSM list: expected no `bpf` in `lockdown,yama,bpf`",
             ),
             (
+                |h| h.lockdown = Some("integrity".into()),
+                "lockdown: expected `none`, saw `integrity`",
+            ),
+            (
+                |h| h.lockdown = Some("confidentiality".into()),
+                "lockdown: expected `none`, saw `confidentiality`",
+            ),
+            (
                 |h| h.btf = false,
                 "BTF: /sys/kernel/btf/vmlinux can't be read",
             ),
@@ -170,6 +199,36 @@ mod tests {
         );
         hello.lsm.push("bpf".into());
         assert!(differences(&plan, samples::NONCE, &hello).is_empty());
+    }
+
+    #[test]
+    fn a_boot_that_is_to_be_locked_down_must_be_so_to_the_last_level() {
+        let mut plan = samples::plan();
+        plan.machine.locked_down = true;
+        let differ = |level: Option<&str>| {
+            let lockdown = level.map(str::to_string);
+            let hello = Hello {
+                lockdown,
+                ..samples::hello()
+            };
+            differences(&plan, samples::NONCE, &hello)
+        };
+        assert_eq!(differ(Some("confidentiality")), [""; 0]);
+        for level in ["none", "integrity", "confidential", ""] {
+            let expected = format!("lockdown: expected `confidentiality`, saw `{level}`");
+            assert_eq!(differ(Some(level)), [expected]);
+        }
+        let found = differ(None);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(
+            found[0].contains("CONFIG_SECURITY_LOCKDOWN_LSM"),
+            "{found:?}"
+        );
+    }
+
+    #[test]
+    fn a_kernel_without_the_lockdown_lsm_is_one_that_is_not_locked_down() {
+        assert_eq!(differ(|hello| hello.lockdown = None), [""; 0]);
     }
 
     #[test]

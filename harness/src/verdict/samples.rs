@@ -36,6 +36,7 @@ pub fn plan() -> BootPlan {
                 "aegisbpf.boot=no-bpf-lsm".into(),
             ],
             bpf_in_lsm: false,
+            locked_down: false,
         },
         proofs: vec![
             proof(
@@ -105,6 +106,7 @@ pub fn hello() -> Hello {
         version_string: "#1 SMP PREEMPT_DYNAMIC Debian 6.1.192-2 (2026-01-01)".into(),
         cmdline: "lsm=lockdown,yama aegisbpf.boot=no-bpf-lsm".into(),
         lsm: vec!["lockdown".into(), "yama".into()],
+        lockdown: Some("none".into()),
         btf: true,
         tainted: 0,
         modules: vec![],

@@ -22,6 +22,8 @@ impl Proof for DeniesOpen {
             "seam-kills-denied-open",
             "enforce-outlives-rejected-guard",
             "falls-back-from-rejected-lsm",
+            "lockdown-enforce-denies-open",
+            "lockdown-modret-denies-open",
         ]
     }
 

@@ -33,10 +33,16 @@ const LATER: &str = "one/two/later";
 
 impl Proof for FollowsIdentity {
     fn ids(&self) -> &'static [&'static str] {
-        self.0.of(&[
-            "enforce-follows-identity",
-            "modret-follows-identity",
-            "signal-follows-identity",
+        self.0.any_of(&[
+            &[
+                "enforce-follows-identity",
+                "lockdown-enforce-follows-identity",
+            ],
+            &[
+                "modret-follows-identity",
+                "lockdown-modret-follows-identity",
+            ],
+            &["signal-follows-identity"],
         ])
     }
 

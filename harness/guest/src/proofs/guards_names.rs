@@ -36,10 +36,10 @@ const ACTS: [Act; 9] = [
 
 impl Proof for GuardsNames {
     fn ids(&self) -> &'static [&'static str] {
-        self.0.of(&[
-            "enforce-guards-names",
-            "modret-guards-names",
-            "signal-leaves-names-open",
+        self.0.any_of(&[
+            &["enforce-guards-names", "lockdown-enforce-guards-names"],
+            &["modret-guards-names", "lockdown-modret-guards-names"],
+            &["signal-leaves-names-open"],
         ])
     }
 

@@ -16,7 +16,44 @@ use crate::lab::{During, Lab, Seen};
 use crate::tier::{Tier, rule};
 
 /// See the module.
-pub struct HoldsFolder(pub Tier);
+pub struct HoldsFolder {
+    tier: Tier,
+    ids: &'static [&'static str],
+    /// Whether another file system is mounted in the folder.
+    across_mounts: bool,
+}
+
+/// One in each tier.
+pub const LSM: HoldsFolder = HoldsFolder {
+    tier: Tier::Lsm,
+    ids: &["enforce-holds-folder"],
+    across_mounts: true,
+};
+/// See [`LSM`].
+pub const MODRET: HoldsFolder = HoldsFolder {
+    tier: Tier::Modret,
+    ids: &["modret-holds-folder"],
+    across_mounts: true,
+};
+/// See [`LSM`].
+pub const SIGNAL: HoldsFolder = HoldsFolder {
+    tier: Tier::Signal,
+    ids: &["signal-holds-folder"],
+    across_mounts: true,
+};
+/// Where the kernel is locked down. No program can read there on what a file system is mounted;
+/// `unreadable_rules` is about a rule that needs it.
+pub const LSM_LOCKED_DOWN: HoldsFolder = HoldsFolder {
+    ids: &["lockdown-enforce-holds-folder"],
+    across_mounts: false,
+    ..LSM
+};
+/// See [`LSM_LOCKED_DOWN`].
+pub const MODRET_LOCKED_DOWN: HoldsFolder = HoldsFolder {
+    ids: &["lockdown-modret-holds-folder"],
+    across_mounts: false,
+    ..MODRET
+};
 
 /// How deep the deep files are: within what is looked at, and beyond it.
 const DEEP: usize = 200;
@@ -26,15 +63,17 @@ const TOO_DEEP: usize = 300;
 type Act = (&'static str, Verb, &'static str, &'static str);
 
 /// What the rule forbids.
-const READS: [Act; 7] = [
+const READS: [Act; 6] = [
     ("beneath", Verb::Read, "folder/file", ""),
     ("three-deep", Verb::Read, "folder/a/b/file", ""),
     ("by-bind-mount", Verb::Read, "bound/b/file", ""),
-    ("in-a-mount", Verb::Read, "folder/mounted/file", ""),
     ("deep", Verb::Read, "folder/deep", ""),
     ("list", Verb::List, "folder", ""),
     ("list-subfolder", Verb::List, "folder/a", ""),
 ];
+
+/// What it forbids on another file system.
+const READ_IN_MOUNT: Act = ("in-a-mount", Verb::Read, "folder/mounted/file", "");
 
 /// What it forbids, and what changes the ground if it isn't kept.
 const MOVES: [Act; 5] = [
@@ -56,11 +95,7 @@ const OTHERS: [Act; 5] = [
 
 impl Proof for HoldsFolder {
     fn ids(&self) -> &'static [&'static str] {
-        self.0.of(&[
-            "enforce-holds-folder",
-            "modret-holds-folder",
-            "signal-holds-folder",
-        ])
+        self.ids
     }
 
     fn rules(&self) -> Result<String> {
@@ -76,7 +111,7 @@ impl Proof for HoldsFolder {
 
     fn during(&self, lab: &Lab, agent: &During, seen: &mut Seen) -> Result<()> {
         seen.other("report", super::live_report(agent)?);
-        for act in READS.into_iter().chain(OTHERS) {
+        for act in self.reads().chain(OTHERS) {
             self.make(lab, seen, act)?;
         }
         // By somebody who may; nobody else can.
@@ -93,7 +128,7 @@ impl Proof for HoldsFolder {
             seen.other(arm, account(made, json!({})));
         }
         self.make(lab, seen, ("new", Verb::Read, "folder/new/file", ""))?;
-        if self.0.prevents() {
+        if self.tier.prevents() {
             for act in MOVES {
                 self.make(lab, seen, act)?;
             }
@@ -113,9 +148,15 @@ impl Proof for HoldsFolder {
 }
 
 impl HoldsFolder {
+    /// What the rule forbids on this ground.
+    fn reads(&self) -> impl Iterator<Item = Act> {
+        let in_mount = self.across_mounts.then_some(READ_IN_MOUNT);
+        READS.into_iter().chain(in_mount)
+    }
+
     /// A name of the ground; the deep ones are short for where they are.
     fn path(&self, name: &str) -> PathBuf {
-        let ground = self.0.ground("/srv", "folders");
+        let ground = self.tier.ground("/srv", "folders");
         match name {
             "deep" => beneath(&ground.join("well"), DEEP),
             "too-deep" => beneath(&ground.join("abyss"), TOO_DEEP),
@@ -137,11 +178,13 @@ impl HoldsFolder {
             self.write(name)?;
         }
         fs::hard_link(self.path("folder/a/linked"), self.path("linked"))?;
-        for name in ["bound", "folder/mounted"] {
-            fs::create_dir(self.path(name))?;
-        }
+        fs::create_dir(self.path("bound"))?;
         mount_bind(self.path("folder/a"), self.path("bound"))?;
+        if !self.across_mounts {
+            return Ok(());
+        }
         let mounted = self.path("folder/mounted");
+        fs::create_dir(&mounted)?;
         mount("tmpfs", mounted, "tmpfs", MountFlags::empty(), None)?;
         self.write("folder/mounted/file")
     }
@@ -163,7 +206,7 @@ impl HoldsFolder {
     /// What comes of each act while no agent is there, and is then undone.
     fn fates(&self, lab: &Lab) -> Result<Observation> {
         let mut document = Map::new();
-        for (arm, verb, path, to) in READS.into_iter().chain(OTHERS).chain(MOVES) {
+        for (arm, verb, path, to) in self.reads().chain(OTHERS).chain(MOVES) {
             let (path, to) = (self.path(path), self.path(to));
             let fate = Attempt::between(verb, &path, &to).fate(lab.ground.limit())?;
             match (verb, fate == "allowed") {
@@ -192,7 +235,7 @@ mod tests {
 
     #[test]
     fn a_deep_path_is_one_that_a_system_call_takes() {
-        let path = HoldsFolder(Tier::Signal).path("too-deep");
+        let path = SIGNAL.path("too-deep");
         assert_eq!(path.components().count(), 1 + 2 + 1 + TOO_DEEP + 1);
         assert!(path.as_os_str().len() < 4096);
     }

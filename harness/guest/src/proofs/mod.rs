@@ -32,6 +32,7 @@ mod splits_access;
 mod stays_up;
 mod tells_of_this_machine;
 mod term_can_be_ignored;
+mod unreadable_rules;
 
 use std::path::Path;
 
@@ -121,9 +122,11 @@ const PROOFS: &[&dyn Proof] = &[
     &guards_names::GuardsNames(Tier::Lsm),
     &guards_names::GuardsNames(Tier::Modret),
     &guards_names::GuardsNames(Tier::Signal),
-    &holds_folder::HoldsFolder(Tier::Lsm),
-    &holds_folder::HoldsFolder(Tier::Modret),
-    &holds_folder::HoldsFolder(Tier::Signal),
+    &holds_folder::LSM,
+    &holds_folder::MODRET,
+    &holds_folder::SIGNAL,
+    &holds_folder::LSM_LOCKED_DOWN,
+    &holds_folder::MODRET_LOCKED_DOWN,
     &ends_with_its_agent::EndsWithItsAgent(Tier::Lsm),
     &ends_with_its_agent::EndsWithItsAgent(Tier::Modret),
     &ends_with_its_agent::EndsWithItsAgent(Tier::Signal),
@@ -165,6 +168,8 @@ const PROOFS: &[&dyn Proof] = &[
     &tells_of_this_machine::TellsOfThisMachine(Tier::Modret),
     &tells_of_this_machine::TellsOfThisMachine(Tier::Signal),
     &term_can_be_ignored::TermCanBeIgnored,
+    &unreadable_rules::AdmitsUnreadableRules,
+    &unreadable_rules::RefusesUnreadableRules,
     &renews_evidence::RenewsEvidence,
 ];
 

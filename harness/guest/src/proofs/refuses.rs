@@ -16,6 +16,7 @@ impl Proof for Refuses {
         &[
             "fails-closed-without-opt-in",
             "refuses-hook-that-returns-zero",
+            "lockdown-refuses-signal",
         ]
     }
 

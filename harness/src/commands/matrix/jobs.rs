@@ -176,7 +176,7 @@ mod tests {
                         let suite = plan::suite(kernel, boot);
                         let again = parsed(&again(&given, &suite, &[], accelerator));
                         assert_eq!(again.kernels, [kernel]);
-                        assert_eq!(again.boot, Some(boot));
+                        assert_eq!(again.boots, [boot]);
                         assert_eq!(again.launcher, launcher);
                         let wish = match accelerator {
                             Accelerator::Kvm => Wish::Kvm,

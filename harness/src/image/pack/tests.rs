@@ -153,6 +153,7 @@ fn plan_on(bench: &mut Bench, filesystems: &[Filesystem]) {
             version_word: None,
             cmdline: Vec::new(),
             bpf_in_lsm: true,
+            locked_down: false,
         },
         proofs: proofs.collect(),
     }];
