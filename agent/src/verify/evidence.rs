@@ -27,7 +27,7 @@ use crate::posture::Tier;
 use crate::posture::gate::Verdict;
 use crate::verify::measurement::judge;
 /// Why nothing of the signal tier is tried where the kernel is locked down.
-const LOCKED_DOWN: &str = "lockdown: the kernel runs no kprobes and tracepoints, and no program that \
+pub(super) const LOCKED_DOWN: &str = "lockdown: the kernel runs no kprobes and tracepoints, and no program that \
                            reads its memory; start it without lockdown=confidentiality, or rely on \
                            the BPF LSM or on modret";
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Result;
 use aya::maps::{MapData, RingBuf};
 
-use super::evidence::{Bench, Round};
+use super::evidence::{Bench, LOCKED_DOWN, Round};
 use super::losses::Counts;
 use super::measurement::{Measurement, Measurements};
 use crate::classes::hooks::{HOOKS, Hook, Need, Role};
@@ -255,6 +255,7 @@ impl Trials {
         let why = match hook.tier {
             _ if !self.machine.has_btf() => "the kernel has no BTF",
             Tier::Lsm if !listed => "the LSM list doesn't have bpf",
+            Tier::Signal if !self.memory_readable() => LOCKED_DOWN,
             _ if !is_needed(&self.needs, hook) => "no rule of the policy needs it",
             Tier::Lsm | Tier::Modret | Tier::Signal => "nothing that was asked for rests on it",
         };
