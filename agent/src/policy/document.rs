@@ -18,19 +18,19 @@ use crate::posture::Class;
 const KEEP_ONE: &str = "remove one of the two";
 
 /// The policy that a tree spells.
-pub(super) fn policy(tree: &DeTable<'_>, findings: &mut Findings<'_>) -> Policy {
+pub(super) fn policy(mut tree: DeTable<'_>, findings: &mut Findings<'_>) -> Policy {
     let mut reader = Reader { findings };
     reader.only(
-        tree,
+        &tree,
         "a policy",
         &["version", "exempt_cgroups", "protected_executables", "deny"],
     );
-    reader.version(tree);
-    let exempt_cgroups = reader.exempt_cgroups(tree);
-    let protected_executables = reader.protected_executables(tree);
+    reader.version(&tree);
+    let exempt_cgroups = reader.exempt_cgroups(&tree);
+    let protected_executables = reader.protected_executables(&tree);
     let (mut policy, mut ids) = (Policy::default(), HashMap::new());
-    if let Some(sections) = reader.sections(tree) {
-        policy.files = file::rules(&mut reader, sections, &mut ids);
+    if let Some(mut sections) = reader.sections(&mut tree) {
+        policy.files = file::rules(&mut reader, &mut sections, &mut ids);
     }
     Policy {
         exempt_cgroups,
@@ -123,53 +123,55 @@ impl Reader<'_, '_> {
         executables
     }
 
-    /// The tables of rules, a table a class.
-    fn sections<'t>(&mut self, tree: &'t DeTable<'_>) -> Option<&'t DeTable<'t>> {
-        let deny = tree.get("deny")?;
-        let DeValue::Table(sections) = deny.get_ref() else {
-            self.wrong_type(
-                "deny",
-                deny,
-                "a table",
-                "write [[deny.file]] above each rule",
-            );
+    /// Takes the tables of rules, a table a class, out of the tree: of many rules the tree takes far
+    /// more memory than all that is kept of them, so each is given back once it is read.
+    fn sections<'t>(&mut self, tree: &mut DeTable<'t>) -> Option<DeTable<'t>> {
+        let deny = tree.remove("deny")?;
+        if !deny.get_ref().is_table() {
+            let way_out = "write [[deny.file]] above each rule";
+            self.wrong_type("deny", &deny, "a table", way_out);
+        }
+        let DeValue::Table(sections) = deny.into_inner() else {
             return None;
         };
         let classes: Vec<&str> = Class::ALL.iter().map(|class| class.name()).collect();
-        self.only(sections, "[deny]", &classes);
+        self.only(&sections, "[deny]", &classes);
         Some(sections)
     }
 
-    /// The rules of a class: `read` gets each one's table, its id and where it begins. `ids` are
-    /// those of all classes.
+    /// Takes the rules of a class out of their section: `read` gets each one's table, its id and
+    /// where it begins. `ids` are those of all classes.
     pub(super) fn rules<Rule>(
         &mut self,
-        sections: &DeTable<'_>,
+        sections: &mut DeTable<'_>,
         class: Class,
         keys: &[&str],
         ids: &mut HashMap<String, usize>,
         mut read: impl FnMut(&mut Self, &DeTable<'_>, String, usize) -> Option<Rule>,
     ) -> Vec<Rule> {
         let name = class.name();
-        let Some(section) = sections.get(name) else {
+        let Some(section) = sections.remove(name) else {
             return Vec::new();
         };
         let way_out = format!("write [[deny.{name}]], in double brackets, above each rule");
-        let DeValue::Array(rules) = section.get_ref() else {
-            self.wrong_type(
-                &format!("deny.{name}"),
-                section,
-                "a list of tables",
-                &way_out,
-            );
+        if !section.get_ref().is_array() {
+            let what = format!("deny.{name}");
+            self.wrong_type(&what, &section, "a list of tables", &way_out);
+        }
+        let DeValue::Array(rules) = section.into_inner() else {
             return Vec::new();
         };
-        self.count(rules);
+        self.count(&rules);
         let mut kept = Vec::new();
-        for (index, rule) in rules.iter().enumerate() {
+        for (index, rule) in rules.into_iter().enumerate() {
             let offset = rule.span().start;
             let DeValue::Table(table) = rule.get_ref() else {
-                self.wrong_type(&format!("a rule in deny.{name}"), rule, "a table", &way_out);
+                self.wrong_type(
+                    &format!("a rule in deny.{name}"),
+                    &rule,
+                    "a table",
+                    &way_out,
+                );
                 continue;
             };
             self.only(table, &format!("[[deny.{name}]]"), keys);

@@ -67,7 +67,7 @@ impl Access {
 /// The rules of `[[deny.file]]`.
 pub(super) fn rules(
     reader: &mut Reader<'_, '_>,
-    sections: &DeTable<'_>,
+    sections: &mut DeTable<'_>,
     ids: &mut HashMap<String, usize>,
 ) -> Vec<FileRule> {
     let keys = ["path", "access", "id"];

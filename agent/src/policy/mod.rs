@@ -107,6 +107,6 @@ pub fn parse(bytes: &[u8]) -> Result<Policy, Vec<PolicyError>> {
         syntax::undecodable(bytes, &mut findings);
     }
     let tree = syntax::tree(&text, &mut findings);
-    let policy = document::policy(&tree, &mut findings);
+    let policy = document::policy(tree, &mut findings);
     findings.into_result(policy)
 }
