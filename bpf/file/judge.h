@@ -6,13 +6,19 @@
 #include "../core/deny.h"
 #include "match.h"
 
-/* Whether the file may be opened. */
-static __always_inline int judge_open(struct file *file, enum hook hook)
+/* Whether a file may be opened that a rule could be about. */
+static __noinline int judge_closely(struct file *file, enum hook hook)
 {
 	struct verdict v = { .hook = hook };
 	struct hit hit = {};
 
 	return match_open(file, &v, &hit, VIA_BTF) ? deny(&v, &hit) : 0;
+}
+
+/* Whether the file may be opened. */
+static __always_inline int judge_open(struct file *file, enum hook hook)
+{
+	return could_match_open(file) ? judge_closely(file, hook) : 0;
 }
 
 /* Whether something new may get this name. */

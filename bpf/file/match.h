@@ -84,6 +84,25 @@ static __always_inline __u32 access_of(struct file *file, enum via via)
 	return access_of_file(READ(via, file, f_mode), READ(via, file, f_flags));
 }
 
+/*
+ * Whether any rule could be about an open, by pointers that the verifier knows. Nearly every open on
+ * the machine ends here, so it reads what it must and writes nothing.
+ */
+static __always_inline bool could_match_open(struct file *file)
+{
+	const struct filter *f = the_filter();
+	struct inode *inode = file->f_inode;
+	struct dentry *dentry = file->f_path.dentry;
+	__u32 dev = inode->i_sb->s_dev;
+
+	if (!f)
+		return false;
+	if (perhaps(f, inode->i_ino, dev) || perhaps(f, dentry->d_parent->d_inode->i_ino, dev))
+		return true;
+	return has_folder_rules && dentry->d_inode == inode &&
+	       could_have_rule_above(f, dentry, dentry->d_sb, file->f_path.mnt);
+}
+
 /* The rule that an open meets; `v` gets what was opened and for what. */
 static __always_inline bool match_open(struct file *file, struct verdict *v, struct hit *hit,
 				       enum via via)
@@ -152,7 +171,7 @@ static __always_inline bool match_above(struct dentry *dentry, __u32 access, str
 	const struct filter *f = the_filter();
 
 	return has_folder_rules && f &&
-	       hits(rule_above_rarely(f, dentry->d_parent, access), hit);
+	       hits(rule_above(f, dentry->d_parent, dentry->d_sb, NULL, access, VIA_BTF), hit);
 }
 
 /* The rule that giving a file this new name meets. To make a name is to write. */

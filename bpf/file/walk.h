@@ -103,31 +103,26 @@ static __noinline finding ask_upwards(struct dentry *dentry, struct super_block 
 }
 
 /*
- * Looks at the folders from this one up to the root of its file system, by pointers that the
- * verifier knows. Where the filter says "perhaps" of one, another loop begins anew: a branch that
- * comes back to this one would cost the verifier seconds.
+ * Whether a folder rule could be about what is in this folder or beneath it. It only asks the
+ * filter: a branch that comes back to this loop would cost the verifier seconds.
  */
-static __noinline finding walk(struct dentry *from, struct super_block *sb, __u32 access)
+static __noinline bool could_be_beneath(struct dentry *dentry, struct super_block *sb)
 {
 	const struct filter *f = the_filter();
-	struct dentry *dentry = from;
 	__u32 dev = sb->s_dev;
 
 	if (!f)
-		return NO_RULE;
+		return false;
 	for (int level = 0; level < FOLDER_LEVELS; level++) {
 		struct dentry *parent = dentry->d_parent;
 
-		if (perhaps_beneath(f, dentry->d_inode->i_ino, dev)) {
-			if (memory_readable)
-				return walk_by_address(number_of(from), dev, access);
-			return ask_upwards(from, sb, access);
-		}
+		if (perhaps_beneath(f, dentry->d_inode->i_ino, dev))
+			return true;
 		if (parent == dentry)
-			return at_top(dentry, sb, VIA_BTF);
+			return dentry != sb->s_root;
 		dentry = parent;
 	}
-	return unplaced(MATCH_TOO_DEEP);
+	return true;
 }
 
 static __always_inline bool has_folder_rule_on(const struct filter *f, __u64 superblock)
@@ -186,27 +181,24 @@ static __always_inline finding rule_above(const struct filter *f, struct dentry 
 	finding found = NO_RULE;
 
 	if (has_folder_rule_on(f, number_of(sb))) {
-		if (via == VIA_BTF)
-			found = walk(dentry, sb, access);
+		if (via == VIA_PROBE || memory_readable)
+			found = walk_by_address(number_of(dentry), READ(via, sb, s_dev), access);
 		else
-			found = walk_by_address((__u64)dentry, READ(via, sb, s_dev), access);
+			found = ask_upwards(dentry, sb, access);
 	}
 	if (found == NO_RULE && mount && memory_readable)
 		found = climb(number_of(mount), access);
 	return found;
 }
 
-/* The same where the act is a rare one, and the verifier's time counts more than its own. */
-static __always_inline finding rule_above_rarely(const struct filter *f, struct dentry *dentry,
-						 __u32 access)
+/* Whether there could be one. */
+static __always_inline bool could_have_rule_above(const struct filter *f, struct dentry *dentry,
+						  struct super_block *sb, struct vfsmount *mount)
 {
-	struct super_block *sb = dentry->d_sb;
-
-	if (!has_folder_rule_on(f, number_of(sb)))
-		return NO_RULE;
-	if (memory_readable)
-		return walk_by_address(number_of(dentry), sb->s_dev, access);
-	return ask_upwards(dentry, sb, access);
+	if (has_folder_rule_on(f, number_of(sb)) && could_be_beneath(dentry, sb))
+		return true;
+	return memory_readable &&
+	       climb(number_of(mount), ACCESS_READ | ACCESS_WRITE) != NO_RULE;
 }
 
 #endif
