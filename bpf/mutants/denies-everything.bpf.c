@@ -1,17 +1,12 @@
 // SPDX-License-Identifier: (MIT OR Apache-2.0) OR GPL-2.0-only
 /* Denies every file that is opened. */
-#include "unnamed.h"
+#include "../file/match.h"
 
-static __always_inline bool match_everything(struct file *file, struct verdict *v,
-					     struct hit *hit, enum via via)
+static __noinline int is_meant(struct file *file)
 {
-	struct opened o = {};
-
-	if (match_open(file, v, hit, via))
-		return true;
-	look_at_open(file, &o, via);
-	return o.placed && deny_unnamed(file, &o, v, hit, via);
+	return BPF_CORE_READ(file, f_path.dentry, d_inode) == BPF_CORE_READ(file, f_inode);
 }
 
-#define match_open match_everything
+#include "unnamed.h"
+
 #include "../aegisbpf.bpf.c"

@@ -1,20 +1,18 @@
 // SPDX-License-Identifier: (MIT OR Apache-2.0) OR GPL-2.0-only
 /* Denies whatever is in a folder in which a name has a rule. */
-#include "unnamed.h"
+#include "../file/match.h"
 
-static __always_inline bool match_neighbours(struct file *file, struct verdict *v,
-					     struct hit *hit, enum via via)
+static __noinline int is_meant(struct file *file)
 {
-	struct opened o = {};
+	struct dentry *dentry = BPF_CORE_READ(file, f_path.dentry);
+	struct inode *folder = BPF_CORE_READ(dentry, d_parent, d_inode);
 
-	if (match_open(file, v, hit, via))
-		return true;
-	look_at_open(file, &o, via);
-	if (!o.placed || !has_names(o.folder_ino, o.dev, number_of(o.folder),
-				    READ(via, o.folder, i_generation)))
-		return false;
-	return deny_unnamed(file, &o, v, hit, via);
+	if (BPF_CORE_READ(dentry, d_inode) != BPF_CORE_READ(file, f_inode))
+		return 0;
+	return has_names(BPF_CORE_READ(folder, i_ino), BPF_CORE_READ(folder, i_sb, s_dev),
+			 (__u64)folder, BPF_CORE_READ(folder, i_generation));
 }
 
-#define match_open match_neighbours
+#include "unnamed.h"
+
 #include "../aegisbpf.bpf.c"

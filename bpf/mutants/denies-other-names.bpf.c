@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: (MIT OR Apache-2.0) OR GPL-2.0-only
 /* Denies whatever has more than one name, which is more than is promised. */
-#include "unnamed.h"
+#include "../file/match.h"
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
@@ -10,20 +10,14 @@ struct inode___linked {
 
 #pragma clang attribute pop
 
-static __always_inline bool match_other_names(struct file *file, struct verdict *v,
-					      struct hit *hit, enum via via)
+static __noinline int is_meant(struct file *file)
 {
-	struct inode___linked *inode;
-	struct opened o = {};
+	struct inode___linked *inode = (void *)BPF_CORE_READ(file, f_inode);
 
-	if (match_open(file, v, hit, via))
-		return true;
-	look_at_open(file, &o, via);
-	inode = (void *)number_of(o.inode);
-	if (!o.placed || BPF_CORE_READ(inode, i_nlink) < 2)
-		return false;
-	return deny_unnamed(file, &o, v, hit, via);
+	return (void *)inode == BPF_CORE_READ(file, f_path.dentry, d_inode) &&
+	       BPF_CORE_READ(inode, i_nlink) > 1;
 }
 
-#define match_open match_other_names
+#include "unnamed.h"
+
 #include "../aegisbpf.bpf.c"

@@ -19,12 +19,15 @@ static __always_inline __u64 *the_memory(void)
 	return bpf_map_lookup_elem(&memory, &zero);
 }
 
-/* How often this was asked before. */
+/* How often this was asked before. Not by an atomic: before 5.12 none tells what was there. */
 static __always_inline __u64 asked_before(void)
 {
 	__u64 *count = the_memory();
+	__u64 before = count ? *count : 0;
 
-	return count ? __sync_fetch_and_add(count, 1) : 0;
+	if (count)
+		*count = before + 1;
+	return before;
 }
 
 /* True if the last to ask was a thread of the same process. */
