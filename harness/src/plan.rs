@@ -177,6 +177,7 @@ pub fn boot(
                 bpf_in_lsm: boot == Boot::BpfLsm,
             },
             proofs,
+            bench: None,
         },
         nonce,
         cmdline,

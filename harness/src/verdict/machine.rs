@@ -97,7 +97,7 @@ mod tests {
         let cases: [(Change, &str); 14] = [
             (
                 |h| h.version += 1,
-                "protocol version: expected `2`, saw `3`",
+                "protocol version: expected `3`, saw `4`",
             ),
             (
                 |h| h.nonce = "n-2".into(),

@@ -67,6 +67,7 @@ pub fn plan() -> BootPlan {
                 ],
             ),
         ],
+        bench: None,
     }
 }
 

@@ -1,0 +1,310 @@
+//! From the lives that were measured to what an operation, a start and an agent cost.
+//!
+//! In: planned lives with what was read in each. Out: a row for each tier, policy and case, and one
+//! for each tier and number of rules. Pure.
+//!
+//! A life is a pair: the median of the samples during it, and without an agent the mean of the
+//! medians right before and right after it, so that what drifts evenly falls out. A row's ratio is
+//! the median of the ratios of its lives, and its spread the distance from the lowest of these to
+//! the highest, as a part of the ratio.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use protocol::bench::{AgentBinary, BenchPlan, Case, EnforcingTier, Life, PlannedLife, TimedCase};
+use serde::Serialize;
+
+/// What an operation costs.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Row {
+    /// As in `kernels.toml`.
+    pub kernel: String,
+    /// `tested`, or `other` for the one that it is measured against.
+    pub agent: AgentBinary,
+    /// The tier.
+    pub tier: EnforcingTier,
+    /// What the rules are about.
+    pub class: &'static str,
+    /// The operation.
+    pub case: Case,
+    /// How many files the policy names.
+    pub rules: usize,
+    /// How many folders the policy names.
+    pub folder_rules: usize,
+    /// Nanoseconds without an agent, the median of all lives.
+    pub bare_ns: f64,
+    /// Nanoseconds with it, the median of all lives.
+    pub ns: f64,
+    /// The median of the lives' own ratios.
+    pub ratio: f64,
+    /// The highest of the lives' ratios less the lowest, as a part of `ratio`.
+    pub spread: f64,
+    /// `ratio` as a multiple of the other agent's, if there is another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quotient: Option<f64>,
+    /// The BPF programs that there were, and what the kernel counted of each.
+    pub programs: Vec<Program>,
+}
+
+/// What the kernel counted of a program.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Program {
+    /// Its name, of which the kernel keeps 15 bytes.
+    pub name: String,
+    /// Its type.
+    pub kind: String,
+    /// How often it ran for one operation.
+    pub runs_per_op: f64,
+    /// Nanoseconds a run; none if it never ran.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ns_per_run: Option<f64>,
+}
+
+/// What an agent costs.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct AgentRow {
+    /// As in `kernels.toml`.
+    pub kernel: String,
+    /// As in [`Row`].
+    pub agent: AgentBinary,
+    /// The tier.
+    pub tier: EnforcingTier,
+    /// How many files the policy names; it names no folder.
+    pub rules: usize,
+    /// Its resident memory while it runs, the median of all lives.
+    pub rss_bytes: u64,
+    /// The most that its resident memory ever was, in any life.
+    pub peak_bytes: u64,
+    /// Milliseconds from before a start until `ready`, the median of all lives but the first.
+    pub start_ms: f64,
+    /// Where the time of those starts went as the agent told it, the median of each part, in
+    /// microseconds.
+    pub start_parts_us: BTreeMap<String, u64>,
+}
+
+/// All numbers of one or more kernels.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Numbers {
+    /// What operations cost.
+    pub rows: Vec<Row>,
+    /// What agents cost.
+    pub agent: Vec<AgentRow>,
+}
+
+/// Works out a kernel's numbers from its lives, which are as planned.
+#[must_use]
+pub fn of_kernel(kernel: &str, plan: &BenchPlan, lives: &[Life]) -> Numbers {
+    let lives: Vec<(&PlannedLife, &Life)> = plan.lives.iter().zip(lives).collect();
+    let mut numbers = Numbers::default();
+    let mut seen = BTreeSet::new();
+    for (planned, _) in &lives {
+        if !seen.insert(policy(planned)) {
+            continue;
+        }
+        let same = lives
+            .iter()
+            .filter(|(other, _)| policy(other) == policy(planned));
+        let same: Vec<(&PlannedLife, &Life)> = same.copied().collect();
+        for (place, _) in planned.cases.iter().enumerate() {
+            numbers.rows.push(row(kernel, place, &same));
+        }
+        if planned.folder_rules == 0 {
+            numbers.agent.push(agent_row(kernel, planned, &same));
+        }
+    }
+    compare(&mut numbers.rows);
+    numbers
+}
+
+/// What lives have in common that are measured to the same end.
+fn policy(planned: &PlannedLife) -> (AgentBinary, EnforcingTier, usize, usize) {
+    let PlannedLife {
+        agent,
+        tier,
+        rules,
+        folder_rules,
+        ..
+    } = planned;
+    (*agent, *tier, *rules, *folder_rules)
+}
+
+/// The row of the case that stands at `place` in these lives of one policy.
+fn row(kernel: &str, place: usize, lives: &[(&PlannedLife, &Life)]) -> Row {
+    let planned = lives[0].0;
+    let case = planned.cases[place].case;
+    let pairs: Vec<Pair> = lives
+        .iter()
+        .map(|(planned, life)| Pair::of(&life.cases[place], planned.cases[place].ops))
+        .collect();
+    let ratios: Vec<f64> = pairs.iter().map(|pair| pair.with / pair.bare).collect();
+    let ratio = median(&ratios);
+    let highest = ratios.iter().copied().fold(f64::MIN, f64::max);
+    let lowest = ratios.iter().copied().fold(f64::MAX, f64::min);
+    let programs = lives.iter().flat_map(|(_, life)| &life.programs);
+    Row {
+        kernel: kernel.to_owned(),
+        agent: planned.agent,
+        tier: planned.tier,
+        class: "file",
+        case,
+        rules: planned.rules,
+        folder_rules: planned.folder_rules,
+        bare_ns: median(&each(&pairs, |pair| pair.bare)),
+        ns: median(&each(&pairs, |pair| pair.with)),
+        ratio,
+        spread: (highest - lowest) / ratio,
+        quotient: None,
+        programs: programs
+            .filter(|program| program.case == case)
+            .map(|program| Program {
+                name: program.name.clone(),
+                kind: program.kind.clone(),
+                runs_per_op: program.runs as f64 / program.ops as f64,
+                ns_per_run: (program.runs > 0).then(|| program.run_ns as f64 / program.runs as f64),
+            })
+            .collect(),
+    }
+}
+
+fn agent_row(kernel: &str, planned: &PlannedLife, lives: &[(&PlannedLife, &Life)]) -> AgentRow {
+    // The first start is another thing: under TCG its code is translated then.
+    let later: Vec<&Life> = lives.iter().skip(1).map(|(_, life)| *life).collect();
+    let parts: BTreeSet<&String> = later
+        .iter()
+        .flat_map(|life| life.start_parts_us.keys())
+        .collect();
+    let median_part = |name: &String| {
+        let told = later
+            .iter()
+            .filter_map(|life| life.start_parts_us.get(name));
+        median(&told.map(|&us| us as f64).collect::<Vec<_>>()) as u64
+    };
+    AgentRow {
+        kernel: kernel.to_owned(),
+        agent: planned.agent,
+        tier: planned.tier,
+        rules: planned.rules,
+        rss_bytes: median(&each(lives, |(_, life)| life.rss_bytes as f64)) as u64,
+        peak_bytes: lives
+            .iter()
+            .map(|(_, life)| life.peak_bytes)
+            .max()
+            .unwrap_or_default(),
+        start_ms: median(&each(&later, |life| life.start_us as f64 / 1000.0)),
+        start_parts_us: parts
+            .into_iter()
+            .map(|name| (name.clone(), median_part(name)))
+            .collect(),
+    }
+}
+
+/// Gives each row of the tested agent its quotient, where the other agent has the same row.
+fn compare(rows: &mut [Row]) {
+    let key = |row: &Row| (row.tier, row.case, row.rules, row.folder_rules);
+    let others = rows.iter().filter(|row| row.agent == AgentBinary::Other);
+    let others: BTreeMap<_, f64> = others.map(|row| (key(row), row.ratio)).collect();
+    for row in rows {
+        if row.agent == AgentBinary::Tested {
+            row.quotient = others.get(&key(row)).map(|other| row.ratio / other);
+        }
+    }
+}
+
+/// A life's nanoseconds an operation, without and with an agent.
+struct Pair {
+    bare: f64,
+    with: f64,
+}
+
+impl Pair {
+    fn of(timed: &TimedCase, ops: u32) -> Self {
+        let an_op = |ns: &[u64]| median(&each(ns, |&ns| ns as f64)) / f64::from(ops);
+        Self {
+            bare: (an_op(&timed.before_ns) + an_op(&timed.after_ns)) / 2.0,
+            with: an_op(&timed.during_ns),
+        }
+    }
+}
+
+fn each<T>(items: &[T], number: impl Fn(&T) -> f64) -> Vec<f64> {
+    items.iter().map(number).collect()
+}
+
+/// The middle one, or the mean of the two in the middle; not a number for nothing.
+fn median(numbers: &[f64]) -> f64 {
+    let mut sorted = numbers.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let middle = sorted.len() / 2;
+    match sorted.len() {
+        0 => f64::NAN,
+        len if len % 2 == 1 => sorted[middle],
+        _ => (sorted[middle - 1] + sorted[middle]) / 2.0,
+    }
+}
+
+#[cfg(test)]
+pub(super) mod samples;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_median_is_the_middle_one_whatever_the_order() {
+        assert_eq!(median(&[3.0, 100.0, 1.0]), 3.0);
+        assert_eq!(median(&[4.0, 1.0, 2.0, 100.0]), 3.0);
+        assert_eq!(median(&[5.0]), 5.0);
+        assert!(median(&[]).is_nan());
+    }
+
+    #[test]
+    fn what_drifts_evenly_falls_out_of_a_ratio() {
+        let timed = TimedCase {
+            case: Case::Miss,
+            before_ns: vec![1_000; 3],
+            during_ns: vec![1_100, 1_320, 9_999],
+            after_ns: vec![1_400; 3],
+        };
+        let pair = Pair::of(&timed, 10);
+        assert_eq!((pair.bare, pair.with), (120.0, 132.0));
+    }
+
+    #[test]
+    fn a_ratio_is_the_median_of_the_lives_own_and_not_of_all_samples() {
+        let (plan, lives) = samples::measured();
+        let numbers = of_kernel("6.1", &plan, &lives);
+        let rows = numbers.rows.iter();
+        let miss = rows.clone().filter(|row| row.case == Case::Miss);
+        let [tested, other] = &miss.collect::<Vec<_>>()[..] else {
+            panic!("{numbers:#?}")
+        };
+        // Lives at 1.1, 1.2 and 1.4 on a machine that got slower from each to the next.
+        assert!((tested.ratio - 1.2).abs() < 1e-9, "{tested:#?}");
+        assert!((tested.spread - 0.3 / 1.2).abs() < 1e-9, "{tested:#?}");
+        assert!((other.ratio - 1.5).abs() < 1e-9, "{other:#?}");
+        let quotient = tested.quotient.expect("there is another agent");
+        assert!((quotient - 0.8).abs() < 1e-9, "{quotient}");
+        assert_eq!(other.quotient, None);
+    }
+
+    #[test]
+    fn a_first_start_does_not_count_and_a_peak_is_the_highest() {
+        let (plan, lives) = samples::measured();
+        let numbers = of_kernel("6.1", &plan, &lives);
+        let tested = &numbers.agent[0];
+        assert_eq!(tested.start_ms, 450.0);
+        assert_eq!(tested.peak_bytes, 9_000_000);
+        assert_eq!(tested.rss_bytes, 5_000_000);
+        assert_eq!(tested.start_parts_us["load_us"], 300);
+    }
+
+    #[test]
+    fn a_program_that_never_ran_has_no_time_a_run() {
+        let (plan, lives) = samples::measured();
+        let numbers = of_kernel("6.1", &plan, &lives);
+        let [ran, idle] = &numbers.rows[0].programs[..] else {
+            panic!("{numbers:#?}")
+        };
+        assert_eq!((ran.runs_per_op, ran.ns_per_run), (1.0, Some(250.0)));
+        assert_eq!((idle.runs_per_op, idle.ns_per_run), (0.0, None));
+    }
+}
