@@ -18,19 +18,19 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use protocol::bench::{
     AgentBinary, BenchPlan, Case, EnforcingTier, Life, PlannedCase, PlannedLife, ProgramRuns,
-    TimedCase,
+    Samples, TimedCase,
 };
 use protocol::record::Level;
 use serde_json::Value;
 
 use crate::agent::{Agent, Ended, Running, Start};
-use crate::bpf_objects::{self, Runs};
+use crate::bpf_objects;
 use crate::cgroup::Place;
 use crate::channel::Channel;
 use crate::configuration::Configuration;
 use ground::Ground;
 pub use timer::serve;
-use timer::{Operation, Timer};
+use timer::{Count, Operation, Taken, Timer};
 
 /// Switches the kernel's counting of runs on and off.
 const COUNTS_RUNS: &str = "/proc/sys/kernel/bpf_stats_enabled";
@@ -60,7 +60,7 @@ impl std::fmt::Display for BrokenChannel {
 
 fn measure(bench: &BenchPlan, limit: Duration, channel: &mut Channel) -> Result<()> {
     let mut lab = Lab::make(bench, limit)?;
-    let mut last: Option<(Vec<PlannedCase>, Samples)> = None;
+    let mut last: Option<(Vec<PlannedCase>, Timed)> = None;
     for (number, planned) in bench.lives.iter().enumerate() {
         let before = match last.take() {
             Some((cases, samples)) if cases == planned.cases => samples,
@@ -85,14 +85,16 @@ fn measure(bench: &BenchPlan, limit: Duration, channel: &mut Channel) -> Result<
 }
 
 /// Samples by case.
-type Samples = BTreeMap<Case, Vec<u64>>;
+type Timed = BTreeMap<Case, Samples>;
 
 /// What stays the same from life to life.
 struct Lab {
     ground: Ground,
     plain: Timer,
     exempt: Timer,
-    samples: usize,
+    samples: Count,
+    /// For how long more samples than wanted may still be taken.
+    patience: Duration,
     limit: Duration,
 }
 
@@ -101,7 +103,7 @@ struct Lived {
     start: Duration,
     ended: Ended,
     memory: Memory,
-    during: Samples,
+    during: Timed,
     programs: Vec<ProgramRuns>,
 }
 
@@ -114,33 +116,45 @@ impl Lab {
             ground: Ground::make(files, folders)?,
             plain: Timer::start(Place::Plain, limit)?,
             exempt: Timer::start(Place::Exempt, limit)?,
-            samples: bench.samples,
+            samples: Count {
+                wanted: bench.samples,
+                at_most: bench.samples_at_most,
+            },
+            patience: Duration::from_millis(bench.patience_ms),
             limit,
         })
     }
 
-    fn time_without_agent(&mut self, planned: &PlannedLife) -> Result<Samples> {
-        let mut samples = Samples::new();
+    fn time_without_agent(&mut self, planned: &PlannedLife) -> Result<Timed> {
+        let mut samples = Timed::new();
         for &PlannedCase { case, ops } in &planned.cases {
-            let timed = self.time(planned.tier, case, Operation::without_agent(case), ops);
-            let timed = timed.with_context(|| format!("timing {} without an agent", case.name()));
-            samples.insert(case, timed?);
+            let taken = self.take(planned.tier, case, Operation::without_agent(case), ops);
+            let taken = taken.with_context(|| format!("timing {} without an agent", case.name()));
+            samples.insert(case, taken?.samples);
         }
         Ok(samples)
     }
 
-    fn time(
+    fn take(
         &mut self,
         tier: EnforcingTier,
         case: Case,
         operation: Operation,
         ops: u32,
-    ) -> Result<Vec<u64>> {
+    ) -> Result<Taken> {
         let timer = match (case, tier) {
             (Case::Hit, EnforcingTier::Signal) => &mut self.exempt,
             _ => &mut self.plain,
         };
-        timer.take(operation, &self.ground.path(case), ops, self.samples)
+        let mut count = self.samples;
+        if self.patience.is_zero() {
+            count.at_most = count.wanted;
+        }
+        let asked = Instant::now();
+        let taken = timer.take(operation, &self.ground.path(case), ops, count)?;
+        let more = taken.count.saturating_sub(count.wanted) as f64 / taken.count.max(1) as f64;
+        self.patience = self.patience.saturating_sub(asked.elapsed().mul_f64(more));
+        Ok(taken)
     }
 
     fn live(&mut self, planned: &PlannedLife) -> Result<Lived> {
@@ -179,14 +193,14 @@ impl Lab {
         &mut self,
         planned: &PlannedLife,
         running: &Running,
-    ) -> Result<(Memory, Samples, Vec<ProgramRuns>)> {
+    ) -> Result<(Memory, Timed, Vec<ProgramRuns>)> {
         check_report(planned, &running.report()?)?;
         let (hits, misses): (Vec<_>, Vec<_>) = planned
             .cases
             .iter()
             .copied()
             .partition(|planned| planned.case == Case::Hit);
-        let mut during = Samples::new();
+        let mut during = Timed::new();
         self.time_during(planned, &misses, &mut during)?;
         let memory = Memory::of(running.pid())?;
         // The agent still has to tell of them when they are over.
@@ -202,19 +216,19 @@ impl Lab {
         &mut self,
         planned: &PlannedLife,
         cases: &[PlannedCase],
-        during: &mut Samples,
+        during: &mut Timed,
     ) -> Result<()> {
         for &PlannedCase { case, ops } in cases {
             let operation = Operation::during(case, planned.tier);
-            let timed = self.time(planned.tier, case, operation, ops);
-            let timed = timed.with_context(|| format!("timing {} during it", case.name()));
-            during.insert(case, timed?);
+            let taken = self.take(planned.tier, case, operation, ops);
+            let taken = taken.with_context(|| format!("timing {} during it", case.name()));
+            during.insert(case, taken?.samples);
         }
         Ok(())
     }
 
-    /// Has the kernel count while each case is done once more. Nothing is timed meanwhile, since
-    /// counting costs each run two looks at the clock.
+    /// Has the kernel count while each case is done once more. What that takes counts for nothing
+    /// else: each run then looks at the clock twice.
     fn count_runs(&mut self, planned: &PlannedLife) -> Result<Vec<ProgramRuns>> {
         let switch = |on: &str| {
             fs::write(COUNTS_RUNS, on).with_context(|| format!("writing {on} to {COUNTS_RUNS}"))
@@ -229,45 +243,38 @@ impl Lab {
         let mut counted = Vec::new();
         for &PlannedCase { case, ops } in &planned.cases {
             let before = bpf_objects::runs()?;
-            let mut during = Samples::new();
-            self.time_during(planned, &[PlannedCase { case, ops }], &mut during)?;
+            let operation = Operation::during(case, planned.tier);
+            let taken = self.take(planned.tier, case, operation, ops)?;
+            let after = bpf_objects::runs()?;
             // Of all samples and the one that is thrown away.
-            let ops = u64::from(ops) * (self.samples as u64 + 1);
-            for (
-                id,
-                Runs {
-                    name,
-                    kind,
-                    runs,
-                    run_ns,
-                },
-            ) in bpf_objects::runs()?
-            {
+            let ops = u64::from(ops) * (taken.count as u64 + 1);
+            counted.extend(after.into_iter().map(|(id, now)| {
                 // The agent may have loaded it since.
-                let (runs_before, ns_before) =
-                    before.get(&id).map_or((0, 0), |old| (old.runs, old.run_ns));
-                counted.push(ProgramRuns {
+                let (runs, run_ns) = before
+                    .get(&id)
+                    .map_or((0, 0), |before| (before.runs, before.run_ns));
+                ProgramRuns {
                     case,
                     ops,
-                    name,
-                    kind,
-                    runs: runs.saturating_sub(runs_before),
-                    run_ns: run_ns.saturating_sub(ns_before),
-                });
-            }
+                    name: now.name,
+                    kind: now.kind,
+                    runs: now.runs.saturating_sub(runs),
+                    run_ns: now.run_ns.saturating_sub(run_ns),
+                }
+            }));
         }
         Ok(counted)
     }
 }
 
 impl Lived {
-    fn told(self, number: usize, planned: &PlannedLife, before: &Samples, after: &Samples) -> Life {
-        let of = |samples: &Samples, case| samples.get(&case).cloned().unwrap_or_default();
+    fn told(self, number: usize, planned: &PlannedLife, before: &Timed, after: &Timed) -> Life {
+        let of = |samples: &Timed, case| samples.get(&case).cloned().unwrap_or_default();
         let timed = |planned: &PlannedCase| TimedCase {
             case: planned.case,
-            before_ns: of(before, planned.case),
-            during_ns: of(&self.during, planned.case),
-            after_ns: of(after, planned.case),
+            before: of(before, planned.case),
+            during: of(&self.during, planned.case),
+            after: of(after, planned.case),
         };
         Life {
             number,

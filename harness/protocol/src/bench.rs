@@ -13,9 +13,13 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BenchPlan {
-    /// How many samples are taken of a case before, during and after each life, beside one that
-    /// is thrown away.
+    /// How many samples count of a case before, during and after each life.
     pub samples: usize,
+    /// How many may be taken for that, where something beside the guest has the machine slower:
+    /// those count during which it was quickest.
+    pub samples_at_most: usize,
+    /// For how long more samples may be taken in all, in milliseconds.
+    pub patience_ms: u64,
     /// The lives, in their order.
     pub lives: Vec<PlannedLife>,
 }
@@ -149,18 +153,29 @@ pub struct Life {
     pub programs: Vec<ProgramRuns>,
 }
 
-/// How long each sample of a case took, in nanoseconds.
+/// A case of one life.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TimedCase {
     /// What.
     pub case: Case,
     /// Before the agent was started.
-    pub before_ns: Vec<u64>,
+    pub before: Samples,
     /// While it ran.
-    pub during_ns: Vec<u64>,
+    pub during: Samples,
     /// After it had ended.
-    pub after_ns: Vec<u64>,
+    pub after: Samples,
+}
+
+/// Samples of one case, taken one after the other.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Samples {
+    /// How long each took, in nanoseconds.
+    pub ns: Vec<u64>,
+    /// How long the same work of the processor alone took around them, in nanoseconds, the median.
+    /// No agent has any part in that work: it tells how quick the machine was meanwhile.
+    pub reference_ns: u64,
 }
 
 /// What the kernel counted of one program during one case.

@@ -4,13 +4,17 @@
 //! for each tier and number of rules. Pure.
 //!
 //! A life is a pair: the median of the samples during it, and without an agent the mean of the
-//! medians right before and right after it, so that what drifts evenly falls out. A row's ratio is
-//! the median of the ratios of its lives, and its spread the distance from the lowest of these to
-//! the highest, as a part of the ratio.
+//! medians right before and right after it, so that what drifts evenly falls out. A median counts
+//! without an agent only if the machine was about as quick then as during the life, as the work of
+//! the processor alone shows that stood around the samples; a life that neither counts for is left
+//! out, unless that would leave none. A row's ratio is the median of the ratios of its lives, and
+//! its spread the distance from the lowest of these to the highest, as a part of the ratio.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use protocol::bench::{AgentBinary, BenchPlan, Case, EnforcingTier, Life, PlannedLife, TimedCase};
+use protocol::bench::{
+    AgentBinary, BenchPlan, Case, EnforcingTier, Life, PlannedLife, Samples, TimedCase,
+};
 use serde::Serialize;
 
 /// What an operation costs.
@@ -38,6 +42,11 @@ pub struct Row {
     pub ratio: f64,
     /// The highest of the lives' ratios less the lowest, as a part of `ratio`.
     pub spread: f64,
+    /// How many lives these come of.
+    pub lives: usize,
+    /// How much longer than at the best of times the work of the processor alone took meanwhile:
+    /// 1 on a quiet machine, about 2 on one whose other processors are busy.
+    pub slowdown: f64,
     /// `ratio` as a multiple of the other agent's, if there is another.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quotient: Option<f64>,
@@ -94,6 +103,10 @@ pub struct Numbers {
 #[must_use]
 pub fn of_kernel(kernel: &str, plan: &BenchPlan, lives: &[Life]) -> Numbers {
     let lives: Vec<(&PlannedLife, &Life)> = plan.lives.iter().zip(lives).collect();
+    let cases = lives.iter().flat_map(|(_, life)| &life.cases);
+    let samples = cases.flat_map(|timed| [&timed.before, &timed.during, &timed.after]);
+    let best = samples.map(|samples| samples.reference_ns).min();
+    let best = best.unwrap_or_default() as f64;
     let mut numbers = Numbers::default();
     let mut seen = BTreeSet::new();
     for (planned, _) in &lives {
@@ -105,7 +118,7 @@ pub fn of_kernel(kernel: &str, plan: &BenchPlan, lives: &[Life]) -> Numbers {
             .filter(|(other, _)| policy(other) == policy(planned));
         let same: Vec<(&PlannedLife, &Life)> = same.copied().collect();
         for (place, _) in planned.cases.iter().enumerate() {
-            numbers.rows.push(row(kernel, place, &same));
+            numbers.rows.push(row(kernel, best, place, &same));
         }
         if planned.folder_rules == 0 {
             numbers.agent.push(agent_row(kernel, planned, &same));
@@ -127,14 +140,15 @@ fn policy(planned: &PlannedLife) -> (AgentBinary, EnforcingTier, usize, usize) {
     (*agent, *tier, *rules, *folder_rules)
 }
 
-/// The row of the case that stands at `place` in these lives of one policy.
-fn row(kernel: &str, place: usize, lives: &[(&PlannedLife, &Life)]) -> Row {
+/// The row of the case that stands at `place` in these lives of one policy. `best` is how long the
+/// work of the processor alone takes at the best of times, in nanoseconds.
+fn row(kernel: &str, best: f64, place: usize, lives: &[(&PlannedLife, &Life)]) -> Row {
     let planned = lives[0].0;
     let case = planned.cases[place].case;
-    let pairs: Vec<Pair> = lives
-        .iter()
-        .map(|(planned, life)| Pair::of(&life.cases[place], planned.cases[place].ops))
-        .collect();
+    let of_life = |(planned, life): &(&PlannedLife, &Life)| {
+        Pair::of(&life.cases[place], planned.cases[place].ops)
+    };
+    let pairs = fair(lives.iter().map(of_life).collect());
     let ratios: Vec<f64> = pairs.iter().map(|pair| pair.with / pair.bare).collect();
     let ratio = median(&ratios);
     let highest = ratios.iter().copied().fold(f64::MIN, f64::max);
@@ -152,6 +166,8 @@ fn row(kernel: &str, place: usize, lives: &[(&PlannedLife, &Life)]) -> Row {
         ns: median(&each(&pairs, |pair| pair.with)),
         ratio,
         spread: (highest - lowest) / ratio,
+        lives: pairs.len(),
+        slowdown: median(&each(&pairs, |pair| pair.reference)) / best,
         quotient: None,
         programs: programs
             .filter(|program| program.case == case)
@@ -210,18 +226,51 @@ fn compare(rows: &mut [Row]) {
 }
 
 /// A life's nanoseconds an operation, without and with an agent.
+#[derive(Debug, Clone, PartialEq)]
 struct Pair {
     bare: f64,
     with: f64,
+    /// The work of the processor alone during the life.
+    reference: f64,
+    /// Whether the machine was as quick without the agent as with it.
+    is_fair: bool,
 }
 
 impl Pair {
     fn of(timed: &TimedCase, ops: u32) -> Self {
-        let an_op = |ns: &[u64]| median(&each(ns, |&ns| ns as f64)) / f64::from(ops);
+        let an_op =
+            |samples: &&Samples| median(&each(&samples.ns, |&ns| ns as f64)) / f64::from(ops);
+        let reference = timed.during.reference_ns as f64;
+        let as_quick = |samples: &&Samples| {
+            let ratio = samples.reference_ns as f64 / reference;
+            (1.0 / AS_QUICK..=AS_QUICK).contains(&ratio)
+        };
+        let around = [&timed.before, &timed.after];
+        let counting: Vec<&Samples> = around.into_iter().filter(as_quick).collect();
+        let is_fair = !counting.is_empty();
+        let counting = match is_fair {
+            true => counting,
+            false => around.to_vec(),
+        };
+        let bare = each(&counting, an_op);
         Self {
-            bare: (an_op(&timed.before_ns) + an_op(&timed.after_ns)) / 2.0,
-            with: an_op(&timed.during_ns),
+            bare: bare.iter().sum::<f64>() / bare.len() as f64,
+            with: an_op(&&timed.during),
+            reference,
+            is_fair,
         }
+    }
+}
+
+/// By how much two stretches of the same work may differ for the machine to have been as quick in
+/// both. On a core whose other thread is busy it is half as quick.
+const AS_QUICK: f64 = 1.25;
+
+/// The pairs that are fair, or all if none is.
+fn fair(pairs: Vec<Pair>) -> Vec<Pair> {
+    match pairs.iter().any(|pair| pair.is_fair) {
+        true => pairs.into_iter().filter(|pair| pair.is_fair).collect(),
+        false => pairs,
     }
 }
 
@@ -258,14 +307,49 @@ mod tests {
 
     #[test]
     fn what_drifts_evenly_falls_out_of_a_ratio() {
-        let timed = TimedCase {
-            case: Case::Miss,
-            before_ns: vec![1_000; 3],
-            during_ns: vec![1_100, 1_320, 9_999],
-            after_ns: vec![1_400; 3],
-        };
-        let pair = Pair::of(&timed, 10);
+        let pair = Pair::of(&timed([100, 100, 100]), 10);
         assert_eq!((pair.bare, pair.with), (120.0, 132.0));
+        assert!(pair.is_fair);
+    }
+
+    /// With the references before, during and after.
+    fn timed(references: [u64; 3]) -> TimedCase {
+        let samples = |ns: &[u64], reference_ns| Samples {
+            ns: ns.to_vec(),
+            reference_ns,
+        };
+        TimedCase {
+            case: Case::Miss,
+            before: samples(&[1_000; 3], references[0]),
+            during: samples(&[1_100, 1_320, 9_999], references[1]),
+            after: samples(&[1_400; 3], references[2]),
+        }
+    }
+
+    #[test]
+    fn what_was_timed_while_the_machine_was_slower_or_quicker_counts_for_no_other_time() {
+        for (references, bare, is_fair) in [
+            ([100, 110, 180], 100.0, true),
+            ([50, 110, 120], 140.0, true),
+            ([50, 110, 190], 120.0, false),
+        ] {
+            let pair = Pair::of(&timed(references), 10);
+            assert_eq!((pair.bare, pair.is_fair), (bare, is_fair), "{references:?}");
+        }
+    }
+
+    #[test]
+    fn a_life_on_a_machine_of_two_speeds_is_left_out_unless_all_are() {
+        let pair = |with, is_fair| Pair {
+            bare: 1.0,
+            with,
+            reference: 1.0,
+            is_fair,
+        };
+        let mixed = vec![pair(1.1, true), pair(2.0, false), pair(1.2, true)];
+        assert_eq!(fair(mixed), [pair(1.1, true), pair(1.2, true)]);
+        let none = vec![pair(1.1, false), pair(2.0, false)];
+        assert_eq!(fair(none.clone()), none);
     }
 
     #[test]
@@ -291,10 +375,10 @@ mod tests {
         let (plan, lives) = samples::measured();
         let numbers = of_kernel("6.1", &plan, &lives);
         let tested = &numbers.agent[0];
-        assert_eq!(tested.start_ms, 450.0);
+        assert_eq!(tested.start_ms, 475.0);
         assert_eq!(tested.peak_bytes, 9_000_000);
         assert_eq!(tested.rss_bytes, 5_000_000);
-        assert_eq!(tested.start_parts_us["load_us"], 300);
+        assert_eq!(tested.start_parts_us["load_us"], 250);
     }
 
     #[test]

@@ -8,7 +8,13 @@ use protocol::bench::{AgentBinary, BenchPlan, Case, EnforcingTier, PlannedCase, 
 pub const BOOT: &str = "bench";
 
 /// How many samples make a median.
-pub const SAMPLES: usize = 9;
+const SAMPLES: usize = 31;
+
+/// How many may be taken to have as many from while the machine was quiet.
+const SAMPLES_AT_MOST: usize = 4 * SAMPLES;
+
+/// For how long a boot may wait for the machine to be quiet, in milliseconds.
+const PATIENCE_MS: u64 = 60_000;
 
 /// A policy by its size, and what is timed under it.
 struct Policy {
@@ -96,6 +102,8 @@ pub fn plan(measure: &Measure) -> BenchPlan {
     }
     BenchPlan {
         samples: SAMPLES,
+        samples_at_most: SAMPLES_AT_MOST,
+        patience_ms: PATIENCE_MS,
         lives,
     }
 }

@@ -4,7 +4,7 @@
 //! planned one, or why there aren't as many. Numbers of a part are never given out as the whole.
 //! Pure.
 
-use protocol::bench::{BenchPlan, Life, PlannedCase, PlannedLife};
+use protocol::bench::{BenchPlan, Life, PlannedCase, PlannedLife, Samples};
 use protocol::record::{Level, Record};
 
 use crate::channel::{Channel, Line};
@@ -68,9 +68,11 @@ fn differences(
     if !cases.eq(planned.cases.iter().map(|planned| planned.case)) {
         return Some(format!("life {number} has other cases than planned"));
     }
-    let whole = |ns: &Vec<u64>| ns.len() == samples && ns.iter().all(|&ns| ns > 0);
+    let whole = |taken: &Samples| {
+        taken.ns.len() == samples && taken.ns.iter().all(|&ns| ns > 0) && taken.reference_ns > 0
+    };
     for (timed, PlannedCase { case, .. }) in life.cases.iter().zip(&planned.cases) {
-        if ![&timed.before_ns, &timed.during_ns, &timed.after_ns]
+        if ![&timed.before, &timed.during, &timed.after]
             .into_iter()
             .all(whole)
         {
@@ -130,17 +132,20 @@ mod tests {
     #[test]
     fn a_life_that_is_not_the_planned_one_is_an_error() {
         type Change = fn(&mut Vec<Life>);
-        let changes: [(&str, Change); 6] = [
+        let changes: [(&str, Change); 7] = [
             ("life 1 came in the place of 0", |lives| lives.swap(0, 1)),
             ("lives were measured", |lives| lives.push(lives[0].clone())),
             ("life 0 has other cases than planned", |lives| {
                 lives[0].cases.pop();
             }),
             ("before, during and after", |lives| {
-                lives[0].cases[0].after_ns.pop();
+                lives[0].cases[0].after.ns.pop();
             }),
             ("before, during and after", |lives| {
-                lives[0].cases[0].during_ns[0] = 0;
+                lives[0].cases[0].during.ns[0] = 0;
+            }),
+            ("before, during and after", |lives| {
+                lives[0].cases[0].during.reference_ns = 0;
             }),
             ("the kernel counted no program", |lives| {
                 lives.iter_mut().for_each(|life| life.programs.clear());

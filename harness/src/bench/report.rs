@@ -124,6 +124,7 @@ fn rounded_row(row: Row) -> Row {
         ns: rounded(row.ns, 10.0),
         ratio: rounded(row.ratio, 10_000.0),
         spread: rounded(row.spread, 10_000.0),
+        slowdown: rounded(row.slowdown, 100.0),
         quotient: row.quotient.map(|quotient| rounded(quotient, 10_000.0)),
         programs: row
             .programs
@@ -187,10 +188,12 @@ fn line(text: &mut String, line: &str) {
 fn operations(rows: &[Row]) -> Vec<Vec<String>> {
     let against = rows.iter().any(|row| row.agent == AgentBinary::Other);
     let mut heads = vec![
-        "tier", "case", "rules", "folders", "bare ns", "ns", "ratio", "spread",
+        "tier", "case", "rules", "folders", "bare ns", "ns", "ratio", "spread", "lives", "slowdown",
     ];
     if against {
-        heads.extend(["other ns", "ratio", "spread", "quotient"]);
+        heads.extend([
+            "other ns", "ratio", "spread", "lives", "slowdown", "quotient",
+        ]);
     }
     let mut table = vec![owned(&heads)];
     for row in rows.iter().filter(|row| row.agent == AgentBinary::Tested) {
@@ -219,11 +222,13 @@ fn policy(row: &Row) -> Vec<String> {
     ]
 }
 
-fn costs(row: &Row) -> [String; 3] {
+fn costs(row: &Row) -> [String; 5] {
     [
         format!("{:.0}", row.ns),
         format!("{:.3}", row.ratio),
         format!("{:.3}", row.spread),
+        row.lives.to_string(),
+        format!("{:.2}", row.slowdown),
     ]
 }
 

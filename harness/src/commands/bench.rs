@@ -65,8 +65,8 @@ pub struct AgentArgs {
     /// How often each agent is started for each policy in each tier
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(2..))]
     pub lives: u16,
-    /// How many opens make one of the 9 samples
-    #[arg(long, value_name = "N", default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..))]
+    /// How many opens make one sample
+    #[arg(long, value_name = "N", default_value_t = 400, value_parser = clap::value_parser!(u32).range(1..))]
     pub ops: u32,
     /// Who composes QEMU's command
     #[arg(long, value_enum, default_value = "virtme-ng")]

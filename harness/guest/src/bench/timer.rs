@@ -4,6 +4,12 @@
 //! long as the boot measures: before, during and after a life it is the same one, at the same
 //! addresses. It does nothing but wait on its standard input, and between a request's first
 //! operation and its last it makes no other system call than those it times.
+//!
+//! What else the host does shows in the guest as a slower processor: on a core whose other thread
+//! is busy, everything takes twice as long for as long as that lasts. So each sample stands between
+//! two stretches of work of the processor alone, the same each time, and where these take longer
+//! than at the best of times another sample is taken. A choice by this work favours neither short
+//! samples nor long ones.
 
 use std::ffi::CString;
 use std::io::{self, BufRead, BufReader, Write};
@@ -13,7 +19,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use protocol::bench::{Case, EnforcingTier};
+use protocol::bench::{Case, EnforcingTier, Samples};
 
 use crate::act::NOT_TRIED;
 use crate::cgroup::{self, Place};
@@ -74,6 +80,24 @@ pub struct Timer {
     limit: Duration,
 }
 
+/// How many samples.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Count {
+    /// That count.
+    pub wanted: usize,
+    /// That may be taken.
+    pub at_most: usize,
+}
+
+/// What became of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Taken {
+    /// The samples that count.
+    pub samples: Samples,
+    /// How many were taken for them.
+    pub count: usize,
+}
+
 impl Timer {
     /// Starts it in a place.
     ///
@@ -97,7 +121,7 @@ impl Timer {
     }
 
     /// Takes samples of so many operations each, after one that is thrown away: it is the first
-    /// to run whatever is new in the kernel. Nanoseconds a sample.
+    /// to run whatever is new in the kernel.
     ///
     /// # Errors
     /// An operation came out otherwise than it must, or all took longer than the limit.
@@ -106,10 +130,11 @@ impl Timer {
         operation: Operation,
         path: &Path,
         ops: u32,
-        samples: usize,
-    ) -> Result<Vec<u64>> {
+        count: Count,
+    ) -> Result<Taken> {
         let path = path.to_str().context("a path that isn't text")?;
-        let request = format!("{} {ops} {samples} {path}\n", operation.name());
+        let Count { wanted, at_most } = count;
+        let request = format!("{} {ops} {wanted} {at_most} {path}\n", operation.name());
         let requests = self.requests.as_mut().context("its stdin is piped")?;
         requests
             .write_all(request.as_bytes())
@@ -120,7 +145,7 @@ impl Timer {
         self.answers
             .read_line(&mut answer)
             .context("reading samples")?;
-        parse(&answer, samples).with_context(|| format!("{} {path}", operation.name()))
+        parse(&answer, count).with_context(|| format!("{} {path}", operation.name()))
     }
 }
 
@@ -133,19 +158,30 @@ impl Drop for Timer {
     }
 }
 
-fn parse(answer: &str, samples: usize) -> Result<Vec<u64>> {
-    let taken: Option<Vec<u64>> = answer
+/// `TAKEN REFERENCE_NS SAMPLE_NS…`
+fn parse(answer: &str, count: Count) -> Result<Taken> {
+    let numbers: Option<Vec<u64>> = answer
         .split_whitespace()
         .map(|word| word.parse().ok())
         .collect();
-    match taken {
-        Some(taken) if taken.len() == samples => Ok(taken),
-        _ => bail!("instead of {samples} samples: {:?}", answer.trim_end()),
+    match numbers.as_deref() {
+        Some([taken, reference_ns, ns @ ..]) if ns.len() == count.wanted => Ok(Taken {
+            samples: Samples {
+                ns: ns.to_vec(),
+                reference_ns: *reference_ns,
+            },
+            count: usize::try_from(*taken)?,
+        }),
+        _ => bail!(
+            "instead of {} samples: {:?}",
+            count.wanted,
+            answer.trim_end()
+        ),
     }
 }
 
 /// The process's side: `time CGROUP_DIR` joins the cgroup and answers requests,
-/// `OPERATION OPS SAMPLES PATH`, with the nanoseconds of each sample, or with what went wrong.
+/// `OPERATION OPS WANTED AT_MOST PATH`, as [`parse`] has it or with what went wrong.
 pub fn serve(arguments: &[String]) -> ExitCode {
     let [cgroup] = arguments else {
         return ExitCode::from(NOT_TRIED);
@@ -155,17 +191,13 @@ pub fn serve(arguments: &[String]) -> ExitCode {
         return ExitCode::from(NOT_TRIED + 1);
     }
     let mut stdout = io::stdout();
+    let mut best = Duration::MAX;
     for request in io::stdin().lock().lines() {
         let Ok(request) = request else {
             return ExitCode::from(NOT_TRIED + 2);
         };
-        let answer = match answer(&request) {
-            Ok(samples) => {
-                let words: Vec<String> = samples.iter().map(u64::to_string).collect();
-                words.join(" ")
-            }
-            Err(error) => format!("error: {error:#}"),
-        };
+        let answer =
+            answer(&request, &mut best).unwrap_or_else(|error| format!("error: {error:#}"));
         if writeln!(stdout, "{answer}").is_err() {
             return ExitCode::from(NOT_TRIED + 3);
         }
@@ -173,22 +205,84 @@ pub fn serve(arguments: &[String]) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn answer(request: &str) -> Result<Vec<u64>> {
-    let words: Vec<&str> = request.splitn(4, ' ').collect();
-    let [operation, ops, samples, path] = words[..] else {
+/// One sample, with the longer of the two stretches of work around it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Sample {
+    took: Duration,
+    reference: Duration,
+}
+
+impl Sample {
+    /// Whether the machine was about as quick as at its best.
+    fn is_quiet(&self, best: Duration) -> bool {
+        self.reference <= best * 5 / 4
+    }
+}
+
+fn answer(request: &str, best: &mut Duration) -> Result<String> {
+    let words: Vec<&str> = request.splitn(5, ' ').collect();
+    let [operation, ops, wanted, at_most, path] = words[..] else {
         bail!("no request: {request:?}");
     };
     let operation = Operation::from_name(operation).context("no such operation")?;
-    let (ops, samples): (u32, usize) = (ops.parse()?, samples.parse()?);
+    let (ops, wanted, at_most): (u32, usize, usize) =
+        (ops.parse()?, wanted.parse()?, at_most.parse()?);
     let path = CString::new(Path::new(path).as_os_str().as_bytes())?;
-    let mut taken = Vec::with_capacity(samples + 1);
-    for _ in 0..=samples {
+    let mut taken = Vec::with_capacity(at_most);
+    let mut quiet = 0;
+    repeat(operation, &path, ops)?;
+    let mut before = reference_work();
+    while taken.len() < wanted || (quiet < wanted && taken.len() < at_most) {
         let start = Instant::now();
         repeat(operation, &path, ops)?;
-        taken.push(start.elapsed());
+        let took = start.elapsed();
+        let after = reference_work();
+        let sample = Sample {
+            took,
+            reference: before.max(after),
+        };
+        *best = (*best).min(before).min(after);
+        quiet += usize::from(sample.is_quiet(*best));
+        taken.push(sample);
+        before = after;
     }
-    let nanoseconds = taken.into_iter().skip(1).map(|took| took.as_nanos());
-    Ok(nanoseconds.map(u64::try_from).collect::<Result<_, _>>()?)
+    let count = taken.len();
+    let counting = quietest(taken, wanted);
+    let mut numbers = vec![count as u128, median_reference(&counting).as_nanos()];
+    numbers.extend(counting.iter().map(|sample| sample.took.as_nanos()));
+    let words: Vec<String> = numbers.iter().map(u128::to_string).collect();
+    Ok(words.join(" "))
+}
+
+/// Those around which the machine was quickest, in the order in which they were taken.
+fn quietest(taken: Vec<Sample>, wanted: usize) -> Vec<Sample> {
+    let mut places: Vec<usize> = (0..taken.len()).collect();
+    places.sort_by_key(|&place| taken[place].reference);
+    places.truncate(wanted);
+    places.sort_unstable();
+    places.into_iter().map(|place| taken[place]).collect()
+}
+
+fn median_reference(samples: &[Sample]) -> Duration {
+    let mut references: Vec<Duration> = samples.iter().map(|sample| sample.reference).collect();
+    references.sort_unstable();
+    references
+        .get(references.len() / 2)
+        .copied()
+        .unwrap_or_default()
+}
+
+/// Work of the processor alone, some 0.3 ms under TCG: a generator of random numbers.
+fn reference_work() -> Duration {
+    let start = Instant::now();
+    let mut number: u64 = 0x9e37_79b9_7f4a_7c15;
+    for _ in 0..60_000 {
+        number ^= number << 13;
+        number ^= number >> 7;
+        number ^= number << 17;
+        std::hint::black_box(&mut number);
+    }
+    start.elapsed()
 }
 
 fn repeat(operation: Operation, path: &CString, ops: u32) -> Result<()> {
@@ -227,32 +321,79 @@ fn open(operation: Operation, path: &CString) -> Result<()> {
 mod tests {
     use super::*;
 
+    const FIVE: Count = Count {
+        wanted: 5,
+        at_most: 20,
+    };
+
+    fn ask(request: &str, count: Count) -> Result<Taken> {
+        parse(&answer(request, &mut Duration::MAX.clone())?, count)
+    }
+
     #[test]
     fn a_request_is_answered_with_as_many_samples_as_it_asks_for() {
         let path = std::env::current_exe().expect("this test");
-        let samples = answer(&format!("open 3 5 {}", path.display())).expect("it can be opened");
-        assert_eq!(samples.len(), 5);
-        assert!(samples.iter().all(|&ns| ns > 0), "{samples:?}");
-        assert_eq!(answer("getpid 3 2 /").expect("it can't fail").len(), 2);
+        let taken =
+            ask(&format!("open 3 5 20 {}", path.display()), FIVE).expect("it can be opened");
+        let Samples { ns, reference_ns } = &taken.samples;
+        assert!(
+            ns.iter().all(|&ns| ns > 0) && *reference_ns > 0,
+            "{taken:?}"
+        );
+        assert!((5..=20).contains(&taken.count), "{taken:?}");
+        assert!(ask("getpid 3 5 5 /", FIVE).is_ok());
     }
 
     #[test]
     fn an_operation_that_comes_out_otherwise_is_an_error_and_no_sample() {
         let path = std::env::current_exe().expect("this test");
-        let denied = answer(&format!("open-denied 3 5 {}", path.display()));
+        let denied = ask(&format!("open-denied 3 5 20 {}", path.display()), FIVE);
         assert!(format!("{denied:?}").contains("opened"), "{denied:?}");
-        assert!(answer("open 1 1 /nonexistent").is_err());
-        assert!(answer("open-denied 1 1 /nonexistent").is_err());
-        for request in ["", "open", "open 1 1", "open x 1 /", "close 1 1 /"] {
-            assert!(answer(request).is_err(), "{request:?}");
+        for request in [
+            "open 1 5 20 /nonexistent",
+            "open-denied 1 5 20 /nonexistent",
+        ] {
+            assert!(ask(request, FIVE).is_err(), "{request:?}");
+        }
+        for request in ["", "open", "open 1 1 1", "open x 1 1 /", "close 1 1 1 /"] {
+            assert!(ask(request, FIVE).is_err(), "{request:?}");
         }
     }
 
     #[test]
     fn an_answer_that_lacks_a_sample_or_has_words_is_none() {
-        assert_eq!(parse("1 2 3\n", 3).expect("whole"), [1, 2, 3]);
-        for answer in ["1 2\n", "1 2 3 4\n", "", "error: 1 2 3\n", "1 -2 3\n"] {
-            assert!(parse(answer, 3).is_err(), "{answer:?}");
+        let count = Count {
+            wanted: 3,
+            at_most: 9,
+        };
+        let taken = parse("7 100 1 2 3\n", count).expect("whole");
+        assert_eq!((taken.count, taken.samples.reference_ns), (7, 100));
+        assert_eq!(taken.samples.ns, [1, 2, 3]);
+        for answer in [
+            "7 100 1 2\n",
+            "7 100 1 2 3 4\n",
+            "",
+            "error: 1\n",
+            "7 100 1 -2 3\n",
+        ] {
+            assert!(parse(answer, count).is_err(), "{answer:?}");
         }
+    }
+
+    #[test]
+    fn the_quietest_samples_count_however_long_they_took() {
+        let sample = |took, reference| Sample {
+            took: Duration::from_nanos(took),
+            reference: Duration::from_nanos(reference),
+        };
+        let taken = vec![
+            sample(9, 200),
+            sample(50, 101),
+            sample(10, 190),
+            sample(40, 100),
+        ];
+        let counting = quietest(taken, 2);
+        assert_eq!(counting, [sample(50, 101), sample(40, 100)]);
+        assert_eq!(median_reference(&counting), Duration::from_nanos(101));
     }
 }

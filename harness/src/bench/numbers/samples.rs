@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 
 use protocol::bench::{
     AgentBinary, BenchPlan, Case, EnforcingTier, Life, PlannedCase, PlannedLife, ProgramRuns,
-    TimedCase,
+    Samples, TimedCase,
 };
 
 /// Three lives of each of two agents: nothing but misses, with one rule in the LSM tier.
 pub fn measured() -> (BenchPlan, Vec<Life>) {
     let mut plan = BenchPlan {
         samples: 3,
+        samples_at_most: 3,
+        patience_ms: 0,
         lives: Vec::new(),
     };
     let mut lives = Vec::new();
@@ -43,6 +45,10 @@ fn life(number: usize, percent: u64, counts_runs: bool) -> Life {
     // The machine gets slower from life to life.
     let step = number as u64;
     let bare = 60_000 + step * 10_000;
+    let samples = |ns| Samples {
+        ns: vec![ns; 3],
+        reference_ns: 300_000 + 30_000 * step,
+    };
     let program = |name: &str, runs| ProgramRuns {
         case: Case::Miss,
         ops: 40,
@@ -59,9 +65,9 @@ fn life(number: usize, percent: u64, counts_runs: bool) -> Life {
         peak_bytes: 9_000_000 - step,
         cases: vec![TimedCase {
             case: Case::Miss,
-            before_ns: vec![bare; 3],
-            during_ns: vec![bare * percent / 100; 3],
-            after_ns: vec![bare; 3],
+            before: samples(bare),
+            during: samples(bare * percent / 100),
+            after: samples(bare),
         }],
         programs: match counts_runs {
             true => vec![program("on_file_open", 40), program("on_mkdir", 0)],
