@@ -30,10 +30,14 @@ use crate::channel::Channel;
 use crate::configuration::Configuration;
 use ground::Ground;
 pub use timer::serve;
-use timer::{Count, Operation, Taken, Timer};
+use timer::{Operation, Taken, Timer};
 
 /// Switches the kernel's counting of runs on and off.
 const COUNTS_RUNS: &str = "/proc/sys/kernel/bpf_stats_enabled";
+
+/// For how long the samples of one case may wait for the machine. Where it isn't quiet for longer,
+/// it is so before the life, or after it, as well.
+const PATIENCE_OF_A_CASE: Duration = Duration::from_secs(1);
 
 /// Goes through all lives, up to the first that couldn't be measured, and says why that was.
 ///
@@ -92,8 +96,8 @@ struct Lab {
     ground: Ground,
     plain: Timer,
     exempt: Timer,
-    samples: Count,
-    /// For how long more samples than wanted may still be taken.
+    samples: usize,
+    /// For how long the machine may still be waited for.
     patience: Duration,
     limit: Duration,
 }
@@ -116,10 +120,7 @@ impl Lab {
             ground: Ground::make(files, folders)?,
             plain: Timer::start(Place::Plain, limit)?,
             exempt: Timer::start(Place::Exempt, limit)?,
-            samples: Count {
-                wanted: bench.samples,
-                at_most: bench.samples_at_most,
-            },
+            samples: bench.samples,
             patience: Duration::from_millis(bench.patience_ms),
             limit,
         })
@@ -146,14 +147,10 @@ impl Lab {
             (Case::Hit, EnforcingTier::Signal) => &mut self.exempt,
             _ => &mut self.plain,
         };
-        let mut count = self.samples;
-        if self.patience.is_zero() {
-            count.at_most = count.wanted;
-        }
-        let asked = Instant::now();
-        let taken = timer.take(operation, &self.ground.path(case), ops, count)?;
-        let more = taken.count.saturating_sub(count.wanted) as f64 / taken.count.max(1) as f64;
-        self.patience = self.patience.saturating_sub(asked.elapsed().mul_f64(more));
+        let path = self.ground.path(case);
+        let patience = self.patience.min(PATIENCE_OF_A_CASE);
+        let taken = timer.take(operation, &path, ops, self.samples, patience)?;
+        self.patience = self.patience.saturating_sub(taken.waited);
         Ok(taken)
     }
 
@@ -246,8 +243,7 @@ impl Lab {
             let operation = Operation::during(case, planned.tier);
             let taken = self.take(planned.tier, case, operation, ops)?;
             let after = bpf_objects::runs()?;
-            // Of all samples and the one that is thrown away.
-            let ops = u64::from(ops) * (taken.count as u64 + 1);
+            let ops = u64::from(ops) * taken.repeats;
             counted.extend(after.into_iter().map(|(id, now)| {
                 // The agent may have loaded it since.
                 let (runs, run_ns) = before

@@ -13,12 +13,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BenchPlan {
-    /// How many samples count of a case before, during and after each life.
+    /// How many samples are taken of a case before, during and after each life.
     pub samples: usize,
-    /// How many may be taken for that, where something beside the guest has the machine slower:
-    /// those count during which it was quickest.
-    pub samples_at_most: usize,
-    /// For how long more samples may be taken in all, in milliseconds.
+    /// For how long all of these together may wait for the machine to be quiet, in milliseconds.
     pub patience_ms: u64,
     /// The lives, in their order.
     pub lives: Vec<PlannedLife>,
@@ -173,9 +170,10 @@ pub struct TimedCase {
 pub struct Samples {
     /// How long each took, in nanoseconds.
     pub ns: Vec<u64>,
-    /// How long the same work of the processor alone took around them, in nanoseconds, the median.
-    /// No agent has any part in that work: it tells how quick the machine was meanwhile.
-    pub reference_ns: u64,
+    /// For each, how long the same work of the processor alone took right before or right after it,
+    /// whichever took longer, in nanoseconds. No agent has any part in that work: it tells how
+    /// quick the machine was.
+    pub reference_ns: Vec<u64>,
 }
 
 /// What the kernel counted of one program during one case.

@@ -3,12 +3,12 @@
 //! In: planned lives with what was read in each. Out: a row for each tier, policy and case, and one
 //! for each tier and number of rules. Pure.
 //!
-//! A life is a pair: the median of the samples during it, and without an agent the mean of the
-//! medians right before and right after it, so that what drifts evenly falls out. A median counts
-//! without an agent only if the machine was about as quick then as during the life, as the work of
-//! the processor alone shows that stood around the samples; a life that neither counts for is left
-//! out, unless that would leave none. A row's ratio is the median of the ratios of its lives, and
-//! its spread the distance from the lowest of these to the highest, as a part of the ratio.
+//! A life is a pair: the median of the samples during it, and the median of those right before and
+//! right after it together. Only samples count that were taken while the machine was about as
+//! quick, as the work of the processor alone shows that stood around each: the quickest at which
+//! there are enough of both. A life without is left out, unless that would leave none. A row's ratio
+//! is the median of the ratios of its lives, and its spread the distance from the lowest of these to
+//! the highest, as a part of the ratio.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -105,7 +105,9 @@ pub fn of_kernel(kernel: &str, plan: &BenchPlan, lives: &[Life]) -> Numbers {
     let lives: Vec<(&PlannedLife, &Life)> = plan.lives.iter().zip(lives).collect();
     let cases = lives.iter().flat_map(|(_, life)| &life.cases);
     let samples = cases.flat_map(|timed| [&timed.before, &timed.during, &timed.after]);
-    let best = samples.map(|samples| samples.reference_ns).min();
+    let best = samples
+        .flat_map(|samples| samples.reference_ns.iter().copied())
+        .min();
     let best = best.unwrap_or_default() as f64;
     let mut numbers = Numbers::default();
     let mut seen = BTreeSet::new();
@@ -230,41 +232,68 @@ fn compare(rows: &mut [Row]) {
 struct Pair {
     bare: f64,
     with: f64,
-    /// The work of the processor alone during the life.
+    /// How long the work of the processor alone took during the life, in nanoseconds.
     reference: f64,
     /// Whether the machine was as quick without the agent as with it.
     is_fair: bool,
 }
 
+/// By how much two stretches of the same work may differ for the machine to have been as quick in
+/// both. On a core whose other thread is busy it is half as quick.
+const AS_QUICK: f64 = 1.1;
+
+/// How many samples are enough for a median.
+const ENOUGH: usize = 5;
+
+/// A sample's nanoseconds, and those of the work of the processor alone around it.
+type Sample = (f64, f64);
+
 impl Pair {
     fn of(timed: &TimedCase, ops: u32) -> Self {
-        let an_op =
-            |samples: &&Samples| median(&each(&samples.ns, |&ns| ns as f64)) / f64::from(ops);
-        let reference = timed.during.reference_ns as f64;
-        let as_quick = |samples: &&Samples| {
-            let ratio = samples.reference_ns as f64 / reference;
-            (1.0 / AS_QUICK..=AS_QUICK).contains(&ratio)
+        let samples = |taken: &[&Samples]| -> Vec<Sample> {
+            let numbers = taken
+                .iter()
+                .flat_map(|samples| samples.ns.iter().zip(&samples.reference_ns));
+            let an_op = |ns: u64| ns as f64 / f64::from(ops);
+            numbers
+                .map(|(&ns, &reference)| (an_op(ns), reference as f64))
+                .collect()
         };
-        let around = [&timed.before, &timed.after];
-        let counting: Vec<&Samples> = around.into_iter().filter(as_quick).collect();
-        let is_fair = !counting.is_empty();
-        let counting = match is_fair {
-            true => counting,
-            false => around.to_vec(),
-        };
-        let bare = each(&counting, an_op);
+        let with = samples(&[&timed.during]);
+        let bare = samples(&[&timed.before, &timed.after]);
+        match as_quick(&with, &bare) {
+            Some((with, bare)) => Self::of_samples(&with, &bare, true),
+            None => Self::of_samples(&with, &bare, false),
+        }
+    }
+
+    fn of_samples(with: &[Sample], bare: &[Sample], is_fair: bool) -> Self {
         Self {
-            bare: bare.iter().sum::<f64>() / bare.len() as f64,
-            with: an_op(&&timed.during),
-            reference,
+            bare: median(&each(bare, |(ns, _)| *ns)),
+            with: median(&each(with, |(ns, _)| *ns)),
+            reference: median(&each(with, |(_, reference)| *reference)),
             is_fair,
         }
     }
 }
 
-/// By how much two stretches of the same work may differ for the machine to have been as quick in
-/// both. On a core whose other thread is busy it is half as quick.
-const AS_QUICK: f64 = 1.25;
+/// The samples of both kinds that were taken while the machine was about as quick, at the quickest
+/// at which there are enough of either; none if there are never.
+fn as_quick(with: &[Sample], bare: &[Sample]) -> Option<(Vec<Sample>, Vec<Sample>)> {
+    let all = with.iter().chain(bare);
+    let mut references: Vec<f64> = all.map(|(_, reference)| *reference).collect();
+    references.sort_by(f64::total_cmp);
+    references.into_iter().find_map(|quickest| {
+        let counting = |samples: &[Sample]| -> Option<Vec<Sample>> {
+            let as_quick = samples
+                .iter()
+                .filter(|(_, reference)| (quickest..=quickest * AS_QUICK).contains(reference));
+            let counting: Vec<Sample> = as_quick.copied().collect();
+            (counting.len() >= ENOUGH.min(samples.len())).then_some(counting)
+        };
+        Some((counting(with)?, counting(bare)?))
+    })
+}
 
 /// The pairs that are fair, or all if none is.
 fn fair(pairs: Vec<Pair>) -> Vec<Pair> {
@@ -305,37 +334,57 @@ mod tests {
         assert!(median(&[]).is_nan());
     }
 
-    #[test]
-    fn what_drifts_evenly_falls_out_of_a_ratio() {
-        let pair = Pair::of(&timed([100, 100, 100]), 10);
-        assert_eq!((pair.bare, pair.with), (120.0, 132.0));
-        assert!(pair.is_fair);
+    fn samples(of: &[(u64, u64)]) -> Samples {
+        Samples {
+            ns: of.iter().map(|(ns, _)| *ns).collect(),
+            reference_ns: of.iter().map(|(_, reference)| *reference).collect(),
+        }
     }
 
-    /// With the references before, during and after.
-    fn timed(references: [u64; 3]) -> TimedCase {
-        let samples = |ns: &[u64], reference_ns| Samples {
-            ns: ns.to_vec(),
-            reference_ns,
-        };
+    fn timed(before: (u64, u64), during: &[(u64, u64)], after: (u64, u64)) -> TimedCase {
         TimedCase {
             case: Case::Miss,
-            before: samples(&[1_000; 3], references[0]),
-            during: samples(&[1_100, 1_320, 9_999], references[1]),
-            after: samples(&[1_400; 3], references[2]),
+            before: samples(&[before; 6]),
+            during: samples(during),
+            after: samples(&[after; 6]),
         }
     }
 
     #[test]
-    fn what_was_timed_while_the_machine_was_slower_or_quicker_counts_for_no_other_time() {
-        for (references, bare, is_fair) in [
-            ([100, 110, 180], 100.0, true),
-            ([50, 110, 120], 140.0, true),
-            ([50, 110, 190], 120.0, false),
-        ] {
-            let pair = Pair::of(&timed(references), 10);
-            assert_eq!((pair.bare, pair.is_fair), (bare, is_fair), "{references:?}");
-        }
+    fn what_drifts_evenly_falls_out_of_a_ratio() {
+        let timed = timed((1_000, 100), &[(1_320, 104); 6], (1_400, 108));
+        let pair = Pair::of(&timed, 10);
+        assert_eq!((pair.bare, pair.with, pair.is_fair), (120.0, 132.0, true));
+    }
+
+    #[test]
+    fn samples_count_that_were_taken_while_the_machine_was_as_quick() {
+        let quiet = [(1_100, 100); 6];
+        let busy = [(9_000, 200); 6];
+        // With both there is enough at the quicker.
+        let pair = Pair::of(
+            &timed((1_000, 100), &[quiet, busy].concat(), (2_000, 200)),
+            1,
+        );
+        assert_eq!(
+            (pair.with, pair.bare, pair.reference),
+            (1_100.0, 1_000.0, 100.0)
+        );
+        // Without an agent it was never as quick.
+        let pair = Pair::of(
+            &timed((2_000, 201), &[quiet, busy].concat(), (2_000, 201)),
+            1,
+        );
+        assert_eq!(
+            (pair.with, pair.bare, pair.is_fair),
+            (9_000.0, 2_000.0, true)
+        );
+        let pair = Pair::of(&timed((2_000, 200), &quiet, (2_000, 200)), 1);
+        assert!(!pair.is_fair, "{pair:?}");
+        // Four of six are too few.
+        let few = [&quiet[..4], &busy[..2]].concat();
+        let pair = Pair::of(&timed((1_000, 100), &few, (1_000, 100)), 1);
+        assert!(!pair.is_fair, "{pair:?}");
     }
 
     #[test]

@@ -10,9 +10,6 @@ pub const BOOT: &str = "bench";
 /// How many samples make a median.
 const SAMPLES: usize = 31;
 
-/// How many may be taken to have as many from while the machine was quiet.
-const SAMPLES_AT_MOST: usize = 4 * SAMPLES;
-
 /// For how long a boot may wait for the machine to be quiet, in milliseconds.
 const PATIENCE_MS: u64 = 60_000;
 
@@ -21,6 +18,17 @@ struct Policy {
     rules: usize,
     folder_rules: usize,
     cases: &'static [Case],
+}
+
+impl Policy {
+    /// How many lives, where one rule has as many: with many rules a start takes several times as
+    /// long, and most of the time of a whole boot would go into these.
+    fn lives(&self, with_one_rule: usize) -> usize {
+        match self.rules {
+            0..=1 => with_one_rule,
+            _ => (with_one_rule * 3 / 5).max(2),
+        }
+    }
 }
 
 /// The policies. One with 1,000 rules is there for its memory and its start alone; something is
@@ -62,7 +70,7 @@ pub struct Measure {
     pub rules: Vec<usize>,
     /// Whether there is another agent to measure against.
     pub against: bool,
-    /// How many lives each agent has under each policy in each tier.
+    /// How many lives each agent has under each policy of one file rule in each tier, at least 2.
     pub lives: usize,
     /// How many opens make a sample.
     pub ops: u32,
@@ -88,21 +96,21 @@ pub fn plan(measure: &Measure) -> BenchPlan {
     let mut lives = Vec::new();
     for &tier in &measure.tiers {
         for policy in POLICIES.iter().filter(wanted) {
-            for turn in 1..=measure.lives {
+            let lives_of_policy = policy.lives(measure.lives);
+            for turn in 1..=lives_of_policy {
                 lives.extend(agents.iter().map(|&agent| PlannedLife {
                     agent,
                     tier,
                     rules: policy.rules,
                     folder_rules: policy.folder_rules,
                     cases: cases(policy, measure.ops),
-                    counts_runs: turn == measure.lives,
+                    counts_runs: turn == lives_of_policy,
                 }));
             }
         }
     }
     BenchPlan {
         samples: SAMPLES,
-        samples_at_most: SAMPLES_AT_MOST,
         patience_ms: PATIENCE_MS,
         lives,
     }
@@ -112,10 +120,10 @@ fn cases(policy: &Policy, ops: u32) -> Vec<PlannedCase> {
     let cases = policy.cases.iter().map(|&case| PlannedCase {
         case,
         ops: match case {
-            Case::Miss | Case::MissDeep | Case::MissOtherFs => ops,
-            // The agent tells of each, which takes many times as long.
-            Case::Hit => (ops / 8).max(1),
-            // A tenth of the time of an open.
+            // A hit has as many, since the agent tells of several at once: in a sample of a few it
+            // would do so or not.
+            Case::Miss | Case::MissDeep | Case::MissOtherFs | Case::Hit => ops,
+            // A twentieth of the time of an open.
             Case::Unrelated => ops.saturating_mul(8),
         },
     });
@@ -133,8 +141,8 @@ mod tests {
             tiers: EnforcingTier::ALL.to_vec(),
             rules: Vec::new(),
             against: true,
-            lives: 3,
-            ops: 2_000,
+            lives: 5,
+            ops: 400,
         }
     }
 
@@ -155,7 +163,8 @@ mod tests {
         let each = |life: &PlannedLife| (life.tier, life.rules, life.folder_rules);
         let different: BTreeSet<_> = plan.lives.iter().map(each).collect();
         assert_eq!(different.len(), 3 * POLICIES.len());
-        assert_eq!(plan.lives.len(), different.len() * 3 * 2);
+        // Two policies with one rule, three with more.
+        assert_eq!(plan.lives.len(), 3 * 2 * (2 * 5 + 3 * 3));
     }
 
     #[test]
@@ -164,10 +173,22 @@ mod tests {
             against: false,
             ..measure()
         });
-        for lives in plan.lives.chunks(3) {
-            let counting: Vec<bool> = lives.iter().map(|life| life.counts_runs).collect();
-            assert_eq!(counting, [false, false, true]);
+        let policies = plan.lives.chunk_by(|a, b| {
+            (a.tier, a.rules, a.folder_rules) == (b.tier, b.rules, b.folder_rules)
+        });
+        for lives in policies {
+            let (last, others) = lives.split_last().expect("no chunk is empty");
+            assert!(last.counts_runs && others.iter().all(|life| !life.counts_runs));
         }
+    }
+
+    #[test]
+    fn no_policy_has_but_a_first_life() {
+        let plan = plan(&Measure {
+            lives: 2,
+            ..measure()
+        });
+        assert_eq!(plan.lives.len(), 3 * 2 * POLICIES.len() * 2);
     }
 
     #[test]

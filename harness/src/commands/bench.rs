@@ -62,10 +62,11 @@ pub struct AgentArgs {
     /// Only policies with as many file rules: 1, 1000 or 10000
     #[arg(long = "rules", value_name = "N")]
     pub rules: Vec<usize>,
-    /// How often each agent is started for each policy in each tier
+    /// How often each agent is started for each policy of one file rule in each tier; for a policy
+    /// of more, three fifths as often
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(2..))]
     pub lives: u16,
-    /// How many opens make one sample
+    /// How many opens make a sample
     #[arg(long, value_name = "N", default_value_t = 400, value_parser = clap::value_parser!(u32).range(1..))]
     pub ops: u32,
     /// Who composes QEMU's command

@@ -7,9 +7,9 @@
 //!
 //! What else the host does shows in the guest as a slower processor: on a core whose other thread
 //! is busy, everything takes twice as long for as long as that lasts. So each sample stands between
-//! two stretches of work of the processor alone, the same each time, and where these take longer
-//! than at the best of times another sample is taken. A choice by this work favours neither short
-//! samples nor long ones.
+//! two stretches of work of the processor alone, the same each time. As long as these take longer
+//! than at the best of times, a sample is waited with, up to a limit; what they took is told with
+//! it. A choice by this work favours neither short samples nor long ones.
 
 use std::ffi::CString;
 use std::io::{self, BufRead, BufReader, Write};
@@ -80,22 +80,15 @@ pub struct Timer {
     limit: Duration,
 }
 
-/// How many samples.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Count {
-    /// That count.
-    pub wanted: usize,
-    /// That may be taken.
-    pub at_most: usize,
-}
-
 /// What became of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Taken {
-    /// The samples that count.
+    /// As many samples as were asked for.
     pub samples: Samples,
-    /// How many were taken for them.
-    pub count: usize,
+    /// How many samples' worth of operations were done for them.
+    pub repeats: u64,
+    /// How long the machine was waited for.
+    pub waited: Duration,
 }
 
 impl Timer {
@@ -130,11 +123,12 @@ impl Timer {
         operation: Operation,
         path: &Path,
         ops: u32,
-        count: Count,
+        samples: usize,
+        patience: Duration,
     ) -> Result<Taken> {
         let path = path.to_str().context("a path that isn't text")?;
-        let Count { wanted, at_most } = count;
-        let request = format!("{} {ops} {wanted} {at_most} {path}\n", operation.name());
+        let name = operation.name();
+        let request = format!("{name} {ops} {samples} {} {path}\n", patience.as_millis());
         let requests = self.requests.as_mut().context("its stdin is piped")?;
         requests
             .write_all(request.as_bytes())
@@ -145,7 +139,7 @@ impl Timer {
         self.answers
             .read_line(&mut answer)
             .context("reading samples")?;
-        parse(&answer, count).with_context(|| format!("{} {path}", operation.name()))
+        parse(&answer, samples).with_context(|| format!("{name} {path}"))
     }
 }
 
@@ -158,30 +152,27 @@ impl Drop for Timer {
     }
 }
 
-/// `TAKEN REFERENCE_NS SAMPLE_NS…`
-fn parse(answer: &str, count: Count) -> Result<Taken> {
+/// `REPEATS WAITED_NS`, then for each sample `SAMPLE_NS REFERENCE_NS`.
+fn parse(answer: &str, samples: usize) -> Result<Taken> {
     let numbers: Option<Vec<u64>> = answer
         .split_whitespace()
         .map(|word| word.parse().ok())
         .collect();
     match numbers.as_deref() {
-        Some([taken, reference_ns, ns @ ..]) if ns.len() == count.wanted => Ok(Taken {
+        Some([repeats, waited, taken @ ..]) if taken.len() == 2 * samples => Ok(Taken {
             samples: Samples {
-                ns: ns.to_vec(),
-                reference_ns: *reference_ns,
+                ns: taken.iter().step_by(2).copied().collect(),
+                reference_ns: taken.iter().skip(1).step_by(2).copied().collect(),
             },
-            count: usize::try_from(*taken)?,
+            repeats: *repeats,
+            waited: Duration::from_nanos(*waited),
         }),
-        _ => bail!(
-            "instead of {} samples: {:?}",
-            count.wanted,
-            answer.trim_end()
-        ),
+        _ => bail!("instead of {samples} samples: {:?}", answer.trim_end()),
     }
 }
 
 /// The process's side: `time CGROUP_DIR` joins the cgroup and answers requests,
-/// `OPERATION OPS WANTED AT_MOST PATH`, as [`parse`] has it or with what went wrong.
+/// `OPERATION OPS SAMPLES PATIENCE_MS PATH`, as [`parse`] has it or with what went wrong.
 pub fn serve(arguments: &[String]) -> ExitCode {
     let [cgroup] = arguments else {
         return ExitCode::from(NOT_TRIED);
@@ -205,71 +196,51 @@ pub fn serve(arguments: &[String]) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// One sample, with the longer of the two stretches of work around it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Sample {
-    took: Duration,
-    reference: Duration,
-}
-
-impl Sample {
-    /// Whether the machine was about as quick as at its best.
-    fn is_quiet(&self, best: Duration) -> bool {
-        self.reference <= best * 5 / 4
-    }
-}
-
 fn answer(request: &str, best: &mut Duration) -> Result<String> {
     let words: Vec<&str> = request.splitn(5, ' ').collect();
-    let [operation, ops, wanted, at_most, path] = words[..] else {
+    let [operation, ops, samples, patience, path] = words[..] else {
         bail!("no request: {request:?}");
     };
     let operation = Operation::from_name(operation).context("no such operation")?;
-    let (ops, wanted, at_most): (u32, usize, usize) =
-        (ops.parse()?, wanted.parse()?, at_most.parse()?);
+    let (ops, samples): (u32, usize) = (ops.parse()?, samples.parse()?);
+    let mut patience = Duration::from_millis(patience.parse()?);
     let path = CString::new(Path::new(path).as_os_str().as_bytes())?;
-    let mut taken = Vec::with_capacity(at_most);
-    let mut quiet = 0;
+    let (mut repeats, mut waited) = (1, Duration::ZERO);
+    let mut taken = Vec::with_capacity(2 * samples);
     repeat(operation, &path, ops)?;
-    let mut before = reference_work();
-    while taken.len() < wanted || (quiet < wanted && taken.len() < at_most) {
+    while taken.len() < 2 * samples {
+        let starting = Instant::now();
+        let mut before = reference_work();
+        while !is_quiet(before, *best) && starting.elapsed() < patience {
+            before = reference_work();
+        }
         let start = Instant::now();
         repeat(operation, &path, ops)?;
         let took = start.elapsed();
         let after = reference_work();
-        let sample = Sample {
-            took,
-            reference: before.max(after),
-        };
+        repeats += 1;
         *best = (*best).min(before).min(after);
-        quiet += usize::from(sample.is_quiet(*best));
-        taken.push(sample);
-        before = after;
+        let reference = before.max(after);
+        let all = starting.elapsed();
+        let keeps = is_quiet(reference, *best) || all >= patience;
+        let lost = match keeps {
+            true => all.saturating_sub(took + before + after),
+            false => all,
+        };
+        waited += lost;
+        patience = patience.saturating_sub(lost);
+        if keeps {
+            taken.extend([took, reference].map(|took| took.as_nanos()));
+        }
     }
-    let count = taken.len();
-    let counting = quietest(taken, wanted);
-    let mut numbers = vec![count as u128, median_reference(&counting).as_nanos()];
-    numbers.extend(counting.iter().map(|sample| sample.took.as_nanos()));
-    let words: Vec<String> = numbers.iter().map(u128::to_string).collect();
-    Ok(words.join(" "))
+    let head = [repeats, waited.as_nanos()];
+    let words = head.iter().chain(&taken).map(u128::to_string);
+    Ok(words.collect::<Vec<_>>().join(" "))
 }
 
-/// Those around which the machine was quickest, in the order in which they were taken.
-fn quietest(taken: Vec<Sample>, wanted: usize) -> Vec<Sample> {
-    let mut places: Vec<usize> = (0..taken.len()).collect();
-    places.sort_by_key(|&place| taken[place].reference);
-    places.truncate(wanted);
-    places.sort_unstable();
-    places.into_iter().map(|place| taken[place]).collect()
-}
-
-fn median_reference(samples: &[Sample]) -> Duration {
-    let mut references: Vec<Duration> = samples.iter().map(|sample| sample.reference).collect();
-    references.sort_unstable();
-    references
-        .get(references.len() / 2)
-        .copied()
-        .unwrap_or_default()
+/// Whether the machine was about as quick as at its best.
+fn is_quiet(reference: Duration, best: Duration) -> bool {
+    reference * 10 <= best.saturating_mul(11)
 }
 
 /// Work of the processor alone, some 0.3 ms under TCG: a generator of random numbers.
@@ -321,79 +292,64 @@ fn open(operation: Operation, path: &CString) -> Result<()> {
 mod tests {
     use super::*;
 
-    const FIVE: Count = Count {
-        wanted: 5,
-        at_most: 20,
-    };
-
-    fn ask(request: &str, count: Count) -> Result<Taken> {
-        parse(&answer(request, &mut Duration::MAX.clone())?, count)
+    fn ask(request: &str, samples: usize) -> Result<Taken> {
+        parse(&answer(request, &mut Duration::MAX.clone())?, samples)
     }
 
     #[test]
     fn a_request_is_answered_with_as_many_samples_as_it_asks_for() {
         let path = std::env::current_exe().expect("this test");
-        let taken =
-            ask(&format!("open 3 5 20 {}", path.display()), FIVE).expect("it can be opened");
+        let taken = ask(&format!("open 3 5 20 {}", path.display()), 5).expect("it can be opened");
         let Samples { ns, reference_ns } = &taken.samples;
-        assert!(
-            ns.iter().all(|&ns| ns > 0) && *reference_ns > 0,
-            "{taken:?}"
+        assert_eq!((ns.len(), reference_ns.len()), (5, 5));
+        assert!(ns.iter().chain(reference_ns).all(|&ns| ns > 0), "{taken:?}");
+        assert!(taken.repeats > 5, "{taken:?}");
+        assert!(ask("getpid 3 5 0 /", 5).is_ok());
+    }
+
+    #[test]
+    fn a_machine_that_never_gets_quiet_is_waited_for_only_so_long() {
+        // As if it had been a thousand times as quick.
+        let mut best = reference_work() / 1000;
+        let taken = answer("getpid 1 5 30 /", &mut best).expect("it can't fail");
+        let taken = parse(&taken, 5).expect("as many samples");
+        let waited = taken.waited.as_millis();
+        assert!((20..1000).contains(&waited), "{taken:?}");
+        let taken = answer("getpid 1 5 0 /", &mut best).expect("it can't fail");
+        let taken = parse(&taken, 5).expect("as many samples");
+        assert_eq!(
+            taken.repeats, 6,
+            "none is thrown away but the first: {taken:?}"
         );
-        assert!((5..=20).contains(&taken.count), "{taken:?}");
-        assert!(ask("getpid 3 5 5 /", FIVE).is_ok());
     }
 
     #[test]
     fn an_operation_that_comes_out_otherwise_is_an_error_and_no_sample() {
         let path = std::env::current_exe().expect("this test");
-        let denied = ask(&format!("open-denied 3 5 20 {}", path.display()), FIVE);
+        let denied = ask(&format!("open-denied 3 5 0 {}", path.display()), 5);
         assert!(format!("{denied:?}").contains("opened"), "{denied:?}");
-        for request in [
-            "open 1 5 20 /nonexistent",
-            "open-denied 1 5 20 /nonexistent",
-        ] {
-            assert!(ask(request, FIVE).is_err(), "{request:?}");
+        for request in ["open 1 5 0 /nonexistent", "open-denied 1 5 0 /nonexistent"] {
+            assert!(ask(request, 5).is_err(), "{request:?}");
         }
-        for request in ["", "open", "open 1 1 1", "open x 1 1 /", "close 1 1 1 /"] {
-            assert!(ask(request, FIVE).is_err(), "{request:?}");
+        for request in ["", "open", "open 1 5 0", "open x 5 0 /", "close 1 5 0 /"] {
+            assert!(ask(request, 5).is_err(), "{request:?}");
         }
     }
 
     #[test]
     fn an_answer_that_lacks_a_sample_or_has_words_is_none() {
-        let count = Count {
-            wanted: 3,
-            at_most: 9,
-        };
-        let taken = parse("7 100 1 2 3\n", count).expect("whole");
-        assert_eq!((taken.count, taken.samples.reference_ns), (7, 100));
-        assert_eq!(taken.samples.ns, [1, 2, 3]);
+        let taken = parse("7 1000 10 1 20 2\n", 2).expect("whole");
+        assert_eq!((taken.repeats, taken.waited), (7, Duration::from_micros(1)));
+        assert_eq!(taken.samples.ns, [10, 20]);
+        assert_eq!(taken.samples.reference_ns, [1, 2]);
         for answer in [
-            "7 100 1 2\n",
-            "7 100 1 2 3 4\n",
+            "7 1000 10 1 20\n",
+            "7 1000 10 1\n",
             "",
             "error: 1\n",
-            "7 100 1 -2 3\n",
+            "7 9 1 -2 3 4\n",
         ] {
-            assert!(parse(answer, count).is_err(), "{answer:?}");
+            assert!(parse(answer, 2).is_err(), "{answer:?}");
         }
-    }
-
-    #[test]
-    fn the_quietest_samples_count_however_long_they_took() {
-        let sample = |took, reference| Sample {
-            took: Duration::from_nanos(took),
-            reference: Duration::from_nanos(reference),
-        };
-        let taken = vec![
-            sample(9, 200),
-            sample(50, 101),
-            sample(10, 190),
-            sample(40, 100),
-        ];
-        let counting = quietest(taken, 2);
-        assert_eq!(counting, [sample(50, 101), sample(40, 100)]);
-        assert_eq!(median_reference(&counting), Duration::from_nanos(101));
     }
 }

@@ -11,7 +11,6 @@ use protocol::bench::{
 pub fn measured() -> (BenchPlan, Vec<Life>) {
     let mut plan = BenchPlan {
         samples: 3,
-        samples_at_most: 3,
         patience_ms: 0,
         lives: Vec::new(),
     };
@@ -47,7 +46,7 @@ fn life(number: usize, percent: u64, counts_runs: bool) -> Life {
     let bare = 60_000 + step * 10_000;
     let samples = |ns| Samples {
         ns: vec![ns; 3],
-        reference_ns: 300_000 + 30_000 * step,
+        reference_ns: vec![300_000 + 30_000 * step; 3],
     };
     let program = |name: &str, runs| ProgramRuns {
         case: Case::Miss,
