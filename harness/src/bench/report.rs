@@ -109,6 +109,7 @@ pub fn json(measured: &Measured) -> Result<String> {
         agent: agents
             .map(|row| AgentRow {
                 start_ms: rounded(row.start_ms, 10.0),
+                least_start_ms: rounded(row.least_start_ms, 10.0),
                 ..row
             })
             .collect(),
@@ -275,6 +276,7 @@ fn agents(rows: &[AgentRow]) -> Vec<Vec<String>> {
         "MB now",
         "MB at peak",
         "start ms",
+        "at least",
         "of that, in ms",
     ];
     let mut table = vec![owned(&heads)];
@@ -292,6 +294,7 @@ fn agents(rows: &[AgentRow]) -> Vec<Vec<String>> {
             format!("{:.1}", row.rss_bytes as f64 / MB),
             format!("{:.1}", row.peak_bytes as f64 / MB),
             format!("{:.0}", row.start_ms),
+            format!("{:.0}", row.least_start_ms),
             parts.trim_end().to_owned(),
         ]);
     }
