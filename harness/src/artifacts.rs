@@ -27,6 +27,8 @@ pub struct Artifacts {
     pub agent: PathBuf,
     /// The agent's sabotaged build, which the proofs must catch; none beside an agent by path.
     pub sabotaged_agent: Option<PathBuf>,
+    /// An agent to measure the first one against.
+    pub other_agent: Option<PathBuf>,
     /// PID 1 and the proofs.
     pub guest: PathBuf,
 }
@@ -40,6 +42,7 @@ impl Artifacts {
         let artifacts = Self {
             agent: dir.join(AGENT),
             sabotaged_agent: Some(dir.join(SABOTAGED_AGENT)),
+            other_agent: None,
             guest: dir.join(GUEST),
         };
         for path in [&artifacts.agent, &artifacts.guest]

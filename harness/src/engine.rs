@@ -176,6 +176,10 @@ fn launch(
                     suite: suite.clone(),
                     phase: Phase::Ending,
                 }),
+                Record::Life(life) => tell(Event::PhaseChanged {
+                    suite: suite.clone(),
+                    phase: Phase::Measuring(life.number + 1),
+                }),
                 Record::Hello(_) | Record::Evidence { .. } | Record::Log { .. } => {}
             }
         }

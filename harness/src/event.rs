@@ -45,6 +45,8 @@ pub enum Phase {
     Booting,
     /// This proof runs.
     Proving(String),
+    /// So many lives of an agent have been measured.
+    Measuring(usize),
     /// The last record is there; QEMU is ending.
     Ending,
 }

@@ -2,6 +2,7 @@
 //! each kernel. `main.rs` only parses the command line and calls one module of `commands`.
 
 pub mod artifacts;
+pub mod bench;
 pub mod channel;
 pub mod commands;
 pub mod cross_boot;

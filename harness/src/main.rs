@@ -3,7 +3,7 @@
 use std::process;
 
 use clap::{Parser, Subcommand};
-use harness::commands::{build, guarantees, kernels, matrix, sabotage, test};
+use harness::commands::{bench, build, guarantees, kernels, matrix, sabotage, test};
 use harness::exit::{ExitCode, Result};
 use harness::progress::Terminal;
 use harness::root;
@@ -22,6 +22,9 @@ enum Command {
     Matrix(matrix::MatrixArgs),
     /// Put the proofs to agents that are broken on purpose: each must be caught
     Sabotage(sabotage::SabotageArgs),
+    /// Measure what the agent costs
+    #[command(subcommand)]
+    Bench(bench::BenchCommand),
     /// Run everything that CI checks
     Test(test::TestArgs),
     /// List, fetch or update the kernels
@@ -48,6 +51,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         Command::Matrix(args) => matrix::run(&args, &root),
         Command::Sabotage(args) => sabotage::run(&args, &root),
+        Command::Bench(command) => bench::run(&command, &root),
         Command::Test(args) => test::run(&args, &root),
         Command::Kernels(command) => {
             kernels::run(&command, &root, &Terminal::new())?;

@@ -198,6 +198,7 @@ pub fn boot(
                 locked_down: boot == Boot::Lockdown,
             },
             proofs,
+            bench: None,
         },
         nonce,
         cmdline,

@@ -28,6 +28,8 @@ const STDERR_TAIL: usize = 4096;
 /// The agent of one configuration, before and after its life.
 pub struct Agent<'a> {
     configuration: &'a Configuration<'a>,
+    program: &'static str,
+    stdout: fn() -> Stdio,
     policy: PathBuf,
     report: PathBuf,
     seam: PathBuf,
@@ -38,7 +40,8 @@ pub struct Agent<'a> {
 pub struct Running {
     child: Child,
     told: Arc<Told>,
-    events: JoinHandle<Result<Vec<Value>>>,
+    /// None where nobody reads them.
+    events: Option<JoinHandle<Result<Vec<Value>>>>,
     stderr: JoinHandle<String>,
     limit: Duration,
     report: PathBuf,
@@ -81,6 +84,11 @@ impl<'a> Agent<'a> {
         fs::create_dir_all(&dir).with_context(|| format!("making {}", dir.display()))?;
         let agent = Self {
             configuration,
+            program: match configuration.sabotage {
+                None => protocol::AGENT_PATH,
+                Some(_) => protocol::SABOTAGED_AGENT_PATH,
+            },
+            stdout: Stdio::piped,
             policy: dir.join("policy.toml"),
             report: dir.join("capabilities.json"),
             seam: dir.join("lsm"),
@@ -95,6 +103,16 @@ impl<'a> Agent<'a> {
             .collect();
         fs::write(&agent.seam, without_bpf.join(",")).context("writing the seam's list")?;
         Ok(agent)
+    }
+
+    /// The same with another binary.
+    pub fn program(self, program: &'static str) -> Self {
+        Self { program, ..self }
+    }
+
+    /// The same with its events going elsewhere than to this process, which then has none.
+    pub fn stdout(self, stdout: fn() -> Stdio) -> Self {
+        Self { stdout, ..self }
     }
 
     /// Starts `run` and waits until it is ready or has ended.
@@ -114,18 +132,18 @@ impl<'a> Agent<'a> {
             .arg(format!("--ready-fd={}", give.as_raw_fd()))
             .arg("--timings")
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
+            .stdout((self.stdout)())
             .stderr(Stdio::piped())
             .spawn()
             .context("starting the agent")?;
         drop(give);
-        let stdout = child.stdout.take().context("its stdout is piped")?;
+        let stdout = child.stdout.take();
         let stderr = child.stderr.take().context("its stderr is piped")?;
         let told = Arc::new(Told::default());
         let running = Running {
             child,
             told: Arc::clone(&told),
-            events: std::thread::spawn(move || read_events(stdout, &told)),
+            events: stdout.map(|stdout| std::thread::spawn(move || read_events(stdout, &told))),
             stderr: std::thread::spawn(move || read_text(stderr)),
             limit: self.limit,
             report: self.report.clone(),
@@ -202,11 +220,7 @@ impl<'a> Agent<'a> {
     }
 
     fn command(&self, subcommand: &str) -> Command {
-        let path = match self.configuration.sabotage {
-            None => protocol::AGENT_PATH,
-            Some(_) => protocol::SABOTAGED_AGENT_PATH,
-        };
-        let mut command = Command::new(path);
+        let mut command = Command::new(self.program);
         command.arg(subcommand);
         command.env("AEGIS_CAPABILITIES_REPORT_PATH", &self.report);
         if self.configuration.seam {
@@ -319,10 +333,12 @@ impl Running {
             .join()
             .map_err(|_| anyhow!("reading the agent's standard error panicked"))?;
         let status = ended.with_context(|| format!("it said: {}", tail(&stderr)))?;
-        let events = self
-            .events
-            .join()
-            .map_err(|_| anyhow!("reading the agent's events panicked"))??;
+        let events = match self.events {
+            Some(events) => events
+                .join()
+                .map_err(|_| anyhow!("reading the agent's events panicked"))??,
+            None => Vec::new(),
+        };
         Ok(Ended {
             status,
             events,

@@ -1,7 +1,7 @@
 //! Which BPF programs and links the kernel holds, what becomes of one that somebody asks to
 //! detach, and a map to call the kernel with. The only module here with raw `bpf(2)`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use anyhow::{Context, Result};
@@ -81,7 +81,8 @@ struct QueryAttr {
     probe_addr: u64,
 }
 
-/// The kernel's `struct bpf_prog_info`, up to its `name`: enough to say what was left.
+/// The kernel's `struct bpf_prog_info`, up to how often the program ran. Kernels that know more
+/// of it write no more than this.
 #[repr(C)]
 #[derive(Default)]
 struct ProgInfo {
@@ -97,6 +98,76 @@ struct ProgInfo {
     nr_map_ids: u32,
     map_ids: u64,
     name: [u8; 16],
+    ifindex: u32,
+    gpl_compatible: u32,
+    netns_dev: u64,
+    netns_ino: u64,
+    nr_jited_ksyms: u32,
+    nr_jited_func_lens: u32,
+    jited_ksyms: u64,
+    jited_func_lens: u64,
+    btf_id: u32,
+    func_info_rec_size: u32,
+    func_info: u64,
+    nr_func_info: u32,
+    nr_line_info: u32,
+    line_info: u64,
+    jited_line_info: u64,
+    nr_jited_line_info: u32,
+    line_info_rec_size: u32,
+    jited_line_info_rec_size: u32,
+    nr_prog_tags: u32,
+    prog_tags: u64,
+    run_time_ns: u64,
+    run_cnt: u64,
+}
+
+/// Of the kernel's `enum bpf_prog_type`, what an agent may use.
+const KINDS: [(u32, &str); 7] = [
+    (2, "kprobe"),
+    (5, "tracepoint"),
+    (7, "perf_event"),
+    (17, "raw_tracepoint"),
+    (18, "cgroup_sock_addr"),
+    (26, "tracing"),
+    (29, "lsm"),
+];
+
+/// What the kernel has counted of a program, while it was told to count.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Runs {
+    /// Its name, of which the kernel keeps 15 bytes.
+    pub name: String,
+    /// Its type, by name if it is in [`KINDS`], else by number.
+    pub kind: String,
+    /// How often it ran.
+    pub runs: u64,
+    /// How long in all, in nanoseconds.
+    pub run_ns: u64,
+}
+
+/// What the kernel has counted of every program that exists now, by id.
+///
+/// # Errors
+/// `bpf(2)` refuses.
+pub fn runs() -> Result<BTreeMap<u32, Runs>> {
+    let mut all = BTreeMap::new();
+    for id in ids(BPF_PROG_GET_NEXT_ID).context("listing BPF programs")? {
+        let info = match program_info(id) {
+            Ok(info) => info,
+            Err(error) if is_gone(&error) => continue,
+            Err(error) => return Err(error.context(format!("asking about BPF program {id}"))),
+        };
+        let known = KINDS.iter().find(|(number, _)| *number == info.kind);
+        let runs = Runs {
+            name: info.name(),
+            kind: known.map_or(info.kind.to_string(), |(_, name)| (*name).to_owned()),
+            runs: info.run_cnt,
+            run_ns: info.run_time_ns,
+        };
+        all.insert(id, runs);
+    }
+    Ok(all)
 }
 
 /// The names of the programs that exist now, in the kernel's 15 bytes.
@@ -256,6 +327,18 @@ impl BloomFilter {
 /// # Errors
 /// It is gone.
 pub fn program_name(id: u32) -> Result<String> {
+    Ok(program_info(id)?.name())
+}
+
+impl ProgInfo {
+    fn name(&self) -> String {
+        let name = self.name.iter().copied();
+        let name: Vec<u8> = name.take_while(|&byte| byte != 0).collect();
+        String::from_utf8_lossy(&name).into_owned()
+    }
+}
+
+fn program_info(id: u32) -> Result<ProgInfo> {
     let fd = open(BPF_PROG_GET_FD_BY_ID, id)?;
     let mut info = ProgInfo::default();
     let mut attr = InfoAttr {
@@ -264,12 +347,7 @@ pub fn program_name(id: u32) -> Result<String> {
         info: (&raw mut info).expose_provenance() as u64,
     };
     bpf(BPF_OBJ_GET_INFO_BY_FD, &mut attr)?;
-    let name: Vec<u8> = info
-        .name
-        .into_iter()
-        .take_while(|&byte| byte != 0)
-        .collect();
-    Ok(String::from_utf8_lossy(&name).into_owned())
+    Ok(info)
 }
 
 fn bpf<T>(command: libc::c_long, attr: &mut T) -> std::io::Result<libc::c_long> {

@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::Write;
 
 use anyhow::{Context, Result};
+use protocol::bench::Life;
 use protocol::record::{Hello, Level, Observation, Outcome, Record};
 use rustix::termios::{self, OptionalActions};
 
@@ -64,6 +65,13 @@ impl Channel {
             reason,
             tainted: machine::tainted(),
         })
+    }
+
+    /// Tells what was measured in a life, and waits until the port has carried it: what is
+    /// measured next isn't to be interrupted by it.
+    pub fn life(&mut self, life: Life) -> Result<()> {
+        self.send(&Record::Life(life))?;
+        termios::tcdrain(&self.port).context("draining the result channel")
     }
 
     /// Keeps something worth keeping.

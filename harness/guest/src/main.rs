@@ -10,6 +10,7 @@ mod act;
 mod agent;
 mod arms;
 mod attempt;
+mod bench;
 mod bpf_objects;
 mod bypass;
 mod cgroup;
@@ -33,6 +34,7 @@ mod tracer;
 mod wait;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use protocol::plan::GuestPlan;
@@ -52,6 +54,7 @@ fn main() -> ExitCode {
         Some("many") => return many::commit(&arguments[2..]),
         Some("exclaim") => return attempt::exclaim(),
         Some("call-map") => return map_caller::call(),
+        Some("time") => return bench::serve(&arguments[2..]),
         _ => {}
     }
     if std::process::id() != 1 {
@@ -75,7 +78,13 @@ fn prove() -> Result<()> {
     let fit = hello.mismatches.is_empty();
     channel.hello(hello)?;
     match (&plan, boot, fit) {
-        (Ok(plan), Some(boot), true) => runner::run(plan, boot, &mut channel)?,
+        (Ok(plan), Some(boot), true) => {
+            let limit = Duration::from_millis(plan.wait_ms);
+            match &boot.bench {
+                Some(bench) => bench::run(bench, limit, &mut channel)?,
+                None => runner::run(boot, limit, &mut channel)?,
+            }
+        }
         _ => channel.log(
             Level::Error,
             "no proof was run: the machine isn't as planned",

@@ -10,7 +10,7 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use anyhow::{Error, Result, anyhow};
-use protocol::plan::{BootPlan, GuestPlan, PlannedProof};
+use protocol::plan::{BootPlan, PlannedProof};
 use protocol::record::{Level, Observation, Outcome};
 use protocol::sabotage::{self, World};
 
@@ -71,8 +71,7 @@ impl InProgress<'_> {
 ///
 /// # Errors
 /// Only a broken result channel; everything else is told through it.
-pub fn run(plan: &GuestPlan, boot: &BootPlan, channel: &mut Channel) -> Result<()> {
-    let limit = Duration::from_millis(plan.wait_ms);
+pub fn run(boot: &BootPlan, limit: Duration, channel: &mut Channel) -> Result<()> {
     let mut filesystems = Filesystems::default();
     let mut names: Vec<&str> = Vec::new();
     for proof in &boot.proofs {

@@ -1,6 +1,7 @@
 //! The records that the guest (PID 1 in the VM) and the host exchange. Types only.
 //!
-//! Two directions, one module each, and the vocabulary of both in [`bypass`] and [`sabotage`]:
+//! Two directions, one module each, and the vocabulary of both in [`bench`], [`bypass`] and
+//! [`sabotage`]:
 //! - host → guest: [`plan::GuestPlan`], packed into the initramfs as `/plan.json`, plus the
 //!   two arguments on the kernel command line that select a boot and carry its nonce;
 //! - guest → host: [`record::Record`], one JSON object a line on the second serial port.
@@ -8,6 +9,7 @@
 //! The guest observes and the host judges: an observation carries no verdict, and an
 //! expectation never leaves the plan. Both sides carry [`VERSION`] and refuse another one.
 
+pub mod bench;
 pub mod bypass;
 pub mod plan;
 pub mod record;
@@ -35,6 +37,9 @@ pub const AGENT_PATH: &str = "/usr/bin/aegisbpf";
 
 /// Where the guest finds the sabotaged build of the agent, if the host packed one.
 pub const SABOTAGED_AGENT_PATH: &str = "/usr/bin/aegisbpf-sabotaged";
+
+/// Where the guest finds another agent to measure the first one against, if the host packed one.
+pub const OTHER_AGENT_PATH: &str = "/usr/bin/aegisbpf-other";
 
 /// Folder with the kernel modules, and the file in it that lists them in load order.
 pub const MODULES_DIR: &str = "/lib/modules";

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::bench::BenchPlan;
 use crate::bypass::Bypass;
 use crate::record::{Effect, Fate};
 
@@ -31,6 +32,9 @@ pub struct BootPlan {
     pub machine: ExpectedMachine,
     /// The proofs, in the order in which they run.
     pub proofs: Vec<PlannedProof>,
+    /// What to measure, in a boot that runs no proofs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bench: Option<BenchPlan>,
 }
 
 /// The machine that the guest must have woken up in.

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::bench::Life;
+
 /// One line on the result channel.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "record", rename_all = "snake_case", deny_unknown_fields)]
@@ -36,6 +38,8 @@ pub enum Record {
         /// `/proc/sys/kernel/tainted` when it ended: a kernel warning or oops shows here.
         tainted: u64,
     },
+    /// What was measured in one life of an agent.
+    Life(Life),
     /// Something worth keeping that judges nothing.
     Log {
         /// How loud.

@@ -1,5 +1,6 @@
 //! One module a subcommand of `cargo xtask`.
 
+pub mod bench;
 pub mod build;
 pub mod guarantees;
 pub mod kernels;

@@ -14,7 +14,7 @@ use std::{
 use anyhow::{Context as _, anyhow};
 use protocol::{
     AGENT_PATH, DISK_SIZE, DISKS_DIR, MODULES_DIR, MODULES_OF_FILESYSTEMS, MODULES_ORDER,
-    PLAN_PATH, SABOTAGED_AGENT_PATH,
+    OTHER_AGENT_PATH, PLAN_PATH, SABOTAGED_AGENT_PATH,
     plan::{Filesystem, GuestPlan},
 };
 
@@ -35,6 +35,8 @@ pub struct PackInput<'a> {
     pub agent: &'a Path,
     /// Its sabotaged build; becomes [`protocol::SABOTAGED_AGENT_PATH`].
     pub sabotaged_agent: Option<&'a Path>,
+    /// One to measure it against; becomes [`protocol::OTHER_AGENT_PATH`].
+    pub other_agent: Option<&'a Path>,
     /// Becomes [`protocol::PLAN_PATH`].
     pub plan: &'a GuestPlan,
     /// What `images/` asks for.
@@ -81,6 +83,10 @@ pub fn pack(input: &PackInput<'_>, out: &Path) -> Result<Packed> {
             0o755,
             read("sabotaged agent", sabotaged)?,
         )?;
+    }
+    if let Some(other) = input.other_agent {
+        let other = read("other agent", other).map_err(Failure::usage)?;
+        put(OTHER_AGENT_PATH, 0o755, other)?;
     }
     let plan = serde_json::to_vec(input.plan).context("cannot write the plan as JSON")?;
     put(PLAN_PATH, 0o644, plan)?;

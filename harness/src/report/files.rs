@@ -15,6 +15,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{json, junit};
+use crate::bench::report::FILE as BENCH;
 use crate::launch::Files;
 use crate::outcome::{BootResult, Cases, SuiteId};
 use crate::sabotage::report::FILE as SABOTAGE;
@@ -47,7 +48,7 @@ pub fn boot_dir(out: &Path, suite: &SuiteId) -> PathBuf {
 
 /// Removes the reports of an earlier run, so that none outlives a run that breaks off.
 pub fn remove_all(out: &Path) -> Result<()> {
-    for name in [JUNIT, RESULTS, RECORDS, SABOTAGE] {
+    for name in [JUNIT, RESULTS, RECORDS, SABOTAGE, BENCH] {
         let path = out.join(name);
         match fs::remove_file(&path) {
             Err(error) if error.kind() != ErrorKind::NotFound => {

@@ -163,6 +163,7 @@ fn phase_text(phase: &Phase) -> String {
         Phase::Launching => "launching".to_string(),
         Phase::Booting => "booting".to_string(),
         Phase::Proving(id) => id.clone(),
+        Phase::Measuring(lives) => format!("{lives} lives measured"),
         Phase::Ending => "ending".to_string(),
     }
 }

@@ -68,6 +68,7 @@ pub fn plan() -> BootPlan {
                 ],
             ),
         ],
+        bench: None,
     }
 }
 

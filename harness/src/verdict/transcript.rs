@@ -151,7 +151,8 @@ impl<'a> Transcripts<'a> {
                 self.tainted |= tainted;
                 self.finished(id, finish);
             }
-            Record::Log { .. } => {}
+            // Whoever asked for lives reads them; there is no verdict on one.
+            Record::Life(_) | Record::Log { .. } => {}
             Record::End { count } => {
                 self.ended = true;
                 if *count != before {

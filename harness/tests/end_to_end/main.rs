@@ -7,6 +7,7 @@
 mod agents;
 mod apt;
 mod bad_input;
+mod bench;
 mod boots;
 mod broken_qemu;
 mod interrupts;

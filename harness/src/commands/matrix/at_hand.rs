@@ -149,6 +149,7 @@ impl AtHand {
             guest: &self.artifacts.guest,
             agent: &self.artifacts.agent,
             sabotaged_agent: self.artifacts.sabotaged_agent.as_deref(),
+            other_agent: self.artifacts.other_agent.as_deref(),
             plan,
             image: &self.image,
             disks: &self.disks,

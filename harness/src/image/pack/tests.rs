@@ -37,6 +37,7 @@ impl Bench {
     fn pack(&self, modules: Option<&Path>) -> Result<Packed> {
         let input = PackInput {
             sabotaged_agent: None,
+            other_agent: None,
             guest: &self.path("guest"),
             agent: &self.path("agent"),
             plan: &self.plan,
@@ -156,6 +157,7 @@ fn plan_on(bench: &mut Bench, filesystems: &[Filesystem]) {
             locked_down: false,
         },
         proofs: proofs.collect(),
+        bench: None,
     }];
 }
 

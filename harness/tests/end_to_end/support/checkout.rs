@@ -68,10 +68,11 @@ impl Checkout {
         self.folder.path().join(name)
     }
 
-    /// The harness in this root.
+    /// The harness in this root, with a subcommand of one word or more.
     pub fn harness(&self, subcommand: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_harness"));
-        command.arg(subcommand).current_dir(self.folder.path());
+        let words = subcommand.split(' ');
+        command.args(words).current_dir(self.folder.path());
         command.stdin(Stdio::null()).env("NO_COLOR", "1");
         command
     }
