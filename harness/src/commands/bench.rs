@@ -197,7 +197,7 @@ fn as_matrix(args: &AgentArgs, root: &Path) -> MatrixArgs {
     let out = args.out.clone();
     MatrixArgs {
         kernels: Vec::new(),
-        boot: None,
+        boots: Vec::new(),
         proofs: Vec::new(),
         launcher: args.launcher,
         accel: args.accel,
