@@ -12,7 +12,7 @@ use std::{fs, io};
 use anyhow::{Context as _, Result};
 use aya::maps::{MapData, RingBuf};
 use jiff::SignedDuration;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::classes::file::resolve;
@@ -22,6 +22,7 @@ use crate::daemon::timings::{self, Step};
 use crate::exit::{Ending, Exit};
 use crate::follow::{Changed, Unwatched, Watcher};
 use crate::host::machine::Machine;
+use crate::host::status::Status;
 use crate::kernel::ring::EventRing;
 use crate::output::log;
 use crate::output::notice::Notice;
@@ -160,6 +161,7 @@ async fn serve(
 ) -> Result<Exit> {
     let mut terminate = signal(SignalKind::terminate()).context("failed to handle SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("failed to handle SIGINT")?;
+    let mut hangup = hangup()?;
     let mut ring = EventRing::watch(ring)?;
     let mut printer = Printer::default();
     let every = request.verify_interval;
@@ -186,6 +188,7 @@ async fn serve(
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
+            () = hung_up(&mut hangup) => break,
             room = outlet::room(io::stdout()), if printer.is_stalled() => {
                 room.context("failed to wait for the reader of standard output")?;
                 printer.go_on();
@@ -243,6 +246,26 @@ async fn serve(
         anyhow::bail!("the evidence for enforcement is lost, and --on-degraded=exit was given");
     }
     Ok(Exit::Done)
+}
+
+/// Handles SIGHUP. `None` if whoever started the agent has it ignore that, as nohup(1) does: a
+/// handler would undo it.
+fn hangup() -> Result<Option<Signal>> {
+    if Status::read()?.ignores(libc::SIGHUP) {
+        return Ok(None);
+    }
+    let hangup = signal(SignalKind::hangup()).context("failed to handle SIGHUP")?;
+    Ok(Some(hangup))
+}
+
+/// Ends when SIGHUP comes, never if it is ignored.
+async fn hung_up(hangup: &mut Option<Signal>) {
+    match hangup {
+        Some(hangup) => {
+            hangup.recv().await;
+        }
+        None => std::future::pending().await,
+    }
 }
 
 /// The watcher, if there is one, and what it was said to be blind to.

@@ -4,6 +4,7 @@
 
 pub mod cgroups;
 pub mod machine;
+pub mod status;
 
 use std::ffi::OsStr;
 use std::fs;
