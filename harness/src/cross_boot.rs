@@ -236,13 +236,20 @@ fn comparable(report: &Value) -> Value {
     );
     let hooks = report.get_mut("hooks").and_then(Value::as_array_mut);
     for hook in hooks.into_iter().flatten() {
-        remove(hook.as_object_mut(), REMOVED_OF_HOOK);
-        remove(
-            hook.get_mut("evidence").and_then(Value::as_object_mut),
-            REMOVED_OF_EVIDENCE,
-        );
+        let copies = hook.get_mut("copies").and_then(Value::as_array_mut);
+        copies.into_iter().flatten().for_each(remove_of_hook);
+        remove_of_hook(hook);
     }
     report
+}
+
+/// Removes what differs from a hook, or from a copy of its program.
+fn remove_of_hook(hook: &mut Value) {
+    remove(hook.as_object_mut(), REMOVED_OF_HOOK);
+    remove(
+        hook.get_mut("evidence").and_then(Value::as_object_mut),
+        REMOVED_OF_EVIDENCE,
+    );
 }
 
 fn remove(members: Option<&mut Map<String, Value>>, names: &[&str]) {
