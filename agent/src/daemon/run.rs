@@ -30,6 +30,7 @@ use crate::output::outlet;
 use crate::output::printer::Printer;
 use crate::policy::{self, Policy, PolicyError};
 use crate::posture::gate::{Asked, Decision, Refusal};
+use crate::posture::lsm_list::LsmList;
 use crate::posture::{State, Tier};
 use crate::report;
 use crate::sabotage::{self, Mutant};
@@ -115,7 +116,7 @@ pub fn run(request: Request) -> Result<Exit> {
         session.report(0)?;
         return Err(Ending::error(
             Exit::Refused,
-            refusal(&decision, &request.asked.fallbacks),
+            refusal(&decision, session.lsm_list(), &request.asked.fallbacks),
         ));
     }
     let ring = ring.context("a verified hook without an event ring")?;
@@ -377,7 +378,7 @@ fn blockers(decision: &Decision) -> String {
     names.join(", ")
 }
 
-fn refusal(decision: &Decision, fallbacks: &[Tier]) -> String {
+fn refusal(decision: &Decision, lsm_list: &LsmList, fallbacks: &[Tier]) -> String {
     if decision.refusal == Some(Refusal::RuleBeyondTier) {
         return "the gate refused: the rules above are beyond the only tier that works here; \
                 change them, or let them be watched with --enforce-gate-mode=audit-fallback"
@@ -389,9 +390,17 @@ fn refusal(decision: &Decision, fallbacks: &[Tier]) -> String {
         }
         _ => "opt in to watching only with",
     };
+    // What mends the cause comes before what makes do with less.
+    let (cause, second) = match lsm_list {
+        LsmList::Unreadable { reason } => (
+            format!("; the LSM list can't be read: {reason}"),
+            "or else ",
+        ),
+        LsmList::Known(_) => (String::new(), ""),
+    };
     format!(
-        "the gate refused: what was asked for can't be kept here (blockers: {}); {weaker} \
-         --enforce-gate-mode=audit-fallback",
+        "the gate refused: what was asked for can't be kept here (blockers: {}){cause}; \
+         {second}{weaker} --enforce-gate-mode=audit-fallback",
         blockers(decision)
     )
 }

@@ -24,6 +24,7 @@ use crate::output::notice::Notice;
 use crate::policy::{FileRule, Policy};
 use crate::posture::gate::{self, Asked, Decision, RuleFacts};
 use crate::posture::limits::{self, Circumstances};
+use crate::posture::lsm_list::LsmList;
 use crate::posture::{Class, Limit, State, Tier};
 use crate::report::{self, Telling};
 use crate::sabotage::{self, Mutant};
@@ -91,6 +92,11 @@ impl Session {
     /// What may be claimed.
     pub fn decision(&self) -> &Decision {
         &self.decision
+    }
+
+    /// The list of LSMs, as far as it could be read.
+    pub fn lsm_list(&self) -> &LsmList {
+        &self.trials.machine().lsm_list
     }
 
     /// The policy.

@@ -12,6 +12,7 @@ use crate::daemon::timings::{self, Step};
 use crate::exit::{Ending, Exit};
 use crate::host;
 use crate::host::cgroups::Hierarchy;
+use crate::host::filesystems;
 use crate::kernel::btf::KernelBtf;
 use crate::kernel::hooks::Hook;
 use crate::kernel::loader;
@@ -55,7 +56,13 @@ impl Machine {
             )
         })?;
         let seam = lsm_list::seam_from_env();
-        let lsm_list = LsmList::read(lsm_list::KERNEL_LIST.as_ref(), seam.as_deref());
+        let mut lsm_list = LsmList::read(lsm_list::KERNEL_LIST.as_ref(), seam.as_deref());
+        if let LsmList::Unreadable { reason } = &mut lsm_list
+            && let Some(way_out) = filesystems::mend_securityfs()
+        {
+            reason.push_str("; ");
+            reason.push_str(way_out);
+        }
         let btf = timings::measure(Step::Btf, KernelBtf::read);
         if let Err(error) = &btf {
             log::warn(format_args!("the kernel's BTF can't be read: {error:#}"));

@@ -3,6 +3,8 @@
 //! In: `/proc` and `uname`. Out: plain data.
 
 pub mod cgroups;
+pub mod facts;
+pub mod filesystems;
 pub mod machine;
 pub mod status;
 

@@ -10,19 +10,21 @@ use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::process;
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, bail};
 use aya::include_bytes_aligned;
 use aya::maps::{Map, MapData};
 use aya_obj::Object;
 use aya_obj::btf::BtfFeatures;
 use aya_obj::generated::bpf_map_type;
-use rustix::process::{Resource, Rlimit, setrlimit};
 
 use crate::daemon::timings::{self, Step};
-use crate::kernel::bpf_call::{self, Program, Target};
+use crate::kernel::bpf_call::{self, Program, Rejection, Target};
 use crate::kernel::btf::{ITERATOR, KernelBtf, lsm_function};
 use crate::kernel::hooks::{Attach, HOOKS, Hook, Role, of_tier};
 use crate::kernel::identity::{self, Identify, Identity, Pins};
+use crate::kernel::memlock;
+use crate::kernel::occupants;
+use crate::kernel::refusal::Refusal;
 use crate::posture::Tier;
 use crate::sabotage::{self, Mutant};
 
@@ -32,9 +34,6 @@ pub(crate) static OBJECT: &[u8] =
 
 /// SHA-256 of the embedded BPF object.
 pub const OBJECT_SHA256: &str = env!("AEGISBPF_OBJECT_SHA256");
-
-/// How many lines of the verifier's log go into a reason: its verdict stands at the end.
-const LOG_TAIL: usize = 3;
 
 /// What must be known of the policy before its maps and programs are made.
 #[derive(Debug, Default, Clone, Copy)]
@@ -83,12 +82,7 @@ pub type Maps = HashMap<String, Map>;
 impl Programs {
     /// Creates the maps and fits the programs to this kernel.
     pub fn open(btf: KernelBtf, shape: &Shape) -> Result<(Self, Maps)> {
-        // Kernels before 5.11 charge maps to this limit, whose default is far too low.
-        let unlimited = Rlimit {
-            current: None,
-            maximum: None,
-        };
-        setrlimit(Resource::Memlock, unlimited).context("failed to raise RLIMIT_MEMLOCK")?;
+        memlock::raise();
         let mut object = Object::parse(OBJECT)?;
         let constants = shape.constants();
         let constants = constants
@@ -131,11 +125,12 @@ impl Programs {
         Ok((programs, created))
     }
 
-    /// Loads and attaches one hook's program. The error is the kernel's reason in words.
-    pub fn attach(&mut self, hook: &Hook) -> Result<(), String> {
+    /// Loads and attaches one hook's program.
+    pub fn attach(&mut self, hook: &Hook) -> Result<(), Refusal> {
         let function = |name: &str| {
             let number = self.btf.function(name);
-            number.ok_or_else(|| not_attached(&format!("its BTF has no function {name}")))
+            let absent = || format!("the kernel's BTF has no function {name} to attach to");
+            number.ok_or_else(|| Refusal::Absent(absent()))
         };
         let target = match hook.attach {
             Attach::Lsm(name) => Target::Lsm(function(&lsm_function(name))?),
@@ -174,11 +169,12 @@ impl Programs {
         counts.context("failed to ask how often a program was passed over")
     }
 
-    fn load_and_link(&self, name: &str, target: Target) -> Result<Attached, String> {
+    fn load_and_link(&self, name: &str, target: Target) -> Result<Attached, Refusal> {
         let program = self.object.programs.get(name);
         let code = program.and_then(|program| self.object.functions.get(&program.function_key()));
         let (Some(program), Some(code)) = (program, code) else {
-            return Err(format!("the BPF object has no program {name}"));
+            let absent = format!("the BPF object has no program {name}");
+            return Err(Refusal::Absent(absent));
         };
         let mut program = Program {
             name,
@@ -193,9 +189,14 @@ impl Programs {
             program.instructions = &program.instructions[..1];
         }
         let program = timings::measure(Step::Load, || program.load())
-            .map_err(|rejection| rejected(&rejection.error, &rejection.log))?;
-        let link = timings::measure(Step::Attach, || bpf_call::link(&program, target))
-            .map_err(|error| not_attached(&error.to_string()))?;
+            .map_err(|Rejection { error, log }| Refusal::Load { error, log })?;
+        let link = timings::measure(Step::Attach, || bpf_call::link(&program, target)).map_err(
+            |unlinked| {
+                Refusal::unlinked(unlinked, target, |function| {
+                    occupants::of(function, &program)
+                })
+            },
+        )?;
         Ok(Attached { link, program })
     }
 }
@@ -208,8 +209,7 @@ impl Identify for Programs {
                 let number = self.btf.function(ITERATOR);
                 let number = number.context("the kernel has no iterator over descriptors")?;
                 let attached = self.load_and_link("identify", Target::Iterator(number));
-                self.iterator
-                    .insert(attached.map_err(|error| anyhow!(error))?)
+                self.iterator.insert(attached?)
             }
         };
         let records = bpf_call::iterate(&iterator.link);
@@ -313,26 +313,4 @@ fn is_to_be_rejected(program: &str) -> bool {
 /// Whether the kernel was built with the functions that LSM programs attach to.
 pub fn has_lsm_types(btf: &KernelBtf) -> bool {
     btf.function(&lsm_function("file_open")).is_some()
-}
-
-fn rejected(error: &io::Error, log: &str) -> String {
-    let lines: Vec<&str> = log.lines().filter(|line| !is_statistic(line)).collect();
-    let tail = lines[lines.len().saturating_sub(LOG_TAIL)..].join(" | ");
-    format!("the kernel rejected the program: {error}: {tail}")
-}
-
-fn not_attached(why: &str) -> String {
-    format!("the kernel didn't attach the program: {why}")
-}
-
-/// Lines after the verifier's verdict that only count; one of them is a time, which would
-/// make two reports of the same cause differ.
-fn is_statistic(line: &str) -> bool {
-    let counts = [
-        "verification time",
-        "stack depth",
-        "processed",
-        "insns processed",
-    ];
-    line.is_empty() || counts.iter().any(|count| line.starts_with(count))
 }

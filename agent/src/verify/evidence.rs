@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::classes::file::decoys::Decoys;
 use crate::daemon::timings::{self, Step};
 use crate::host::cgroups::{FreshCgroup, Hierarchy};
+use crate::host::facts;
 use crate::kernel::abi::Action;
 use crate::kernel::btf::KernelBtf;
 use crate::kernel::hooks::{HOOKS, Hook, Role};
@@ -19,6 +20,7 @@ use crate::kernel::identity::Identify;
 use crate::kernel::loader::{Programs, Shape};
 use crate::kernel::maps::{Contents, Maps};
 use crate::kernel::real_time::unpreempted;
+use crate::kernel::refusal;
 use crate::kernel::tally::Tally;
 use crate::posture::gate::Verdict;
 use crate::posture::{Class, Tier};
@@ -150,9 +152,11 @@ impl Bench {
             ..shape
         };
         let (mut programs, maps) = timings::measure(Step::Object, || Programs::open(btf, &shape))
+            .map_err(|error| refusal::explain_map(error, facts::look))
             .context("the kernel refused BPF")?;
         let (maps, ring, tally) = Maps::take(maps)?;
         timings::measure(Step::Resolve, || decoys.identify(&mut programs))
+            .map_err(|error| refusal::explain_program(error, facts::look))
             .context("the kernel doesn't tell what files are to its hooks")?;
         let mut bench = Self {
             programs,
@@ -237,12 +241,12 @@ impl Bench {
             attached: true,
             ..Measurement::not_tried()
         };
-        if let Err(reason) = self.programs.attach(hook) {
+        if let Err(refusal) = self.programs.attach(hook) {
             // A program may have loaded and only its link failed.
             self.programs.detach(hook);
             measurement.verdict = Verdict::Rejected;
             measurement.attached = false;
-            measurement.reason = Some(reason);
+            measurement.reason = Some(refusal.explain(&facts::look()));
             return measurement;
         }
         self.verify(hook, action, round, &mut measurement);
@@ -262,9 +266,10 @@ impl Bench {
         self.verify(hook, action, round, measurement);
         if measurement.verdict != Verdict::Verified && round.is_ok() {
             self.programs.detach(hook);
-            if let Err(reason) = self.programs.attach(hook) {
+            if let Err(refusal) = self.programs.attach(hook) {
                 let before = measurement.reason.take().unwrap_or_default();
-                measurement.reason = Some(format!("{before}; attached anew: {reason}"));
+                let why = refusal.explain(&facts::look());
+                measurement.reason = Some(format!("{before}; attached anew: {why}"));
             }
         }
     }
