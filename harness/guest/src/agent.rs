@@ -206,7 +206,10 @@ impl<'a> Agent<'a> {
             None => protocol::AGENT_PATH,
             Some(_) => protocol::SABOTAGED_AGENT_PATH,
         };
-        let mut command = Command::new(path);
+        let mut command = match self.configuration.privation() {
+            None => Command::new(path),
+            Some(privation) => privation.command(path),
+        };
         command.arg(subcommand);
         command.env("AEGIS_CAPABILITIES_REPORT_PATH", &self.report);
         if self.configuration.seam {
@@ -264,6 +267,14 @@ impl Running {
     /// It can't be killed.
     pub fn kill(&self) -> Result<()> {
         kill_process(Pid::from_child(&self.child), Signal::KILL).context("killing the agent")
+    }
+
+    /// Tells it that its terminal or session went away.
+    ///
+    /// # Errors
+    /// It can't be told.
+    pub fn hang_up(&self) -> Result<()> {
+        kill_process(Pid::from_child(&self.child), Signal::HUP).context("hanging up")
     }
 
     /// Waits for its end, without asking for it.

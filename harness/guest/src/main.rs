@@ -23,6 +23,7 @@ mod many;
 mod map_caller;
 mod outsider;
 mod paused;
+mod privation;
 mod proofs;
 mod reports;
 mod runner;
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
         Some("many") => return many::commit(&arguments[2..]),
         Some("exclaim") => return attempt::exclaim(),
         Some("call-map") => return map_caller::call(),
+        Some("deprived") => return privation::become_deprived(&arguments[2..]),
         _ => {}
     }
     if std::process::id() != 1 {
