@@ -41,7 +41,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Enforce or watch a policy, until SIGTERM or SIGINT
+    /// Enforce or watch a policy, until SIGTERM, SIGINT or SIGHUP
     Run(RunArgs),
     /// Work with policies
     Policy {

@@ -109,12 +109,87 @@ fn a_hook_that_attached_and_never_fired_is_not_said_to_have_fired() {
     assert_eq!(report["hooks"][0]["attached"], false);
     assert_eq!(report["hooks"][0]["evidence"], serde_json::Value::Null);
     for hook in HOOKS.iter().filter(|hook| hook.tier == Tier::Signal) {
-        let hook = &report["hooks"][hook.number as usize];
+        let mut rows = report["hooks"].as_array().unwrap().iter();
+        let hook = rows.find(|row| row["hook"] == hook.name).unwrap();
         assert_eq!(hook["attached"], true, "{hook}");
         assert_eq!(hook["fired"], false, "{hook}");
         assert_eq!(hook["verified_at"], serde_json::Value::Null, "{hook}");
         assert_eq!(hook["evidence"]["observed"], "allowed", "{hook}");
     }
+}
+
+#[test]
+fn copies_of_a_program_are_one_hook_which_is_no_more_than_each_of_them() {
+    use Verdict::{CanaryFailed, Rejected, Verified};
+
+    const HOOK: &str = "fmod_ret/security_file_open";
+    let copies: Vec<_> = HOOKS.iter().filter(|hook| hook.name == HOOK).collect();
+    let later = moment() + SignedDuration::from_secs(1);
+    let measurement = |copy: usize, verdict| Measurement {
+        verdict,
+        attached: verdict != Rejected,
+        verified_at: (verdict == Verified).then_some(if copy == 1 { moment() } else { later }),
+        evidence: None,
+        reason: (verdict != Verified).then(|| format!("copy {copy}")),
+    };
+    for (verdicts, attached, fired, verified_at, reason) in [
+        ([Verified; 3], true, true, Some(moment()), None),
+        (
+            [Verified, CanaryFailed, Verified],
+            true,
+            false,
+            None,
+            Some("copy 1"),
+        ),
+        (
+            [Verified, CanaryFailed, Rejected],
+            false,
+            false,
+            None,
+            Some("copy 2"),
+        ),
+        (
+            [Rejected, Rejected, Rejected],
+            false,
+            false,
+            None,
+            Some("copy 0"),
+        ),
+    ] {
+        let mut known = Measurements::none();
+        for (copy, verdict) in verdicts.into_iter().enumerate() {
+            known.set(copies[copy], Action::Deny, measurement(copy, verdict));
+        }
+        let hooks = hooks(&known, |_| "not tried".to_owned());
+        let rows: Vec<_> = hooks.iter().filter(|row| row.hook == HOOK).collect();
+        let [row] = rows[..] else {
+            panic!("{} rows", rows.len());
+        };
+        let found = &row.found;
+        assert_eq!(
+            (found.attached, found.fired),
+            (attached, fired),
+            "{verdicts:?}"
+        );
+        assert_eq!(found.verified_at, verified_at, "{verdicts:?}");
+        assert_eq!(found.reason.as_deref(), reason, "{verdicts:?}");
+        let programs: Vec<_> = row.copies.iter().map(|copy| copy.program).collect();
+        let all: Vec<_> = copies.iter().map(|copy| copy.program).collect();
+        assert_eq!(programs, all);
+        for (copy, verdict) in row.copies.iter().zip(verdicts) {
+            assert_eq!(copy.found.fired, verdict == Verified);
+        }
+    }
+}
+
+#[test]
+fn a_hook_with_one_program_has_no_copies() {
+    let hooks = hooks(&measurements(true), |_| "not tried".to_owned());
+    let signal: Vec<_> = hooks
+        .iter()
+        .filter(|row| row.tier == Tier::Signal)
+        .collect();
+    assert!(!signal.is_empty() && signal.iter().all(|row| row.copies.is_empty()));
 }
 
 #[test]

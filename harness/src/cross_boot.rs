@@ -79,7 +79,16 @@ const REQUIRED_OF_HOOK: &[(&str, Kind)] = &[
     ("/evidence", Kind::Any),
 ];
 
-/// What a hook that fired must have beyond that: without it, "fired" is a claim.
+/// Every field that each copy of a hook's program must have, where there are several.
+const REQUIRED_OF_COPY: &[(&str, Kind)] = &[
+    ("/program", Kind::Text),
+    ("/attached", Kind::Flag),
+    ("/fired", Kind::Flag),
+    ("/verified_at", Kind::Any),
+    ("/evidence", Kind::Any),
+];
+
+/// What a hook or copy that fired must have beyond that: without it, "fired" is a claim.
 const REQUIRED_OF_FIRED: &[(&str, Kind)] = &[
     ("/verified_at", Kind::Given),
     ("/evidence", Kind::Members),
@@ -199,10 +208,21 @@ fn missing(report: &Value) -> Vec<String> {
     }
     for (number, hook) in hooks.into_iter().flatten().enumerate() {
         let at = format!("/hooks/{number}");
-        missing.extend(lacking(hook, &at, REQUIRED_OF_HOOK));
-        if hook.get("fired") == Some(&Value::Bool(true)) {
-            missing.extend(lacking(hook, &at, REQUIRED_OF_FIRED));
+        missing.extend(missing_of_hook(hook, &at, REQUIRED_OF_HOOK));
+        let copies = hook.get("copies").and_then(Value::as_array);
+        for (number, copy) in copies.into_iter().flatten().enumerate() {
+            let at = format!("{at}/copies/{number}");
+            missing.extend(missing_of_hook(copy, &at, REQUIRED_OF_COPY));
         }
+    }
+    missing
+}
+
+/// What a hook, or a copy of its program, lacks.
+fn missing_of_hook(hook: &Value, at: &str, required: &[(&str, Kind)]) -> Vec<String> {
+    let mut missing = lacking(hook, at, required);
+    if hook.get("fired") == Some(&Value::Bool(true)) {
+        missing.extend(lacking(hook, at, REQUIRED_OF_FIRED));
     }
     missing
 }
@@ -239,13 +259,20 @@ fn comparable(report: &Value) -> Value {
     );
     let hooks = report.get_mut("hooks").and_then(Value::as_array_mut);
     for hook in hooks.into_iter().flatten() {
-        remove(hook.as_object_mut(), REMOVED_OF_HOOK);
-        remove(
-            hook.get_mut("evidence").and_then(Value::as_object_mut),
-            REMOVED_OF_EVIDENCE,
-        );
+        let copies = hook.get_mut("copies").and_then(Value::as_array_mut);
+        copies.into_iter().flatten().for_each(remove_of_hook);
+        remove_of_hook(hook);
     }
     report
+}
+
+/// Removes what differs from a hook, or from a copy of its program.
+fn remove_of_hook(hook: &mut Value) {
+    remove(hook.as_object_mut(), REMOVED_OF_HOOK);
+    remove(
+        hook.get_mut("evidence").and_then(Value::as_object_mut),
+        REMOVED_OF_EVIDENCE,
+    );
 }
 
 fn remove(members: Option<&mut Map<String, Value>>, names: &[&str]) {

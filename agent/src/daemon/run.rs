@@ -12,7 +12,7 @@ use std::{fs, io};
 use anyhow::{Context as _, Result};
 use aya::maps::{MapData, RingBuf};
 use jiff::SignedDuration;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use super::timings::{Step, Timings};
@@ -22,6 +22,7 @@ use crate::daemon::session::{Reporting, Session};
 use crate::exit::{Ending, Exit};
 use crate::follow::{Changed, Unwatched, Watcher};
 use crate::host::machine::Machine;
+use crate::host::status::Status;
 use crate::kernel::ring::EventRing;
 use crate::output::log;
 use crate::output::notice::Notice;
@@ -29,6 +30,7 @@ use crate::output::printer::Printer;
 use crate::output::writer;
 use crate::policy::{self, Policy, PolicyError};
 use crate::posture::gate::{Asked, Decision, Refusal};
+use crate::posture::lsm_list::LsmList;
 use crate::posture::{State, Tier};
 use crate::report::file;
 
@@ -115,7 +117,7 @@ pub fn run(request: Request) -> Result<Exit> {
         session.report(0)?;
         return Err(Ending::error(
             Exit::Refused,
-            refusal(&decision, &request.asked.fallbacks),
+            refusal(&decision, session.lsm_list(), &request.asked.fallbacks),
         ));
     }
     let ring = ring.context("a verified hook without an event ring")?;
@@ -160,6 +162,7 @@ async fn serve(
 ) -> Result<Exit> {
     let mut terminate = signal(SignalKind::terminate()).context("failed to handle SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("failed to handle SIGINT")?;
+    let mut hangup = hangup()?;
     let mut ring = EventRing::watch(ring)?;
     let mut printer = Printer::default();
     let every = request.verify_interval;
@@ -178,6 +181,7 @@ async fn serve(
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
+            () = hung_up(&mut hangup) => break,
             room = writer::room(io::stdout()), if printer.is_stalled() => {
                 room.context("failed to wait for the reader of standard output")?;
                 printer.go_on();
@@ -228,6 +232,26 @@ async fn serve(
         anyhow::bail!("the evidence for enforcement is lost, and --on-degraded=exit was given");
     }
     Ok(Exit::Done)
+}
+
+/// Handles SIGHUP. `None` if whoever started the agent has it ignore that, as nohup(1) does: a
+/// handler would undo it.
+fn hangup() -> Result<Option<Signal>> {
+    if Status::read()?.ignores(libc::SIGHUP) {
+        return Ok(None);
+    }
+    let hangup = signal(SignalKind::hangup()).context("failed to handle SIGHUP")?;
+    Ok(Some(hangup))
+}
+
+/// Ends when SIGHUP comes, never if it is ignored.
+async fn hung_up(hangup: &mut Option<Signal>) {
+    match hangup {
+        Some(hangup) => {
+            hangup.recv().await;
+        }
+        None => std::future::pending().await,
+    }
 }
 
 /// The watcher, if there is one, and what it was said to be blind to.
@@ -343,7 +367,7 @@ fn blockers(decision: &Decision) -> String {
     names.join(", ")
 }
 
-fn refusal(decision: &Decision, fallbacks: &[Tier]) -> String {
+fn refusal(decision: &Decision, lsm_list: &LsmList, fallbacks: &[Tier]) -> String {
     if decision.refusal == Some(Refusal::RuleBeyondTier) {
         return "the gate refused: the rules above are beyond the only tier that works here; \
                 change them, or let them be watched with --enforce-gate-mode=audit-fallback"
@@ -355,9 +379,17 @@ fn refusal(decision: &Decision, fallbacks: &[Tier]) -> String {
         }
         _ => "opt in to watching only with",
     };
+    // What mends the cause comes before what makes do with less.
+    let (cause, second) = match lsm_list {
+        LsmList::Unreadable { reason } => (
+            format!("; the LSM list can't be read: {reason}"),
+            "or else ",
+        ),
+        LsmList::Known(_) => (String::new(), ""),
+    };
     format!(
-        "the gate refused: what was asked for can't be kept here (blockers: {}); {weaker} \
-         --enforce-gate-mode=audit-fallback",
+        "the gate refused: what was asked for can't be kept here (blockers: {}){cause}; \
+         {second}{weaker} --enforce-gate-mode=audit-fallback",
         blockers(decision)
     )
 }

@@ -23,6 +23,7 @@ use crate::output::notice::Notice;
 use crate::policy::Policy;
 use crate::posture::gate::{self, Asked, Decision};
 use crate::posture::limits::{self, Circumstances};
+use crate::posture::lsm_list::LsmList;
 use crate::posture::{Class, Limit, State};
 use crate::report::document::{self, Status};
 use crate::report::file;
@@ -110,6 +111,11 @@ impl Session {
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
         let protected = self.policy.protected_executables.iter().map(Path::new);
         self.rules.paths().chain(protected)
+    }
+
+    /// The list of LSMs, as far as it could be read.
+    pub fn lsm_list(&self) -> &LsmList {
+        &self.trials.machine().lsm_list
     }
 
     /// Puts the real rules into the maps.

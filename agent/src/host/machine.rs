@@ -15,6 +15,7 @@ use super::cgroups::Hierarchy;
 use super::lsm;
 use crate::exit::{Ending, Exit};
 use crate::host;
+use crate::host::filesystems;
 use crate::kernel::btf::KernelBtf;
 use crate::kernel::loader;
 use crate::output::log;
@@ -113,7 +114,13 @@ impl Machine {
             )
         })?;
         let seam = lsm::seam_from_env();
-        let lsm_list = lsm::read(lsm::KERNEL_LIST.as_ref(), seam.as_deref());
+        let mut lsm_list = lsm::read(lsm::KERNEL_LIST.as_ref(), seam.as_deref());
+        if let LsmList::Unreadable { reason } = &mut lsm_list
+            && let Some(way_out) = filesystems::mend_securityfs()
+        {
+            reason.push_str("; ");
+            reason.push_str(way_out);
+        }
         let started = Instant::now();
         let btf = KernelBtf::read(functions);
         let btf_took = started.elapsed();

@@ -3,8 +3,11 @@
 //! In: `/proc` and `uname`. Out: plain data.
 
 pub mod cgroups;
+pub mod facts;
+pub mod filesystems;
 pub mod lsm;
 pub mod machine;
+pub mod status;
 
 use std::ffi::OsStr;
 use std::fs;

@@ -21,8 +21,8 @@ use std::io::{self, Read as _};
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 
 use aya_obj::generated::{
-    bpf_attach_type, bpf_attr, bpf_cmd, bpf_func_info, bpf_insn, bpf_prog_info, bpf_prog_type,
-    perf_event_attr,
+    bpf_attach_type, bpf_attr, bpf_cmd, bpf_func_info, bpf_insn, bpf_link_info, bpf_link_type,
+    bpf_prog_info, bpf_prog_type, perf_event_attr,
 };
 
 /// Bytes of the verifier's log. It is far more than a rejected program of ours writes.
@@ -151,35 +151,47 @@ pub fn types(btf: &[u8]) -> io::Result<OwnedFd> {
 /// The attach type 0, which is what zeroed attributes say.
 const NO_ATTACH_TYPE: bpf_attach_type = bpf_attach_type::BPF_CGROUP_INET_INGRESS;
 
+/// Why a program isn't linked: the step that failed, and its error.
+#[derive(Debug)]
+pub enum Unlinked {
+    /// bpf(2).
+    Link(io::Error),
+    /// sysfs doesn't tell which kind of perf event a kprobe is.
+    KprobeKind(io::Error),
+    /// tracefs doesn't tell the tracepoint's number.
+    TracepointNumber(io::Error),
+    /// perf_event_open(2), or a request to the event.
+    PerfEvent(io::Error),
+}
+
 /// Links a program to what it was loaded for.
 ///
 /// # Errors
 /// The kernel's.
-pub fn link(program: &OwnedFd, target: Target) -> io::Result<OwnedFd> {
+pub fn link(program: &OwnedFd, target: Target) -> Result<OwnedFd, Unlinked> {
     let fd = program.as_raw_fd().cast_unsigned();
     let mut attr = no_attributes();
     match target {
         Target::Lsm(_) | Target::ModifyReturn(_) => {
             // Without a name: the program knows its target.
             attr.raw_tracepoint.prog_fd = fd;
-            descriptor(bpf_cmd::BPF_RAW_TRACEPOINT_OPEN, &mut attr)
+            descriptor(bpf_cmd::BPF_RAW_TRACEPOINT_OPEN, &mut attr).map_err(Unlinked::Link)
         }
         Target::Iterator(_) => {
             attr.link_create.__bindgen_anon_1.prog_fd = fd;
             attr.link_create.attach_type = bpf_attach_type::BPF_TRACE_ITER as u32;
-            descriptor(bpf_cmd::BPF_LINK_CREATE, &mut attr)
+            descriptor(bpf_cmd::BPF_LINK_CREATE, &mut attr).map_err(Unlinked::Link)
         }
         Target::Kprobe(function) => {
-            let function = CString::new(function)?;
-            let kind = read_number("/sys/bus/event_source/devices/kprobe/type")?;
-            let mut event = perf_event(u32::try_from(kind).map_err(io::Error::other)?);
+            let function = CString::new(function).map_err(|error| Unlinked::Link(error.into()))?;
+            let mut event = perf_event(kprobe_kind().map_err(Unlinked::KprobeKind)?);
             event.__bindgen_anon_3.kprobe_func = function.as_ptr() as u64;
-            run_on(&mut event, program)
+            run_on(&mut event, program).map_err(Unlinked::PerfEvent)
         }
         Target::Tracepoint(category, name) => {
             let mut event = perf_event(PERF_TYPE_TRACEPOINT);
-            event.config = tracepoint(category, name)?;
-            run_on(&mut event, program)
+            event.config = tracepoint(category, name).map_err(Unlinked::TracepointNumber)?;
+            run_on(&mut event, program).map_err(Unlinked::PerfEvent)
         }
     }
 }
@@ -191,14 +203,95 @@ pub fn link(program: &OwnedFd, target: Target) -> io::Result<OwnedFd> {
 /// # Errors
 /// The kernel's.
 pub fn recursion_misses(program: &OwnedFd) -> io::Result<u64> {
+    Ok(info(program)?.recursion_misses)
+}
+
+/// What the kernel tells of a program. A field that it doesn't know is 0.
+///
+/// # Errors
+/// The kernel's.
+pub fn info(program: &OwnedFd) -> io::Result<bpf_prog_info> {
     // SAFETY: all zeros is a valid bpf_prog_info, in which no array has room for anything.
     let mut info: bpf_prog_info = unsafe { std::mem::zeroed() };
+    tell(program, &mut info)?;
+    Ok(info)
+}
+
+/// The name in what the kernel tells of a program.
+pub fn name(info: &bpf_prog_info) -> String {
+    let bytes = info.name.iter().map(|byte| byte.cast_unsigned());
+    let name: Vec<u8> = bytes.take_while(|byte| *byte != 0).collect();
+    String::from_utf8_lossy(&name).into_owned()
+}
+
+/// The program with this id, loaded by whomever.
+///
+/// # Errors
+/// The kernel's: `ENOENT` if there is none any more.
+pub fn program(id: u32) -> io::Result<OwnedFd> {
+    by_id(bpf_cmd::BPF_PROG_GET_FD_BY_ID, id)
+}
+
+/// A link of a program that a BPF trampoline runs: fentry, fexit, fmod_ret or LSM.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TracingLink {
+    /// The program's id.
+    pub program: u32,
+    /// The id of the BTF that has the function.
+    pub btf: u32,
+    /// The function's number there. Kernels before 5.13 don't say either, which is 0.
+    pub function: u32,
+}
+
+/// The least id of a link above `id`; `None` if there is none.
+///
+/// # Errors
+/// The kernel's.
+pub fn link_after(id: u32) -> io::Result<Option<u32>> {
     let mut attr = no_attributes();
-    attr.info.bpf_fd = program.as_raw_fd().cast_unsigned();
-    attr.info.info_len = size_of::<bpf_prog_info>() as u32;
-    attr.info.info = &raw mut info as u64;
-    bpf(bpf_cmd::BPF_OBJ_GET_INFO_BY_FD, &mut attr)?;
-    Ok(info.recursion_misses)
+    attr.__bindgen_anon_6.__bindgen_anon_1.start_id = id;
+    match bpf(bpf_cmd::BPF_LINK_GET_NEXT_ID, &mut attr) {
+        // SAFETY: the call just wrote this field.
+        Ok(_) => Ok(Some(unsafe { attr.__bindgen_anon_6.next_id })),
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The link with this id; `None` if it is of another kind.
+///
+/// # Errors
+/// The kernel's: `ENOENT` if there is none any more.
+pub fn tracing_link(id: u32) -> io::Result<Option<TracingLink>> {
+    let link = by_id(bpf_cmd::BPF_LINK_GET_FD_BY_ID, id)?;
+    // SAFETY: all zeros is a valid bpf_link_info, in which no name has room for anything.
+    let mut info: bpf_link_info = unsafe { std::mem::zeroed() };
+    tell(&link, &mut info)?;
+    if info.type_ != bpf_link_type::BPF_LINK_TYPE_TRACING as u32 {
+        return Ok(None);
+    }
+    // SAFETY: of a link of this type the call wrote this variant, as far as the kernel has it.
+    let target = unsafe { info.__bindgen_anon_1.tracing };
+    Ok(Some(TracingLink {
+        program: info.prog_id,
+        btf: target.target_obj_id,
+        function: target.target_btf_id,
+    }))
+}
+
+fn by_id(command: bpf_cmd, id: u32) -> io::Result<OwnedFd> {
+    let mut attr = no_attributes();
+    attr.__bindgen_anon_6.__bindgen_anon_1.start_id = id;
+    descriptor(command, &mut attr)
+}
+
+/// Has the kernel write what it knows of an object into `info`, which must be of the object's kind.
+fn tell<T>(object: &OwnedFd, info: &mut T) -> io::Result<()> {
+    let mut attr = no_attributes();
+    attr.info.bpf_fd = object.as_raw_fd().cast_unsigned();
+    attr.info.info_len = size_of::<T>() as u32;
+    attr.info.info = std::ptr::from_mut(info) as u64;
+    bpf(bpf_cmd::BPF_OBJ_GET_INFO_BY_FD, &mut attr).map(drop)
 }
 
 /// Runs an iterator once and gives what it writes.
@@ -303,14 +396,23 @@ fn run_on(event: &mut perf_event_attr, program: &OwnedFd) -> io::Result<OwnedFd>
     Ok(opened)
 }
 
-/// A tracepoint's number, from wherever tracefs is mounted.
+/// The kind of perf event that a kprobe is.
+fn kprobe_kind() -> io::Result<u32> {
+    let kind = read_number("/sys/bus/event_source/devices/kprobe/type")?;
+    u32::try_from(kind).map_err(io::Error::other)
+}
+
+/// A tracepoint's number, from either place where tracefs is mounted.
 fn tracepoint(category: &str, name: &str) -> io::Result<u64> {
     let place = |root| read_number(&format!("{root}/events/{category}/{name}/id"));
-    place("/sys/kernel/tracing").or_else(|first| {
-        // The error that counts is that of the usual place.
-        place("/sys/kernel/debug/tracing").map_err(|_| first)
-    })
+    let [usual, former] = TRACEFS;
+    // The error that counts is that of the usual place.
+    place(usual).or_else(|first| place(former).map_err(|_| first))
 }
+
+/// Where tracefs is looked for: its own place, and the one that it had in debugfs, which mounts it
+/// there by itself.
+pub const TRACEFS: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
 
 fn read_number(path: &str) -> io::Result<u64> {
     let text = fs::read_to_string(path)

@@ -11,17 +11,19 @@ use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::process;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, bail};
 use aya::include_bytes_aligned;
 use aya::maps::{Map, MapData};
 use aya_obj::Object;
 use aya_obj::btf::BtfFeatures;
 use aya_obj::generated::bpf_map_type;
-use rustix::process::{Resource, Rlimit, setrlimit};
 
 use super::btf::{ITERATOR, KernelBtf, lsm_function};
 use super::identity::{self, Identify, Identity, Pins};
-use crate::kernel::bpf_call::{self, Program, Target};
+use super::memlock;
+use super::occupants;
+use super::refusal::Refusal;
+use crate::kernel::bpf_call::{self, Program, Rejection, Target};
 
 /// The programs and maps, compiled from `bpf/`.
 pub static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/aegisbpf.bpf.o"));
@@ -33,9 +35,6 @@ pub const OBJECT_SHA256: &str = env!("AEGISBPF_OBJECT_SHA256");
 pub fn object() -> &'static [u8] {
     OBJECT
 }
-
-/// How many lines of the verifier's log go into a reason: its verdict stands at the end.
-const LOG_TAIL: usize = 3;
 
 /// How a program attaches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,12 +113,7 @@ impl Programs {
     /// # Errors
     /// The object can't be fitted to this kernel, or the kernel refuses maps.
     pub fn open(object: &[u8], btf: KernelBtf, fit: &Fit) -> Result<(Self, Maps)> {
-        // Kernels before 5.11 charge maps to this limit, whose default is far too low.
-        let unlimited = Rlimit {
-            current: None,
-            maximum: None,
-        };
-        setrlimit(Resource::Memlock, unlimited).context("failed to raise RLIMIT_MEMLOCK")?;
+        memlock::raise();
         let mut object = Object::parse(object)?;
         let memory_readable = reads_memory(&object, &btf);
         let mut constants = fit.constants.clone();
@@ -185,11 +179,15 @@ impl Programs {
         self.spent
     }
 
-    /// Loads and attaches a program. The error is the kernel's reason in words.
-    pub fn attach(&mut self, program: &'static str, attach: Attach) -> Result<(), String> {
+    /// Loads and attaches a program.
+    ///
+    /// # Errors
+    /// The kernel refused it.
+    pub fn attach(&mut self, program: &'static str, attach: Attach) -> Result<(), Refusal> {
         let number = |name: &str| {
             let number = self.btf.function(name);
-            number.ok_or_else(|| not_attached(&format!("its BTF has no function {name}")))
+            let absent = || format!("the kernel's BTF has no function {name} to attach to");
+            number.ok_or_else(|| Refusal::Absent(absent()))
         };
         let target = match (attach, attach.function()) {
             (Attach::Lsm(_), Some(function)) => Target::Lsm(number(&function)?),
@@ -197,7 +195,7 @@ impl Programs {
             (Attach::Kprobe(name), None) => Target::Kprobe(name),
             (Attach::SyscallTracepoint(name), None) => Target::Tracepoint("syscalls", name),
             (Attach::Lsm(name) | Attach::ModifyReturn(name), None) => {
-                return Err(not_attached(&format!("{name} has no function")));
+                return Err(Refusal::Absent(format!("{name} has no function")));
             }
         };
         let attached = self.load_and_link(program, target)?;
@@ -231,16 +229,20 @@ impl Programs {
         counts.context("failed to ask how often a program was skipped")
     }
 
-    fn load_and_link(&mut self, name: &str, target: Target) -> Result<Attached, String> {
+    fn load_and_link(&mut self, name: &str, target: Target) -> Result<Attached, Refusal> {
         let started = Instant::now();
-        let program = program(&self.object, name, target, Some(&self.types))?;
+        let program = program(&self.object, name, target, Some(&self.types));
+        let program = program.map_err(Refusal::Absent)?;
         let program = program.load();
         self.spent.load += started.elapsed();
-        let program = program.map_err(|rejection| rejected(&rejection.error, &rejection.log))?;
+        let program = program.map_err(|Rejection { error, log }| Refusal::Load { error, log })?;
         let started = Instant::now();
         let link = bpf_call::link(&program, target);
         self.spent.attach += started.elapsed();
-        let link = link.map_err(|error| not_attached(&error.to_string()))?;
+        let link = link.map_err(|unlinked| {
+            let others = |function| occupants::of(function, &program);
+            Refusal::unlinked(unlinked, target, others)
+        })?;
         Ok(Attached { link, program })
     }
 }
@@ -290,7 +292,7 @@ impl Identify for Programs {
             let number = self.btf.function(ITERATOR);
             let number = number.context("the kernel has no iterator over descriptors")?;
             let attached = self.load_and_link("identify", Target::Iterator(number));
-            self.iterator = Some(attached.map_err(|error| anyhow!(error))?);
+            self.iterator = Some(attached?);
         }
         let iterator = self.iterator.as_ref().context("no iterator")?;
         let records = bpf_call::iterate(&iterator.link);
@@ -361,26 +363,4 @@ pub fn data(map: &Map) -> &MapData {
 /// Whether the kernel was built with the functions that LSM programs attach to.
 pub fn has_lsm_types(btf: &KernelBtf) -> bool {
     btf.function(&lsm_function("file_open")).is_some()
-}
-
-fn rejected(error: &io::Error, log: &str) -> String {
-    let lines: Vec<&str> = log.lines().filter(|line| !is_statistic(line)).collect();
-    let tail = lines[lines.len().saturating_sub(LOG_TAIL)..].join(" | ");
-    format!("the kernel rejected the program: {error}: {tail}")
-}
-
-fn not_attached(why: &str) -> String {
-    format!("the kernel didn't attach the program: {why}")
-}
-
-/// Lines after the verifier's verdict that only count; one of them is a time, which would
-/// make two reports of the same cause differ.
-fn is_statistic(line: &str) -> bool {
-    let counts = [
-        "verification time",
-        "stack depth",
-        "processed",
-        "insns processed",
-    ];
-    line.is_empty() || counts.iter().any(|count| line.starts_with(count))
 }

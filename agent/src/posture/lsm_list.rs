@@ -10,7 +10,7 @@ pub enum LsmList {
     Known(Vec<String>),
     /// Missing, empty or unreadable.
     Unreadable {
-        /// What went wrong, for the log.
+        /// What went wrong and the way out, for the log.
         reason: String,
     },
 }

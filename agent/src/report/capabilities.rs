@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::document::{self, HookReport, SCHEMA_VERSION};
+use super::document::{self, HookReport, ProgramReport, SCHEMA_VERSION};
 use crate::classes::{Rules, hooks};
 use crate::exit::{Ending, Exit};
 use crate::host::machine::{Agent, Machine, Seam};
@@ -115,22 +115,31 @@ fn table(capabilities: &Capabilities) -> String {
     };
     lines.push(row("hook", "tier", "attached", "fired", "found"));
     for hook in &capabilities.hooks {
-        let found = match (&hook.reason, &hook.evidence) {
-            (Some(reason), _) => reason.as_str(),
-            (None, Some(evidence)) => evidence.observed.as_str(),
-            (None, None) => "",
-        };
+        let ProgramReport {
+            attached, fired, ..
+        } = hook.found;
         let tier = hook.tier.name();
-        lines.push(row(
-            hook.hook,
-            tier,
-            yes(hook.attached),
-            yes(hook.fired),
-            found,
-        ));
+        let found = found(hook);
+        lines.push(row(hook.hook, tier, yes(attached), yes(fired), &found));
     }
     let lines: Vec<&str> = lines.iter().map(|line| line.trim_end()).collect();
     lines.join("\n")
+}
+
+/// What was found of a hook, in one line: why it doesn't work, or what its canary met.
+fn found(hook: &HookReport) -> String {
+    let found = match (&hook.found.reason, &hook.found.evidence) {
+        (Some(reason), _) => reason.as_str(),
+        (None, Some(evidence)) => evidence.observed.as_str(),
+        (None, None) => "",
+    };
+    let fired = hook.copies.iter().filter(|copy| copy.found.fired).count();
+    match hook.copies.len() {
+        0 => found.to_owned(),
+        all if fired == all => format!("{found}, by each of {all} copies"),
+        all if fired > 0 => format!("{fired} of {all} copies fired: {found}"),
+        _ => found.to_owned(),
+    }
 }
 
 fn yes(value: bool) -> &'static str {

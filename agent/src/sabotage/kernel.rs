@@ -18,10 +18,10 @@ pub mod bpf_call {
     pub use real::bpf_call::*;
 
     /// Attaches, for as long as the descriptor or a copy of it is open.
-    pub fn link(program: &OwnedFd, target: Target) -> io::Result<OwnedFd> {
+    pub fn link(program: &OwnedFd, target: Target) -> Result<OwnedFd, Unlinked> {
         let link = real::bpf_call::link(program, target)?;
         if sabotage::is(Mutant::LeavesLinkAfterRefusing) {
-            std::mem::forget(link.try_clone()?);
+            std::mem::forget(link.try_clone().map_err(Unlinked::Link)?);
         }
         Ok(link)
     }

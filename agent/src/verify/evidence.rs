@@ -16,11 +16,13 @@ use super::measurement::{Evidence, Measurement};
 use crate::classes::hooks::{HOOKS, Hook, Role};
 use crate::classes::{Contents, Decoys, Maps, Rules};
 use crate::host::cgroups::{FreshCgroup, Hierarchy};
+use crate::host::facts;
 use crate::kernel::btf::KernelBtf;
 use crate::kernel::identity::Identify;
 use crate::kernel::loader::{self, Fit, Programs, Spent};
 use crate::kernel::maps::{find, other_type};
 use crate::kernel::real_time::unpreempted;
+use crate::kernel::refusal;
 use crate::kernel::tally::Tally;
 use crate::posture::Action;
 use crate::posture::Tier;
@@ -62,8 +64,9 @@ impl Bench {
         signal: i32,
         hierarchy: Hierarchy,
     ) -> Result<(Self, RingBuf<MapData>)> {
-        let opened = Programs::open(loader::object(), btf, fit);
-        let (mut programs, mut maps) = opened.context("the kernel refused BPF")?;
+        let (mut programs, mut maps) = Programs::open(loader::object(), btf, fit)
+            .map_err(|error| refusal::explain_map(error, facts::look))
+            .context("the kernel refused BPF")?;
         let tally = Tally::map(loader::data(&find(&mut maps, "tally")?))?;
         let ring = RingBuf::try_from(find(&mut maps, "events")?);
         let ring = ring.with_context(|| other_type("events"))?;
@@ -71,6 +74,7 @@ impl Bench {
         let mut decoys = Decoys::make()?;
         decoys
             .identify(&mut programs)
+            .map_err(|error| refusal::explain_program(error, facts::look))
             .context("the kernel doesn't tell what files are to its hooks")?;
         let mut bench = Self {
             programs,
@@ -179,12 +183,12 @@ impl Bench {
             measurement.reason = Some(LOCKED_DOWN.to_owned());
             return measurement;
         }
-        if let Err(reason) = self.programs.attach(hook.program, hook.attach) {
+        if let Err(refusal) = self.programs.attach(hook.program, hook.attach) {
             // A program may have loaded and only its link failed.
             self.programs.detach(hook.program);
             measurement.verdict = Verdict::Rejected;
             measurement.attached = false;
-            measurement.reason = Some(reason);
+            measurement.reason = Some(refusal.explain(&facts::look()));
             return measurement;
         }
         self.verify(hook, action, round, &mut measurement);
@@ -204,9 +208,10 @@ impl Bench {
         self.verify(hook, action, round, measurement);
         if measurement.verdict != Verdict::Verified && round.is_ok() {
             self.programs.detach(hook.program);
-            if let Err(reason) = self.programs.attach(hook.program, hook.attach) {
+            if let Err(refusal) = self.programs.attach(hook.program, hook.attach) {
                 let before = measurement.reason.take().unwrap_or_default();
-                measurement.reason = Some(format!("{before}; attached anew: {reason}"));
+                let why = refusal.explain(&facts::look());
+                measurement.reason = Some(format!("{before}; attached anew: {why}"));
             }
         }
     }

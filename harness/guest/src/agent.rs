@@ -220,7 +220,10 @@ impl<'a> Agent<'a> {
     }
 
     fn command(&self, subcommand: &str) -> Command {
-        let mut command = Command::new(self.program);
+        let mut command = match self.configuration.privation() {
+            None => Command::new(self.program),
+            Some(privation) => privation.command(self.program),
+        };
         command.arg(subcommand);
         command.env("AEGIS_CAPABILITIES_REPORT_PATH", &self.report);
         if self.configuration.seam {
@@ -278,6 +281,14 @@ impl Running {
     /// It can't be killed.
     pub fn kill(&self) -> Result<()> {
         kill_process(Pid::from_child(&self.child), Signal::KILL).context("killing the agent")
+    }
+
+    /// Tells it that its terminal or session went away.
+    ///
+    /// # Errors
+    /// It can't be told.
+    pub fn hang_up(&self) -> Result<()> {
+        kill_process(Pid::from_child(&self.child), Signal::HUP).context("hanging up")
     }
 
     /// Waits for its end, without asking for it.

@@ -3,6 +3,9 @@
 use anyhow::{Result, bail};
 use protocol::sabotage::{self, World};
 
+use crate::privation::Privation;
+
+mod deprived;
 mod evidence;
 
 /// How the agent is started for a group of proofs.
@@ -252,12 +255,22 @@ const CONFIGURATIONS: &[Configuration] = &[
     },
 ];
 
+impl Configuration<'_> {
+    /// What the agent is started without; `None` where it has all that root has.
+    pub fn privation(&self) -> Option<Privation> {
+        deprived::privation(sabotage::split(self.name).0)
+    }
+}
+
 /// Finds a configuration by the name that the plan gives.
 ///
 /// # Errors
 /// The plan names one that this guest doesn't know.
 pub fn by_name(name: &str) -> Result<Configuration<'_>> {
-    let mut all = CONFIGURATIONS.iter().chain(evidence::CONFIGURATIONS);
+    let mut all = CONFIGURATIONS
+        .iter()
+        .chain(evidence::CONFIGURATIONS)
+        .chain(deprived::configurations());
     let (known_as, mutant) = sabotage::split(name);
     let Some(found) = all.find(|known| known.name == known_as) else {
         bail!("this guest knows no configuration {known_as:?}");

@@ -24,6 +24,7 @@ mod many;
 mod map_caller;
 mod outsider;
 mod paused;
+mod privation;
 mod proofs;
 mod reports;
 mod runner;
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
         Some("exclaim") => return attempt::exclaim(),
         Some("call-map") => return map_caller::call(),
         Some("time") => return bench::serve(&arguments[2..]),
+        Some("deprived") => return privation::become_deprived(&arguments[2..]),
         _ => {}
     }
     if std::process::id() != 1 {

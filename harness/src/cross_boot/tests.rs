@@ -40,6 +40,28 @@ fn real() -> Value {
                 "verified_at": null,
                 "evidence": null,
                 "reason": "not tried"
+            },
+            {
+                "hook": "fmod_ret/security_file_open",
+                "class": "file",
+                "tier": "modret",
+                "attached": true,
+                "fired": true,
+                "verified_at": "2026-01-01T00:00:00.000Z",
+                "evidence": {
+                    "pid": 78, "cgroup": 4243, "duration_us": 901, "fate": "EPERM", "hits": 1
+                },
+                "reason": null,
+                "copies": [{
+                    "program": "modret_file_open",
+                    "attached": true,
+                    "fired": true,
+                    "verified_at": "2026-01-01T00:00:00.000Z",
+                    "evidence": {
+                        "pid": 78, "cgroup": 4243, "duration_us": 901, "fate": "EPERM", "hits": 1
+                    },
+                    "reason": null
+                }]
             }
         ],
         "rules": {
@@ -66,6 +88,13 @@ fn seam() -> Value {
         ("/hooks/0/evidence/pid", json!(99)),
         ("/hooks/0/evidence/cgroup", json!(5151)),
         ("/hooks/0/evidence/duration_us", json!(1200)),
+        (
+            "/hooks/2/copies/0/verified_at",
+            json!("2026-01-01T00:09:00.000Z"),
+        ),
+        ("/hooks/2/copies/0/evidence/pid", json!(98)),
+        ("/hooks/2/copies/0/evidence/cgroup", json!(5150)),
+        ("/hooks/2/copies/0/evidence/duration_us", json!(1201)),
         ("/agent/pid", json!(93)),
         ("/agent/start_time", json!(407)),
         (
@@ -249,6 +278,7 @@ fn what_is_removed_in_one_place_is_compared_in_every_other() {
         ("/rules/pid", json!(1)),
         ("/agent/boot_id", json!("x")),
         ("/hooks/0/pid", json!(1)),
+        ("/hooks/2/copies/0/pid", json!(1)),
         ("/features/generated_at", json!(1)),
         ("/hooks/0/evidence/verified_at", json!(1)),
     ] {

@@ -11,6 +11,7 @@ pub mod bypass;
 mod copied_up;
 mod evidence;
 mod filesystems;
+mod hosts;
 mod identity;
 mod lockdown;
 mod many_rules;
@@ -46,9 +47,8 @@ pub fn state(configuration: &str) -> &'static str {
         .unwrap_or(configuration);
     let tier = tier.split_once('-').map_or(tier, |(tier, _)| tier);
     match (configuration, tier) {
-        ("fail-closed" | "lsm-returns-zero" | "lockdown-signal" | "lockdown-fail-closed", _) => {
-            "REFUSED"
-        }
+        ("fail-closed" | "lsm-returns-zero" | "lockdown-signal" | "lockdown-fail-closed", _)
+        | (_, "unmounted" | "refused") => "REFUSED",
         ("audit-fallback" | "seam-audit-fallback", _) => "AUDIT_FALLBACK",
         ("seam-signal" | "rejects-lsm", _) | (_, "signal") => "ENFORCE_SIGNAL",
         (_, "modret") => "ENFORCE_MODRET",
@@ -95,6 +95,7 @@ fn bpf_lsm(sabotaged_agent: bool) -> Vec<PlannedProof> {
     proofs.extend(identity::enforce());
     proofs.extend(evidence::enforce());
     proofs.extend(many_rules::enforce());
+    proofs.extend(hosts::enforce());
     if sabotaged_agent {
         proofs.extend([
             proof(
@@ -163,6 +164,7 @@ fn no_bpf_lsm(sabotaged_agent: bool) -> Vec<PlannedProof> {
         steadiness::holds_out("modret", EPERM),
         tells_of_this_machine("modret"),
         no_pretend("modret-no-pretend", "modret", "ENFORCE_MODRET"),
+        hosts::shows_copies(),
     ];
     proofs.extend(bypass::proofs(Tier::Modret));
     proofs.extend([
@@ -206,6 +208,7 @@ fn no_bpf_lsm(sabotaged_agent: bool) -> Vec<PlannedProof> {
     proofs.extend(evidence::signal());
     proofs.extend(many_rules::modret());
     proofs.extend(many_rules::signal());
+    proofs.extend(hosts::signal());
     if sabotaged_agent {
         proofs.push(evidence::admits_refused_signal());
         proofs.push(evidence::admits_unread_refusal());

@@ -8,7 +8,7 @@
 pub mod actors;
 mod fanotify;
 mod late;
-mod raw;
+pub mod raw;
 mod ring;
 mod tool;
 mod traced;

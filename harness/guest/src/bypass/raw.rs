@@ -144,6 +144,41 @@ pub fn become_user(user: u32) -> Result<(), Errno> {
     }
 }
 
+/// Has a seccomp filter refuse a system call to this process with `EPERM`. Without
+/// `CAP_SYS_ADMIN` that takes `no_new_privs`.
+pub fn refuse(call: c_long) -> Result<()> {
+    /// Where the number stands in `struct seccomp_data`.
+    const NUMBER: u32 = 0;
+    let call = u32::try_from(call).context("the number of a system call")?;
+    let eperm = libc::SECCOMP_RET_ERRNO | libc::EPERM.cast_unsigned();
+    let load = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, NUMBER);
+    // Passes over the next instruction if it is another call.
+    let compare = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 1, call);
+    let give = |value| (libc::BPF_RET | libc::BPF_K, 0, value);
+    let steps = [load, compare, give(eperm), give(libc::SECCOMP_RET_ALLOW)];
+    let mut filter = Vec::new();
+    for (code, jf, k) in steps {
+        let code = u16::try_from(code).context("the code of an instruction")?;
+        filter.push(libc::sock_filter { code, jt: 0, jf, k });
+    }
+    let program = libc::sock_fprog {
+        len: u16::try_from(filter.len()).context("the length of a filter")?,
+        filter: filter.as_mut_ptr(),
+    };
+    // SAFETY: the program and its filter outlive the call, which copies both.
+    let set = unsafe {
+        libc::prctl(
+            libc::PR_SET_SECCOMP,
+            libc::SECCOMP_MODE_FILTER,
+            &raw const program,
+        )
+    };
+    match set {
+        0 => Ok(()),
+        _ => Err(last_error()).context("setting a seccomp filter"),
+    }
+}
+
 /// Gives this process a mount namespace of its own.
 pub fn own_mount_namespace() -> Result<(), Errno> {
     // SAFETY: only sharing the table of descriptors is what others here could rely on.

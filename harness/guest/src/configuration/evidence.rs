@@ -43,6 +43,8 @@ pub(super) const CONFIGURATIONS: &[Configuration] = &[
             "--on-degraded=exit",
         ],
     ),
+    // Ended by another signal than the rest.
+    shipped("enforce-hung-up", &["--enforce"]),
     // A verification would add its own events to those that are counted.
     shipped("enforce-many", &["--enforce", "--verify-interval=3600"]),
     shipped(

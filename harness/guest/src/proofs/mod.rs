@@ -10,6 +10,7 @@ mod audit_fallback_when_asked;
 mod copied_up;
 mod denies_handle;
 mod denies_open;
+mod ends_at_hangup;
 mod ends_with_its_agent;
 mod exits_when_degraded;
 mod follows_identity;
@@ -27,7 +28,10 @@ mod promotes;
 mod protects;
 mod refuses;
 mod renews_evidence;
+mod runs_without_sys_resource;
+mod says_how_to_mend;
 mod seam_only_lowers;
+mod shows_copies;
 mod splits_access;
 mod stays_up;
 mod tells_of_this_machine;
@@ -127,6 +131,7 @@ const PROOFS: &[&dyn Proof] = &[
     &holds_folder::SIGNAL,
     &holds_folder::LSM_LOCKED_DOWN,
     &holds_folder::MODRET_LOCKED_DOWN,
+    &ends_at_hangup::EndsAtHangup,
     &ends_with_its_agent::EndsWithItsAgent(Tier::Lsm),
     &ends_with_its_agent::EndsWithItsAgent(Tier::Modret),
     &ends_with_its_agent::EndsWithItsAgent(Tier::Signal),
@@ -157,7 +162,12 @@ const PROOFS: &[&dyn Proof] = &[
     &protects::Protects(Tier::Modret),
     &protects::Protects(Tier::Signal),
     &refuses::Refuses,
+    &runs_without_sys_resource::RunsWithoutSysResource,
+    &says_how_to_mend::SECURITYFS,
+    &says_how_to_mend::TRACEFS,
+    &says_how_to_mend::PERF_EVENTS,
     &seam_only_lowers::SeamOnlyLowers,
+    &shows_copies::ShowsCopies,
     &splits_access::SplitsAccess(Tier::Lsm),
     &splits_access::SplitsAccess(Tier::Modret),
     &splits_access::SplitsAccess(Tier::Signal),
