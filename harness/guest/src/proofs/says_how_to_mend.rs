@@ -7,10 +7,13 @@ use serde_json::{Value, json};
 
 use super::Proof;
 use crate::lab::{During, Lab, Seen};
+use crate::tier::rule;
 
 /// See the module.
 pub struct SaysHowToMend {
     ids: &'static [&'static str],
+    /// A path that the policy denies beside the others; none where it is empty.
+    denied: &'static str,
     /// What may be said of the way out.
     phrases: &'static [&'static str],
 }
@@ -18,6 +21,7 @@ pub struct SaysHowToMend {
 /// Without securityfs: its mount before a weaker tier.
 pub const SECURITYFS: SaysHowToMend = SaysHowToMend {
     ids: &["fails-closed-without-securityfs"],
+    denied: "",
     phrases: &[
         "--enforce-fallback=modret,signal",
         "mount -t securityfs securityfs /sys/kernel/security",
@@ -27,6 +31,8 @@ pub const SECURITYFS: SaysHowToMend = SaysHowToMend {
 /// Without tracefs: its mount, and nothing of kprobes.
 pub const TRACEFS: SaysHowToMend = SaysHowToMend {
     ids: &["fails-closed-without-tracefs"],
+    // Known by its path alone, for which the signal tier needs tracepoints.
+    denied: "/srv/no/such/folder",
     phrases: &[
         "CONFIG_KPROBE",
         "mount -t tracefs tracefs /sys/kernel/tracing",
@@ -36,6 +42,7 @@ pub const TRACEFS: SaysHowToMend = SaysHowToMend {
 /// Without perf events: what they take, and the filter that may refuse them.
 pub const PERF_EVENTS: SaysHowToMend = SaysHowToMend {
     ids: &["fails-closed-without-perf-events"],
+    denied: "",
     phrases: &[
         "seccomp filter against perf_event_open(2) (there is one)",
         "CAP_PERFMON or CAP_SYS_ADMIN (here)",
@@ -45,6 +52,13 @@ pub const PERF_EVENTS: SaysHowToMend = SaysHowToMend {
 impl Proof for SaysHowToMend {
     fn ids(&self) -> &'static [&'static str] {
         self.ids
+    }
+
+    fn rules(&self) -> Result<String> {
+        match self.denied {
+            "" => Ok(String::new()),
+            path => Ok(rule("waiting", path, "read-write")),
+        }
     }
 
     fn during(&self, lab: &Lab, agent: &During, seen: &mut Seen) -> Result<()> {
