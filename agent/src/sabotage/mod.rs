@@ -69,6 +69,10 @@ mutants! {
     RenewsWithoutCanary = "renews-without-canary",
     /// How often the kernel skipped a program is looked at by nobody.
     OverlooksPassedOver = "overlooks-passed-over",
+    /// Hooks are attached that no rule needs.
+    AttachesNeedlessly = "attaches-needlessly",
+    /// A rule that is known by its path alone gets no hook that sees paths.
+    ForgetsPathRules = "forgets-path-rules",
     /// A rule goes by its path's spelling alone.
     ComparesPathsOnly = "compares-paths-only",
     /// Readiness is told, and the rules wait for the next verification.

@@ -41,3 +41,27 @@ pub mod measurement {
         real::measurement::judge(measurement, evidence, now);
     }
 }
+
+pub mod trials {
+    //! Trials.
+
+    use super::{Mutant, real, sabotage};
+    use crate::classes::Rules;
+    use crate::classes::hooks::Need;
+
+    pub use real::trials::*;
+
+    /// Which hooks are taken for needed.
+    pub fn needs(rules: &Rules) -> Needs {
+        if sabotage::is(Mutant::AttachesNeedlessly) {
+            return all_needs();
+        }
+        let mut needs = real::trials::needs(rules);
+        if sabotage::is(Mutant::ForgetsPathRules) {
+            for needs in needs.values_mut() {
+                needs.remove(&Need::PathOnly);
+            }
+        }
+        needs
+    }
+}

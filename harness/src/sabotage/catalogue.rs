@@ -169,6 +169,24 @@ fn signal() -> Vec<Mutant> {
             ],
         ),
         signal(
+            "attaches-needlessly",
+            "tracepoints are attached that no rule needs",
+            [
+                "signal-attaches-what-is-needed",
+                "at-start",
+                r#"/programs: expected ["sig_file_open"], saw ["sig_creat""#,
+            ],
+        ),
+        signal(
+            "forgets-path-rules",
+            "no tracepoint is attached for a rule that is known by its path alone",
+            [
+                "signal-attaches-what-is-needed",
+                "by-path",
+                r#"/fate: expected "SIGKILL", saw "allowed""#,
+            ],
+        ),
+        signal(
             "compares-paths-only",
             "a rule goes by its path's spelling",
             ["signal-kills-relative-path", "during", "saw allowed"],

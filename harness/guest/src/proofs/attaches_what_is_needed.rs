@@ -2,6 +2,7 @@
 //! known by its path alone, and then kept. What the kernel holds shows it, beside the report.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
@@ -33,7 +34,13 @@ impl Proof for AttachesWhatIsNeeded {
     }
 
     fn before(&self, lab: &Lab, seen: &mut Seen) -> Result<()> {
-        make()?;
+        // An earlier life of the agent in this boot may have had it too.
+        match fs::remove_dir_all(ground()) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(error).context("removing the ground of before");
+            }
+            _ => make()?,
+        }
         self.fate(lab, seen, "before")
     }
 
@@ -84,8 +91,12 @@ fn by_path(lab: &Lab, running: &Running, seen: &mut Seen) -> Result<()> {
     Ok(())
 }
 
+fn ground() -> PathBuf {
+    Tier::Signal.ground("/srv", "needs")
+}
+
 fn folder() -> PathBuf {
-    Tier::Signal.ground("/srv", "needs").join("wandering")
+    ground().join("wandering")
 }
 
 fn make() -> Result<()> {
