@@ -7,8 +7,9 @@ use aegisbpf::classes::hooks::HOOKS;
 use aegisbpf::host::machine::{Agent, Facts, Seam};
 use aegisbpf::posture::gate::{Decision, Refusal, Unenforced, Verdict};
 use aegisbpf::posture::{Action, Blocker, Class, Limit, State, Tier};
-use aegisbpf::report::document::{Report, Status, compose, hooks};
+use aegisbpf::report::document::{Report, Status, compose};
 use aegisbpf::report::file::write;
+use aegisbpf::report::hooks::hooks;
 use aegisbpf::verify::measurement::{Evidence, Measurement, Measurements};
 use jiff::{SignedDuration, Timestamp};
 

@@ -25,9 +25,9 @@ struct verdict {
 };
 
 /*
- * Tells of a verdict; path is NULL where the hook sees none. It is an argument of its own so
- * that the compiler drops the copy there: to the verifier, a NULL that went through the
- * stack is a pointer like any other, and 6.12 rejects the copy from it.
+ * Tells of a verdict; `path` is NULL where the hook sees none. It is an argument and no field of the
+ * verdict: a constant NULL lets the compiler remove the copy below. A field would be stored on the
+ * stack, the verifier would no longer know that it is NULL, and 6.12 rejects the copy.
  */
 static __always_inline void tell(const struct verdict *v, const struct path_key *path)
 {

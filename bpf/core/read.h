@@ -22,8 +22,9 @@ enum via {
 };
 
 /*
- * One field. `via` must be a constant where this is inlined. The pointer is taken first: within
- * BPF_CORE_READ() clang would relocate the fields of our own structs too, by which it is got.
+ * One field. `via` must be a constant where this is inlined. The pointer is copied to a variable
+ * first: it may be an expression on our own struct, such as `o->sb`, and inside BPF_CORE_READ()
+ * clang would relocate that access too.
  */
 #define READ(via, pointer, field)                                           \
 	({                                                                  \
@@ -37,9 +38,9 @@ enum via {
 	})
 
 /*
- * The number that a pointer is. The verifier takes what comes out of a byte swap for any number,
- * so it may be a key, an argument of a global function, or 0: of some pointers the verifier
- * believes that they can't be, and drops the branch.
+ * The number that a pointer is. The verifier knows nothing about the result of a byte swap, so the
+ * number may be stored in a key or passed to a global function. It may also be compared with 0: the
+ * verifier believes that some pointers are never NULL, and would remove a check of the pointer.
  */
 static __always_inline __u64 number_of(const void *pointer)
 {

@@ -8,14 +8,14 @@
 #include "maps.h"
 
 /*
- * What a look at an inode, a name or folders comes to, in one number. Negative: nothing yet, and
- * the address of the dentry to go on from, whose highest bit is set as in each of the kernel's. 0:
- * no rule. Else a hit, from the lowest bit on: 32 of the rule, 8 of the action, 8 of the kind of
+ * What a look at an inode, a name or folders comes to, in one number. 0: no rule. Negative: no rule
+ * so far, and the address of the dentry or mount to look at next; kernel addresses have the highest
+ * bit set. Else a hit, from the lowest bit on: 32 of the rule, 8 of the action, 8 of the kind of
  * match.
  *
- * The functions that give it and are global have numbers for arguments: so the verifier goes
- * through each once, whoever calls it, and takes the result for any number. Otherwise it would
- * follow every branch at each of hundreds of levels, for seconds.
+ * Global functions that return a finding take only numbers. So the verifier checks each of them
+ * once, not once for each call, and assumes any return value. Otherwise it would follow every branch
+ * at each of hundreds of levels, for seconds.
  */
 typedef __s64 finding;
 

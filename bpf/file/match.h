@@ -20,9 +20,10 @@ struct opened {
 	__u64 folder_ino;
 	__u32 dev;
 	/*
-	 * Whether the dentry is this file's own. Many kernels have an overlay open the file beneath
-	 * under the overlay's own path. By that path the open was looked at when the overlay's own
-	 * file came; doing it again would tell of one act twice.
+	 * Whether the dentry is this file's own. On many kernels one open on an overlay reaches the
+	 * hook twice: for the overlay's file, then for the layer's, which has the overlay's dentry.
+	 * The first has checked the path, so the second checks only the inode; else one open would
+	 * make two events.
 	 */
 	bool placed;
 };
@@ -139,9 +140,8 @@ static __always_inline bool match_exact(struct dentry *dentry, __u32 access, str
 	struct inode *inode = dentry->d_inode;
 
 	/*
-	 * Kernels differ in what the verifier believes of this pointer: some take the first
-	 * question for answered and drop it, others ask for it and don't see that the second is
-	 * the same.
+	 * Some verifiers believe that `inode` is never NULL and remove `!inode`; there the number
+	 * shows it. Others require `!inode` and don't accept the number in its place.
 	 */
 	if (!f || !inode || !number_of(inode))
 		return false;
@@ -181,8 +181,9 @@ static __always_inline bool match_new_name(struct dentry *dentry, struct hit *hi
 }
 
 /*
- * The rule on a file that is to get another name. Under that one it would be beyond the rule as
- * soon as the rule's own path leads elsewhere, whatever the rule denies.
+ * The rule on a file that is to get another name. After that it is no longer at the rule's path, and
+ * once that path leads to another file, the rule no longer covers this one. So a rename counts as
+ * reading and writing, whatever the rule denies.
  */
 static __always_inline bool match_renamed(struct dentry *from, struct verdict *v, struct hit *hit)
 {
@@ -191,8 +192,8 @@ static __always_inline bool match_renamed(struct dentry *from, struct verdict *v
 }
 
 /*
- * The rule that taking a file from one folder to another meets: out of a folder with a rule it
- * would be beyond that rule, so it may go to no other place than within it.
+ * The rule that taking a file from one folder to another meets. A file that leaves a folder with a
+ * rule is no longer covered by that rule, so it may move only to a place that the same rule covers.
  */
 static __always_inline bool match_leaving(struct dentry *from, struct dentry *to,
 					  struct hit *hit)

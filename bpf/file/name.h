@@ -21,7 +21,7 @@ __noinline finding name_rule_by_address(__u64 dentry, __u64 ino, __u32 dev, __u6
 	struct dentry *at = (void *)dentry;
 	struct name_key key = {};
 
-	/* Not reached then; said here, since some kernels check what nobody calls. */
+	/* Some kernels verify a global function that nobody calls, and would refuse this one. */
 	if (!memory_readable)
 		return NO_RULE;
 	key.folder = inode_key(ino, dev, address);

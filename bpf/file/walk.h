@@ -33,8 +33,8 @@ const volatile __u32 has_folder_rules = 0;
 static __always_inline finding at_top(struct dentry *dentry, struct super_block *sb, enum via via)
 {
 	/*
-	 * What the kernel makes for itself (pipes, pidfds, namespaces, memory files) is in no
-	 * folder but that it is mounted on.
+	 * Objects of the kernel's internal file systems (pipes, pidfds, namespaces, memory files)
+	 * are in no folder. If one is bind-mounted, climb() looks at the folder of the mount point.
 	 */
 	if (dentry != READ(via, sb, s_root) &&
 	    !(READ(via, sb, s_flags) & (SB_NOUSER | SB_KERNMOUNT)))
@@ -52,7 +52,7 @@ __noinline finding look_at_folder(__u64 address, __u32 dev, __u32 access)
 	struct head head;
 	__u64 ino;
 
-	/* Not reached then; said here, since some kernels check what nobody calls. */
+	/* Some kernels verify a global function that nobody calls, and would refuse this one. */
 	if (!memory_readable)
 		return NO_RULE;
 	if (!f || READ_HEAD(&head, dentry))
@@ -103,8 +103,9 @@ static __noinline finding ask_upwards(struct dentry *dentry, struct super_block 
 }
 
 /*
- * Whether a folder rule could be about what is in this folder or beneath it. It only asks the
- * filter: a branch that comes back to this loop would cost the verifier seconds.
+ * Whether a folder rule could be about what is in this folder or beneath it. The loop asks only the
+ * filter: a map lookup would add a branch that continues the loop, and the verifier would follow
+ * both sides at each of 256 levels, for seconds.
  */
 static __noinline bool could_be_beneath(struct dentry *dentry, struct super_block *sb)
 {

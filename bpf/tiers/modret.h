@@ -3,8 +3,8 @@
  * Programs that modify the return value of the security_* function which would call the LSMs, and
  * so deny before the act too. A return value of 0 lets the function run.
  *
- * Named as fentry programs, since libraries know no section for those that modify a return value;
- * the agent loads them by itself.
+ * Named as fentry programs, since aya-obj knows no section for those that modify a return value; the
+ * agent loads them by itself.
  */
 #ifndef AEGISBPF_TIERS_MODRET_H
 #define AEGISBPF_TIERS_MODRET_H

@@ -33,7 +33,10 @@ int sig_openat2(struct sys_enter *ctx)
 {
 	__u64 flags;
 
-	/* Not readable here, the call itself will fail on it; until then it may be anything. */
+	/*
+	 * They may be on a page that only the call itself will map; until then they may be
+	 * anything, so take them for reading and writing.
+	 */
 	if (bpf_probe_read_user(&flags, sizeof(flags), (const void *)ctx->args[2]))
 		flags = O_ACCMODE;
 	return signal_path(ctx->args[1], flags, HOOK_SYS_OPENAT2);

@@ -241,9 +241,9 @@ impl Act {
 pub struct Errand {
     /// The act.
     pub act: Act,
-    /// What it must succeed on.
+    /// What no rule denies. The act on it must succeed.
     pub control: PathBuf,
-    /// What shows by the act's end what the hook does.
+    /// What a rule denies. The outcome of the act on it shows what the hook does.
     pub decoy: PathBuf,
     /// A name that is free for the other end of the act.
     pub scratch: PathBuf,

@@ -26,7 +26,7 @@ use crate::posture::limits::{self, Circumstances};
 use crate::posture::lsm_list::LsmList;
 use crate::posture::{Class, Limit, State};
 use crate::report::document::{self, Status};
-use crate::report::file;
+use crate::report::{file, hooks};
 use crate::verify::losses::Losses;
 use crate::verify::trials::{self, Claims, Trials};
 
@@ -148,7 +148,7 @@ impl Session {
     pub fn report(&self, unprinted: u64) -> Result<()> {
         let untried = |hook: &Hook| self.trials.untried(hook);
         let status = Status {
-            hooks: document::hooks(self.trials.known(), untried),
+            hooks: hooks::hooks(self.trials.known(), untried),
             limits: self.limits(),
             events_lost: self.trials.events_lost() + unprinted,
             validity: self.report.validity,
@@ -169,7 +169,7 @@ impl Session {
         self.extend();
         self.losses.verified(self.trials.counts()?);
         let changed = self.decide_again();
-        // Part of the evidence: what the hooks go by is what was written.
+        // Verification also reads the maps back: they must hold what the agent wrote.
         self.trials.doubt_maps();
         self.fill()?;
         Ok(changed)

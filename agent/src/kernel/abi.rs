@@ -129,11 +129,13 @@ pub struct Settings {
 /// space is a device number, and its numbers are inodes.
 pub const FILTER_SUPERBLOCK: u32 = u32::MAX;
 
-/// The shortest name that isn't in the dentry itself on every kernel, with its NUL, in bytes
+/// Every kernel stores a name of fewer bytes, with its NUL in so many, inside the dentry; a longer
+/// one may be stored elsewhere
 /// (`DNAME_INLINE_LEN` of include/linux/dcache.h: 32, from 6.14 on 40).
 pub const NAME_INLINE_LEN: usize = 32;
 
-/// The rule number in events of such a file.
+/// The rule number in events on a file whose folders can't be found
+/// ([`Settings::unplaced_action`]).
 pub const UNPLACED_RULE: u32 = u32::MAX;
 
 /// One of the agent's descriptors, and the file behind it as the hooks see it.
@@ -204,8 +206,8 @@ pub struct RawEvent {
     pub canary: u8,
     /// The signal that was sent, or 0.
     pub signal: u8,
-    /// By what the rule matched: 0 path, 1 inode, 2 name, 3 folder, 4 none, since it is
-    /// deeper than the kernel side looks, 5 none, since it is in no folder.
+    /// By what the rule matched: 0 path, 1 inode, 2 name, 3 folder. 4 and 5: no rule matched, but the
+    /// file is deeper than the kernel side looks, or in no folder, so a folder rule may cover it.
     pub matched: u8,
     /// [`ACCESS_READ`], [`ACCESS_WRITE`] or both.
     pub access: u8,

@@ -196,9 +196,10 @@ pub fn link(program: &OwnedFd, target: Target) -> Result<OwnedFd, Unlinked> {
     }
 }
 
-/// How often the kernel skipped a program because it was running on the same processor already,
-/// or, for one of a kprobe or tracepoint, any was or somebody was within a call on a map.
-/// Kernels before 5.12 don't count that, those before 6.7 not the latter, and say 0.
+/// The program's `recursion_misses`. The kernel skips a program that is already running on the same
+/// processor. It skips a program of a kprobe or tracepoint also while any other such program, or a
+/// call on a map, is running there. Before 5.12 the count is always 0; before 6.7 it is 0 for kprobes
+/// and tracepoints.
 ///
 /// # Errors
 /// The kernel's.

@@ -1,5 +1,5 @@
-//! Why the kernel didn't take a map, a program or a link, what that asks for, and what of it is
-//! there.
+//! Why the kernel refused a map, a program or a link, what the call requires, and which of these the
+//! host has.
 //!
 //! In: the call that failed with its error, and [`HostFacts`]. Out: a sentence with the way out.
 //! Pure; the facts are looked up by [`crate::host::facts`].
@@ -110,8 +110,8 @@ pub enum Tracefs {
 }
 
 impl Refusal {
-    /// Why a program isn't linked to its target. Who is on a function, by its number, is asked for
-    /// only if that is full.
+    /// Why a program isn't linked to its target. `occupants` gets the function's number and lists the
+    /// programs on it; it is called only if the function takes no more.
     pub fn unlinked(
         unlinked: Unlinked,
         target: Target,

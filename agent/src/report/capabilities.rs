@@ -9,7 +9,8 @@ use anyhow::{Context as _, Result};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::document::{self, HookReport, ProgramReport, SCHEMA_VERSION};
+use super::document::SCHEMA_VERSION;
+use super::hooks::{self as rows, HookReport, ProgramReport};
 use crate::classes::{Rules, hooks};
 use crate::exit::{Ending, Exit};
 use crate::host::machine::{Agent, Machine, Seam};
@@ -77,7 +78,7 @@ fn measure(machine: Machine) -> Result<Capabilities> {
         signal: libc::SIGKILL,
     };
     let decision = gate::decide(&asked, &trials.measured(), &[]);
-    let hooks = document::hooks(trials.known(), |hook| trials.untried(hook));
+    let hooks = rows::hooks(trials.known(), |hook| trials.untried(hook));
     let facts = trials.machine().facts.clone();
     Ok(Capabilities {
         schema_version: SCHEMA_VERSION,

@@ -3,3 +3,4 @@
 pub mod capabilities;
 pub mod document;
 pub mod file;
+pub mod hooks;

@@ -170,7 +170,7 @@ impl Canary {
 
 impl Drop for Canary {
     fn drop(&mut self) {
-        // On every path it is dead and reaped, or its cgroup couldn't be removed. Both calls
+        // Killed and reaped on every path: its cgroup can't be removed while it lives. Both calls
         // do nothing if it was already waited for.
         let _ = self.child.kill();
         let _ = self.child.wait();

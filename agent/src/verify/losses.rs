@@ -29,9 +29,9 @@ impl Losses {
         self.why.as_deref()
     }
 
-    /// An event tells of a refused signal; `signals_refused` is the kernel's count now. A count that
-    /// an earlier call has seen took the claim then, and doesn't take it again. Where there is no
-    /// count, the event is taken to be new.
+    /// An event tells of a refused signal; `signals_refused` is the kernel's count now. If that
+    /// hasn't grown since the last look, an earlier call has already withdrawn the claim for this
+    /// refusal. Where there is no count, the event is taken to be new.
     pub fn told(&mut self, why: &str, signals_refused: Option<u64>) {
         let seen = &mut self.seen.signals_refused;
         if signals_refused.is_none_or(|now| now > *seen) {
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn an_act_got_by_only_if_every_copy_was_recursion_misses() {
+    fn an_act_goes_unchecked_only_if_every_copy_was_skipped() {
         let mut losses = Losses::default();
         let mut lost = |counts: &[u64]| {
             losses.verified(recursion_misses(counts));

@@ -155,7 +155,7 @@ impl Trials {
         }
     }
 
-    /// What a tier that a class relies on doesn't stop because one of its hooks isn't verified.
+    /// The limits of a class's tier that come from guard hooks that aren't verified.
     pub fn missing_guards(&self, tier: Tier, class: Class) -> Vec<Limit> {
         let hooks = HOOKS.iter().filter(|hook| hook.is_of(tier, class));
         hooks

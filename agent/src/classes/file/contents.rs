@@ -34,7 +34,8 @@ pub fn of(rules: &[ResolvedRule], action: Action) -> Contents {
             merge(contents.paths.entry(key).or_default(), rule);
         }
     }
-    // After all that is there now, which a former file's number must not stand in for.
+    // Former targets come last. A former target's inode number may belong to a present target by
+    // now; then the present target keeps the key.
     for (number, resolved) in (0..).zip(rules) {
         let Some(former) = resolved.former else {
             continue;

@@ -8,8 +8,8 @@ use crate::kernel::abi::{self, RawEvent};
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct FileEvent {
     /// By what it matched: `inode`, `name` (of a file that wasn't there when the agent last
-    /// looked), `folder`, `path`; `too_deep` or `detached` where no rule did, but folder
-    /// rules can't be kept, as the file's folders can't be told.
+    /// looked), `folder`, `path`; `too_deep` or `detached`: no rule matched, but
+    /// not all folders above the file could be found, so a folder rule may cover it.
     pub matched: &'static str,
     /// `read`, `write` or `read-write`: what was asked for.
     pub access: &'static str,

@@ -4,7 +4,7 @@ use crate::posture::{Limit, Tier};
 
 /// The limits of a tier for files; `folder_rules` if the policy has any.
 pub fn of(tier: Tier, folder_rules: bool) -> Vec<Limit> {
-    // The last whatever the rules: no call tells whether a file is beneath an overlay.
+    // `CopiedUpByOverlay` always: no system call tells whether a file is in a lower layer.
     let mut limits = vec![
         Limit::AlreadyOpenFiles,
         Limit::ActsOtherThanOpen,

@@ -225,9 +225,9 @@ impl<'a> Raw<'a> {
         size_of_type(self.window.word(at + 4)?)
     }
 
-    /// A BTF of these structs and unions, and of what they are made of, as far as a relocation can
-    /// lead into it: anonymous structs and unions, and the types that are other names of types; not
-    /// beyond a pointer, nor into a struct that isn't among them.
+    /// Builds a BTF of these structs and unions and of their members' types. It follows anonymous
+    /// structs and unions, arrays, typedefs and qualifiers, but no pointers. A named struct that
+    /// isn't among them becomes void.
     pub(super) fn reduce(&mut self, structs: &[u32]) -> Result<Vec<u8>> {
         // The kernel's number of each type, and ours.
         let mut numbers: HashMap<u32, u32> = HashMap::from([(0, 0)]);
