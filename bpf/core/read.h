@@ -60,7 +60,7 @@ struct head {
 
 /* Fewer bytes, where another such is on the stack already. */
 struct short_head {
-	__u64 words[5];
+	__u64 words[7];
 };
 
 #define READ_HEAD(into, pointer) bpf_probe_read_kernel((into), sizeof(*(into)), (pointer))
