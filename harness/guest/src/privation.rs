@@ -8,6 +8,7 @@ use std::os::unix::process::CommandExt as _;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, Result, bail};
+use rustix::io::Errno;
 use rustix::mount::{MountPropagationFlags, UnmountFlags, mount_change, unmount};
 use rustix::process::{Resource, Rlimit, setrlimit};
 use rustix::thread::{
@@ -81,8 +82,9 @@ impl Privation {
                 }
                 set_capabilities(None, sets).context("capset")
             }
-            Self::Securityfs => unmounted("/sys/kernel/security"),
-            Self::Tracefs => unmounted("/sys/kernel/tracing"),
+            Self::Securityfs => unmounted("/sys/kernel/security", None),
+            // debugfs has tracefs in it too, where another proof has mounted that.
+            Self::Tracefs => unmounted("/sys/kernel/tracing", Some("/sys/kernel/debug")),
             Self::PerfEvents => {
                 set_no_new_privs(true).context("no_new_privs")?;
                 raw::refuse(libc::SYS_perf_event_open).context("seccomp")
@@ -91,12 +93,18 @@ impl Privation {
     }
 }
 
-/// Unmounts what is mounted there, in a mount namespace of this process's own.
-fn unmounted(point: &str) -> Result<()> {
+/// Unmounts what is mounted there, and what may be mounted at the other point with all that is in it,
+/// in a mount namespace of this process's own.
+fn unmounted(point: &str, other: Option<&str>) -> Result<()> {
     raw::own_mount_namespace().context("a mount namespace")?;
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     mount_change("/", private).context("making all mounts private")?;
-    unmount(point, UnmountFlags::empty()).with_context(|| format!("unmounting {point}"))
+    unmount(point, UnmountFlags::empty()).with_context(|| format!("unmounting {point}"))?;
+    match other.map(|other| (other, unmount(other, UnmountFlags::DETACH))) {
+        // It is no mount point.
+        None | Some((_, Ok(()) | Err(Errno::INVAL | Errno::NOENT))) => Ok(()),
+        Some((other, Err(error))) => Err(error).with_context(|| format!("unmounting {other}")),
+    }
 }
 
 /// The process's side: `NAME PROGRAM ARGUMENT…`. It only comes back if that failed.
