@@ -30,7 +30,7 @@ use crate::channel::Channel;
 use crate::configuration::Configuration;
 use ground::Ground;
 pub use timer::serve;
-use timer::{Operation, Taken, Timer};
+use timer::{Answer, Operation, Timer};
 
 /// Switches the kernel's counting of runs on and off.
 const COUNTS_RUNS: &str = "/proc/sys/kernel/bpf_stats_enabled";
@@ -43,8 +43,8 @@ const PATIENCE_OF_A_CASE: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// Only a broken result channel; everything else is told through it.
-pub fn run(bench: &BenchPlan, limit: Duration, channel: &mut Channel) -> Result<()> {
-    match measure(bench, limit, channel) {
+pub fn run(plan: &BenchPlan, limit: Duration, channel: &mut Channel) -> Result<()> {
+    match measure(plan, limit, channel) {
         Err(error) if !error.is::<BrokenChannel>() => {
             channel.log(Level::Error, &format!("{error:#}"))
         }
@@ -62,13 +62,13 @@ impl std::fmt::Display for BrokenChannel {
     }
 }
 
-fn measure(bench: &BenchPlan, limit: Duration, channel: &mut Channel) -> Result<()> {
-    let mut lab = Lab::make(bench, limit)?;
-    let mut last: Option<(Vec<PlannedCase>, Timed)> = None;
-    for (number, planned) in bench.lives.iter().enumerate() {
+fn measure(plan: &BenchPlan, limit: Duration, channel: &mut Channel) -> Result<()> {
+    let mut bench = Bench::make(plan, limit)?;
+    let mut last: Option<(Vec<PlannedCase>, SamplesByCase)> = None;
+    for (number, planned) in plan.lives.iter().enumerate() {
         let before = match last.take() {
             Some((cases, samples)) if cases == planned.cases => samples,
-            _ => lab.time_without_agent(planned)?,
+            _ => bench.time_without_agent(planned)?,
         };
         let doing = || {
             format!(
@@ -79,9 +79,9 @@ fn measure(bench: &BenchPlan, limit: Duration, channel: &mut Channel) -> Result<
                 planned.folder_rules
             )
         };
-        let lived = lab.live(planned).with_context(doing)?;
-        let after = lab.time_without_agent(planned).with_context(doing)?;
-        let life = lived.told(number, planned, &before, &after);
+        let observed = bench.observe_life(planned).with_context(doing)?;
+        let after = bench.time_without_agent(planned).with_context(doing)?;
+        let life = observed.into_life(number, planned, &before, &after);
         channel.life(life).context(BrokenChannel)?;
         last = Some((planned.cases.clone(), after));
     }
@@ -89,10 +89,10 @@ fn measure(bench: &BenchPlan, limit: Duration, channel: &mut Channel) -> Result<
 }
 
 /// Samples by case.
-type Timed = BTreeMap<Case, Samples>;
+type SamplesByCase = BTreeMap<Case, Samples>;
 
 /// What stays the same from life to life.
-struct Lab {
+struct Bench {
     ground: Ground,
     plain: Timer,
     exempt: Timer,
@@ -103,31 +103,31 @@ struct Lab {
 }
 
 /// What was seen during a life.
-struct Lived {
+struct Observed {
     start: Duration,
     ended: Ended,
     memory: Memory,
-    during: Timed,
+    during: SamplesByCase,
     programs: Vec<ProgramRuns>,
 }
 
-impl Lab {
-    fn make(bench: &BenchPlan, limit: Duration) -> Result<Self> {
-        let most = |rules: fn(&PlannedLife) -> usize| bench.lives.iter().map(rules).max();
+impl Bench {
+    fn make(plan: &BenchPlan, limit: Duration) -> Result<Self> {
+        let most = |rules: fn(&PlannedLife) -> usize| plan.lives.iter().map(rules).max();
         let files = most(|life| life.rules).unwrap_or_default();
         let folders = most(|life| life.folder_rules).unwrap_or_default();
         Ok(Self {
             ground: Ground::make(files, folders)?,
             plain: Timer::start(Place::Plain, limit)?,
             exempt: Timer::start(Place::Exempt, limit)?,
-            samples: bench.samples,
-            patience: Duration::from_millis(bench.patience_ms),
+            samples: plan.samples,
+            patience: Duration::from_millis(plan.patience_ms),
             limit,
         })
     }
 
-    fn time_without_agent(&mut self, planned: &PlannedLife) -> Result<Timed> {
-        let mut samples = Timed::new();
+    fn time_without_agent(&mut self, planned: &PlannedLife) -> Result<SamplesByCase> {
+        let mut samples = SamplesByCase::new();
         for &PlannedCase { case, ops } in &planned.cases {
             let taken = self.take(planned.tier, case, Operation::without_agent(case), ops);
             let taken = taken.with_context(|| format!("timing {} without an agent", case.name()));
@@ -142,7 +142,7 @@ impl Lab {
         case: Case,
         operation: Operation,
         ops: u32,
-    ) -> Result<Taken> {
+    ) -> Result<Answer> {
         let timer = match (case, tier) {
             (Case::Hit, EnforcingTier::Signal) => &mut self.exempt,
             _ => &mut self.plain,
@@ -154,7 +154,7 @@ impl Lab {
         Ok(taken)
     }
 
-    fn live(&mut self, planned: &PlannedLife) -> Result<Lived> {
+    fn observe_life(&mut self, planned: &PlannedLife) -> Result<Observed> {
         let configuration = configuration(planned.tier);
         let policy = self.ground.policy(planned.rules, planned.folder_rules);
         let agent = Agent::prepare(&configuration, &policy, self.limit)?
@@ -170,13 +170,13 @@ impl Lab {
             Start::Ended(ended) => return Err(ended.error("before it was ready, it")),
         };
         let start = starting.elapsed();
-        let seen = self.see(planned, &running);
+        let seen = self.observe_running(planned, &running);
         let ended = running.stop()?;
         let (memory, during, programs) = seen?;
         if !ended.status.success() {
             return Err(ended.error("asked to stop, it"));
         }
-        Ok(Lived {
+        Ok(Observed {
             start,
             ended,
             memory,
@@ -186,18 +186,18 @@ impl Lab {
     }
 
     /// Everything that is read while an agent runs.
-    fn see(
+    fn observe_running(
         &mut self,
         planned: &PlannedLife,
         running: &Running,
-    ) -> Result<(Memory, Timed, Vec<ProgramRuns>)> {
+    ) -> Result<(Memory, SamplesByCase, Vec<ProgramRuns>)> {
         check_report(planned, &running.report()?)?;
         let (hits, misses): (Vec<_>, Vec<_>) = planned
             .cases
             .iter()
             .copied()
             .partition(|planned| planned.case == Case::Hit);
-        let mut during = Timed::new();
+        let mut during = SamplesByCase::new();
         self.time_during(planned, &misses, &mut during)?;
         let memory = Memory::of(running.pid())?;
         // The agent still has to tell of them when they are over.
@@ -213,7 +213,7 @@ impl Lab {
         &mut self,
         planned: &PlannedLife,
         cases: &[PlannedCase],
-        during: &mut Timed,
+        during: &mut SamplesByCase,
     ) -> Result<()> {
         for &PlannedCase { case, ops } in cases {
             let operation = Operation::during(case, planned.tier);
@@ -263,9 +263,15 @@ impl Lab {
     }
 }
 
-impl Lived {
-    fn told(self, number: usize, planned: &PlannedLife, before: &Timed, after: &Timed) -> Life {
-        let of = |samples: &Timed, case| samples.get(&case).cloned().unwrap_or_default();
+impl Observed {
+    fn into_life(
+        self,
+        number: usize,
+        planned: &PlannedLife,
+        before: &SamplesByCase,
+        after: &SamplesByCase,
+    ) -> Life {
+        let of = |samples: &SamplesByCase, case| samples.get(&case).cloned().unwrap_or_default();
         let timed = |planned: &PlannedCase| TimedCase {
             case: planned.case,
             before: of(before, planned.case),

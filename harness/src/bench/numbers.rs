@@ -4,12 +4,14 @@
 //! for each tier and number of rules. Pure.
 //!
 //! A life is a pair: one number of the samples during it, and one of those right before and right
-//! after it together. Only samples count that were taken while the machine was about as quick, as
-//! the work of the processor alone shows that stood around each: the quickest at which there are
-//! enough of both. A life without is left out, unless that would leave none. The number is the lower
-//! quartile: in a guest under TCG in which agents have lived, every now and then an operation takes
-//! the same time longer for some samples on end, with an agent or without, while arithmetic is as
-//! quick as ever.
+//! after it together. Two things beside the guest make samples longer, and are kept out of it:
+//! - On a core whose other thread is busy everything takes up to twice as long. Only samples count
+//!   that were taken while the machine was about as quick, as the work of the processor alone shows
+//!   that stood around each: the quickest at which there are enough of both. A life without is left
+//!   out, unless that would leave none.
+//! - Another process of the host has the guest's processor for some milliseconds. A sample is
+//!   shorter than that, so one that is half as long again as the lower quartile doesn't count, and
+//!   the mean of the others does, with all that the guest's kernel puts off and does later.
 //!
 //! A row's ratio is the median of the ratios of its lives, and its spread the distance from the
 //! lowest of these to the highest, as a part of the ratio.
@@ -111,10 +113,10 @@ pub fn of_kernel(kernel: &str, plan: &BenchPlan, lives: &[Life]) -> Numbers {
     let lives: Vec<(&PlannedLife, &Life)> = plan.lives.iter().zip(lives).collect();
     let cases = lives.iter().flat_map(|(_, life)| &life.cases);
     let samples = cases.flat_map(|timed| [&timed.before, &timed.during, &timed.after]);
-    let best = samples
-        .flat_map(|samples| samples.reference_ns.iter().copied())
-        .min();
-    let best = best.unwrap_or_default() as f64;
+    let references = samples.flat_map(|samples| &samples.reference_ns);
+    let references: Vec<f64> = references.map(|&ns| ns as f64).collect();
+    // Not the least: one can be short by chance.
+    let best = quantile(&references, 20);
     let mut numbers = Numbers::default();
     let mut seen = BTreeSet::new();
     for (planned, _) in &lives {
@@ -156,7 +158,7 @@ fn row(kernel: &str, best: f64, place: usize, lives: &[(&PlannedLife, &Life)]) -
     let of_life = |(planned, life): &(&PlannedLife, &Life)| {
         Pair::of(&life.cases[place], planned.cases[place].ops)
     };
-    let pairs = fair(lives.iter().map(of_life).collect());
+    let pairs = comparable(lives.iter().map(of_life).collect());
     let ratios: Vec<f64> = pairs.iter().map(|pair| pair.with / pair.bare).collect();
     let ratio = median(&ratios);
     let highest = ratios.iter().copied().fold(f64::MIN, f64::max);
@@ -243,12 +245,12 @@ struct Pair {
     /// How long the work of the processor alone took during the life, in nanoseconds.
     reference: f64,
     /// Whether the machine was as quick without the agent as with it.
-    is_fair: bool,
+    is_comparable: bool,
 }
 
 /// By how much two stretches of the same work may differ for the machine to have been as quick in
 /// both. On a core whose other thread is busy it is half as quick.
-const AS_QUICK: f64 = 1.1;
+const SAME_SPEED: f64 = 1.15;
 
 /// How many samples are enough for a number of them.
 const ENOUGH: usize = 5;
@@ -269,25 +271,25 @@ impl Pair {
         };
         let with = samples(&[&timed.during]);
         let bare = samples(&[&timed.before, &timed.after]);
-        match as_quick(&with, &bare) {
+        match at_same_speed(&with, &bare) {
             Some((with, bare)) => Self::of_samples(&with, &bare, true),
             None => Self::of_samples(&with, &bare, false),
         }
     }
 
-    fn of_samples(with: &[Sample], bare: &[Sample], is_fair: bool) -> Self {
+    fn of_samples(with: &[Sample], bare: &[Sample], is_comparable: bool) -> Self {
         Self {
-            bare: lower_quartile(&each(bare, |(ns, _)| *ns)),
-            with: lower_quartile(&each(with, |(ns, _)| *ns)),
+            bare: undisturbed_mean(&each(bare, |(ns, _)| *ns)),
+            with: undisturbed_mean(&each(with, |(ns, _)| *ns)),
             reference: median(&each(with, |(_, reference)| *reference)),
-            is_fair,
+            is_comparable,
         }
     }
 }
 
 /// The samples of both kinds that were taken while the machine was about as quick, at the quickest
 /// at which there are enough of either; none if there are never.
-fn as_quick(with: &[Sample], bare: &[Sample]) -> Option<(Vec<Sample>, Vec<Sample>)> {
+fn at_same_speed(with: &[Sample], bare: &[Sample]) -> Option<(Vec<Sample>, Vec<Sample>)> {
     let all = with.iter().chain(bare);
     let mut references: Vec<f64> = all.map(|(_, reference)| *reference).collect();
     references.sort_by(f64::total_cmp);
@@ -295,7 +297,7 @@ fn as_quick(with: &[Sample], bare: &[Sample]) -> Option<(Vec<Sample>, Vec<Sample
         let counting = |samples: &[Sample]| -> Option<Vec<Sample>> {
             let as_quick = samples
                 .iter()
-                .filter(|(_, reference)| (quickest..=quickest * AS_QUICK).contains(reference));
+                .filter(|(_, reference)| (quickest..=quickest * SAME_SPEED).contains(reference));
             let counting: Vec<Sample> = as_quick.copied().collect();
             (counting.len() >= ENOUGH.min(samples.len())).then_some(counting)
         };
@@ -303,10 +305,13 @@ fn as_quick(with: &[Sample], bare: &[Sample]) -> Option<(Vec<Sample>, Vec<Sample
     })
 }
 
-/// The pairs that are fair, or all if none is.
-fn fair(pairs: Vec<Pair>) -> Vec<Pair> {
-    match pairs.iter().any(|pair| pair.is_fair) {
-        true => pairs.into_iter().filter(|pair| pair.is_fair).collect(),
+/// The pairs that are comparable, or all if none is.
+fn comparable(pairs: Vec<Pair>) -> Vec<Pair> {
+    match pairs.iter().any(|pair| pair.is_comparable) {
+        true => pairs
+            .into_iter()
+            .filter(|pair| pair.is_comparable)
+            .collect(),
         false => pairs,
     }
 }
@@ -327,11 +332,23 @@ fn median(numbers: &[f64]) -> f64 {
     }
 }
 
-/// The one that a quarter of the others is below; not a number for nothing.
-fn lower_quartile(numbers: &[f64]) -> f64 {
+/// The mean of those that are less than half as long again as the lower quartile; not a number for
+/// nothing.
+fn undisturbed_mean(numbers: &[f64]) -> f64 {
+    let limit = quantile(numbers, 4) * 1.5;
+    let undisturbed: Vec<f64> = numbers
+        .iter()
+        .copied()
+        .filter(|number| *number <= limit)
+        .collect();
+    undisturbed.iter().sum::<f64>() / undisturbed.len() as f64
+}
+
+/// The one that one in `parts` of the others is below; not a number for nothing.
+fn quantile(numbers: &[f64], parts: usize) -> f64 {
     let mut sorted = numbers.to_vec();
     sorted.sort_by(f64::total_cmp);
-    let place = sorted.len().saturating_sub(1) / 4;
+    let place = sorted.len().saturating_sub(1) / parts;
     sorted.get(place).copied().unwrap_or(f64::NAN)
 }
 
@@ -367,10 +384,12 @@ mod tests {
     }
 
     #[test]
-    fn samples_with_more_in_each_operation_do_not_count_as_long_as_a_quarter_is_without() {
-        assert_eq!(lower_quartile(&[9.0, 2.0, 9.0, 9.0, 3.0]), 3.0);
-        assert_eq!(lower_quartile(&[5.0]), 5.0);
-        assert!(lower_quartile(&[]).is_nan());
+    fn samples_in_which_another_process_ran_do_not_count_and_all_others_do() {
+        let numbers = [10.0, 40.0, 11.0, 12.0, 40.0, 13.0, 40.0, 14.0];
+        assert_eq!(undisturbed_mean(&numbers), 12.0);
+        assert_eq!(undisturbed_mean(&[5.0]), 5.0);
+        assert!(undisturbed_mean(&[]).is_nan());
+        assert_eq!(quantile(&[9.0, 2.0, 9.0, 9.0, 3.0], 4), 3.0);
     }
 
     #[test]
@@ -379,7 +398,10 @@ mod tests {
         for (before, after) in before_and_after {
             let timed = timed((before, 100), &[(1_320, 104); 6], (after, 108));
             let pair = Pair::of(&timed, 10);
-            assert_eq!((pair.bare, pair.with, pair.is_fair), (100.0, 132.0, true));
+            assert_eq!(
+                (pair.bare, pair.with, pair.is_comparable),
+                (110.0, 132.0, true)
+            );
         }
     }
 
@@ -402,29 +424,29 @@ mod tests {
             1,
         );
         assert_eq!(
-            (pair.with, pair.bare, pair.is_fair),
+            (pair.with, pair.bare, pair.is_comparable),
             (9_000.0, 2_000.0, true)
         );
         let pair = Pair::of(&timed((2_000, 200), &quiet, (2_000, 200)), 1);
-        assert!(!pair.is_fair, "{pair:?}");
+        assert!(!pair.is_comparable, "{pair:?}");
         // Four of six are too few.
         let few = [&quiet[..4], &busy[..2]].concat();
         let pair = Pair::of(&timed((1_000, 100), &few, (1_000, 100)), 1);
-        assert!(!pair.is_fair, "{pair:?}");
+        assert!(!pair.is_comparable, "{pair:?}");
     }
 
     #[test]
     fn a_life_on_a_machine_of_two_speeds_is_left_out_unless_all_are() {
-        let pair = |with, is_fair| Pair {
+        let pair = |with, is_comparable| Pair {
             bare: 1.0,
             with,
             reference: 1.0,
-            is_fair,
+            is_comparable,
         };
         let mixed = vec![pair(1.1, true), pair(2.0, false), pair(1.2, true)];
-        assert_eq!(fair(mixed), [pair(1.1, true), pair(1.2, true)]);
+        assert_eq!(comparable(mixed), [pair(1.1, true), pair(1.2, true)]);
         let none = vec![pair(1.1, false), pair(2.0, false)];
-        assert_eq!(fair(none.clone()), none);
+        assert_eq!(comparable(none.clone()), none);
     }
 
     #[test]

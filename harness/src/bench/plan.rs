@@ -7,8 +7,8 @@ use protocol::bench::{AgentBinary, BenchPlan, Case, EnforcingTier, PlannedCase, 
 /// The name of the boot that measures.
 pub const BOOT: &str = "bench";
 
-/// How many samples make a median.
-const SAMPLES: usize = 31;
+/// How many samples make a number.
+const SAMPLES: usize = 101;
 
 /// For how long a boot may wait for the machine to be quiet, for each life, in milliseconds.
 const PATIENCE_MS: u64 = 1_000;
@@ -120,9 +120,9 @@ fn cases(policy: &Policy, ops: u32) -> Vec<PlannedCase> {
     let cases = policy.cases.iter().map(|&case| PlannedCase {
         case,
         ops: match case {
-            // A hit has as many, since the agent tells of several at once: in a sample of a few it
-            // would do so or not.
-            Case::Miss | Case::MissDeep | Case::MissOtherFs | Case::Hit => ops,
+            Case::Miss | Case::MissDeep | Case::MissOtherFs => ops,
+            // The agent tells of many at once: in a sample of a few it would do so or not.
+            Case::Hit => ops.saturating_mul(4),
             // A twentieth of the time of an open.
             Case::Unrelated => ops.saturating_mul(8),
         },

@@ -67,7 +67,7 @@ pub struct AgentArgs {
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(2..))]
     pub lives: u16,
     /// How many opens make a sample
-    #[arg(long, value_name = "N", default_value_t = 400, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     pub ops: u32,
     /// Who composes QEMU's command
     #[arg(long, value_enum, default_value = "virtme-ng")]

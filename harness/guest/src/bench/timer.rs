@@ -82,7 +82,7 @@ pub struct Timer {
 
 /// What became of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Taken {
+pub struct Answer {
     /// As many samples as were asked for.
     pub samples: Samples,
     /// How many samples' worth of operations were done for them.
@@ -125,7 +125,7 @@ impl Timer {
         ops: u32,
         samples: usize,
         patience: Duration,
-    ) -> Result<Taken> {
+    ) -> Result<Answer> {
         let path = path.to_str().context("a path that isn't text")?;
         let name = operation.name();
         let request = format!("{name} {ops} {samples} {} {path}\n", patience.as_millis());
@@ -153,13 +153,13 @@ impl Drop for Timer {
 }
 
 /// `REPEATS WAITED_NS`, then for each sample `SAMPLE_NS REFERENCE_NS`.
-fn parse(answer: &str, samples: usize) -> Result<Taken> {
+fn parse(answer: &str, samples: usize) -> Result<Answer> {
     let numbers: Option<Vec<u64>> = answer
         .split_whitespace()
         .map(|word| word.parse().ok())
         .collect();
     match numbers.as_deref() {
-        Some([repeats, waited, taken @ ..]) if taken.len() == 2 * samples => Ok(Taken {
+        Some([repeats, waited, taken @ ..]) if taken.len() == 2 * samples => Ok(Answer {
             samples: Samples {
                 ns: taken.iter().step_by(2).copied().collect(),
                 reference_ns: taken.iter().skip(1).step_by(2).copied().collect(),
@@ -240,7 +240,7 @@ fn answer(request: &str, best: &mut Duration) -> Result<String> {
 
 /// Whether the machine was about as quick as at its best.
 fn is_quiet(reference: Duration, best: Duration) -> bool {
-    reference * 10 <= best.saturating_mul(11)
+    reference * 100 <= best.saturating_mul(115)
 }
 
 /// Work of the processor alone, some 0.3 ms under TCG: a generator of random numbers.
@@ -292,7 +292,7 @@ fn open(operation: Operation, path: &CString) -> Result<()> {
 mod tests {
     use super::*;
 
-    fn ask(request: &str, samples: usize) -> Result<Taken> {
+    fn ask(request: &str, samples: usize) -> Result<Answer> {
         parse(&answer(request, &mut Duration::MAX.clone())?, samples)
     }
 
