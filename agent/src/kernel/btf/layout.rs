@@ -2,45 +2,43 @@
 
 use std::collections::BTreeMap;
 
-use super::raw::{COMMON, MEMBER, Raw, kind};
+use super::raw::{COMMON, MEMBER, Raw, Type, kind, word};
 
 /// The size of a struct, and where each of its members is, in bytes.
 pub(in super::super) fn of_struct(btf: &[u8], name: &str) -> (usize, BTreeMap<String, usize>) {
-    let (mut raw, at) = find(&btf, name, kind::STRUCT);
-    let mut member = |index: usize| {
-        let member = at + COMMON + index * MEMBER;
-        let offset = raw.window.word(member + 8).unwrap() as usize / 8;
-        (text(&mut raw, member), offset)
+    let (raw, found) = find(&btf, name, kind::STRUCT);
+    let number = |at: usize| word(&found.bytes, at).unwrap();
+    let member = |index: usize| {
+        let member = COMMON + index * MEMBER;
+        let offset = number(member + 8) as usize / 8;
+        (text(&raw, number(member)), offset)
     };
-    let count = find(&btf, name, kind::STRUCT).0.parts(at).unwrap();
-    let members = (0..count).map(&mut member).collect();
-    (raw.window.word(at + 8).unwrap() as usize, members)
+    (number(8) as usize, (0..found.parts).map(member).collect())
 }
 
 /// The values of an enum.
 pub(in super::super) fn of_enum(btf: &[u8], name: &str) -> BTreeMap<String, u32> {
-    let (mut raw, at) = find(&btf, name, kind::ENUM);
-    let count = raw.parts(at).unwrap();
+    let (raw, found) = find(&btf, name, kind::ENUM);
+    let number = |at: usize| word(&found.bytes, at).unwrap();
     let value = |index: usize| {
-        let value = at + COMMON + index * 8;
-        (text(&mut raw, value), raw.window.word(value + 4).unwrap())
+        let value = COMMON + index * 8;
+        (text(&raw, number(value)), number(value + 4))
     };
-    (0..count).map(value).collect()
+    (0..found.parts).map(value).collect()
 }
 
-fn find<'a>(btf: &'a &[u8], name: &str, kind: u32) -> (Raw<'a>, usize) {
+fn find<'a>(btf: &'a &[u8], name: &str, kind: u32) -> (Raw<'a>, Type) {
     let mut raw = Raw::open(btf, &[]).unwrap();
     for id in 1..u32::try_from(raw.starts.len()).unwrap() {
-        let at = raw.start(id).unwrap();
-        if raw.kind(at).unwrap() == kind && text(&mut raw, at) == name {
-            return (raw, at);
+        let found = raw.type_of(id).unwrap();
+        if found.kind == kind && text(&raw, word(&found.bytes, 0).unwrap()) == name {
+            return (raw, found);
         }
     }
     panic!("the object has no type {name}")
 }
 
-/// The name that is referred to here.
-fn text(raw: &mut Raw<'_>, at: usize) -> String {
-    let name = raw.window.word(at).unwrap();
-    String::from_utf8(raw.string(name).unwrap()).unwrap()
+/// The string at this offset.
+fn text(raw: &Raw<'_>, offset: u32) -> String {
+    String::from_utf8(raw.string(offset).unwrap().to_vec()).unwrap()
 }

@@ -61,19 +61,24 @@ impl Source for &[u8] {
 }
 
 /// A piece of a source; what is asked for beyond it is read then.
-pub(super) struct Window<'a> {
+struct Window<'a> {
     source: &'a dyn Source,
+    /// Bytes that are read at once, if no more are asked for.
+    piece: usize,
     start: usize,
     bytes: Vec<u8>,
 }
 
-/// Bytes of a piece.
-const PIECE: usize = 1 << 16;
+/// Bytes of a piece where one follows upon the other.
+const LARGE: usize = 1 << 16;
+/// Bytes of a piece where the next is elsewhere: what a file of sysfs gives at once.
+const SMALL: usize = 1 << 12;
 
 impl<'a> Window<'a> {
-    fn new(source: &'a dyn Source) -> Self {
+    fn new(source: &'a dyn Source, piece: usize) -> Self {
         Self {
             source,
+            piece,
             start: 0,
             bytes: Vec::new(),
         }
@@ -94,9 +99,8 @@ impl<'a> Window<'a> {
 
     fn read(&mut self, at: usize, len: usize) -> Result<()> {
         self.start = at;
-        self.bytes.resize(len.max(PIECE), 0);
+        self.bytes.resize(len.max(self.piece), 0);
         let mut have = 0;
-        // A file of sysfs gives a page at a time.
         while have < self.bytes.len() {
             match self
                 .source
@@ -115,9 +119,8 @@ impl<'a> Window<'a> {
         bytes.get(..len).context("it ends too early")
     }
 
-    pub(super) fn word(&mut self, at: usize) -> Result<u32> {
-        let word = self.exactly(at, 4)?;
-        Ok(u32::from_ne_bytes(word.try_into()?))
+    fn word(&mut self, at: usize) -> Result<u32> {
+        word(self.exactly(at, 4)?, 0)
     }
 }
 
@@ -137,9 +140,10 @@ pub(super) struct Wanted {
 
 /// A raw BTF, opened up.
 pub(super) struct Raw<'a> {
-    pub(super) window: Window<'a>,
+    window: Window<'a>,
     types: Section,
-    strings: Section,
+    /// All of them: types name them in no order.
+    strings: Vec<u8>,
     /// Where each type begins in its section. The type 0 is void and isn't there.
     pub(super) starts: Vec<u32>,
     pub(super) wanted: Vec<Wanted>,
@@ -147,14 +151,14 @@ pub(super) struct Raw<'a> {
 
 impl<'a> Raw<'a> {
     pub(super) fn open(source: &'a dyn Source, names: &[&str]) -> Result<Self> {
-        let mut window = Window::new(source);
-        let header_len = window.word(4)? as usize;
-        if window.exactly(0, 2)? != MAGIC.to_ne_bytes() {
+        let mut header = Window::new(source, SMALL);
+        let header_len = header.word(4)? as usize;
+        if header.exactly(0, 2)? != MAGIC.to_ne_bytes() {
             bail!("it isn't BTF in this machine's byte order");
         }
         let mut section = |at: usize| -> Result<Section> {
-            let offset = window.word(at)? as usize;
-            let len = window.word(at + 4)? as usize;
+            let offset = header.word(at)? as usize;
+            let len = header.word(at + 4)? as usize;
             let start = header_len.checked_add(offset);
             let end = start.and_then(|start| start.checked_add(len));
             let (start, end) = (start.zip(end)).context("a section goes beyond the end")?;
@@ -162,26 +166,24 @@ impl<'a> Raw<'a> {
         };
         let (types, strings) = (section(8)?, section(16)?);
         let mut raw = Self {
-            window,
+            window: Window::new(source, SMALL),
             types,
-            strings,
+            strings: read_whole(source, strings)?,
             starts: vec![0],
             wanted: Vec::new(),
         };
-        raw.go_through_types(names)?;
+        raw.go_through_types(source, names)?;
         Ok(raw)
     }
 
     /// Notes where each type begins, and those that have one of the wanted names.
-    fn go_through_types(&mut self, names: &[&str]) -> Result<()> {
-        // All at once, as types name them in no order; given back before anything else is held.
-        let Section { start, end } = self.strings;
-        let strings = read_whole(self.window.source, start, end)?;
+    fn go_through_types(&mut self, source: &dyn Source, names: &[&str]) -> Result<()> {
         let names = Names::new(names);
+        let mut window = Window::new(source, LARGE);
         let Section { start, end } = self.types;
         let mut at = start;
         while at < end {
-            let piece = self.window.from(at, COMMON)?;
+            let piece = window.from(at, COMMON)?;
             let piece = &piece[..piece.len().min(end - at)];
             if piece.len() < COMMON {
                 bail!("it ends too early");
@@ -191,7 +193,7 @@ impl<'a> Raw<'a> {
                 let (name, info) = (word(head, 0)?, word(head, 4)?);
                 let kind = kind_of(info);
                 if matches!(kind, kind::STRUCT | kind::UNION | kind::FUNC)
-                    && let Some(name) = names.find(&strings, name)
+                    && let Some(name) = names.find(&self.strings, name)
                 {
                     self.wanted.push(Wanted {
                         id: u32::try_from(self.starts.len())?,
@@ -207,22 +209,18 @@ impl<'a> Raw<'a> {
         Ok(())
     }
 
-    pub(super) fn start(&self, id: u32) -> Result<usize> {
+    pub(super) fn type_of(&mut self, id: u32) -> Result<Type> {
         let start = self.starts.get(id as usize);
-        Ok(self.types.start + *start.context("a type number beyond the last")? as usize)
+        let at = self.types.start + *start.context("a type number beyond the last")? as usize;
+        let size = size_of_type(self.window.word(at + 4)?)?;
+        Type::new(self.window.exactly(at, size)?)
     }
 
-    pub(super) fn kind(&mut self, at: usize) -> Result<u32> {
-        Ok(kind_of(self.window.word(at + 4)?))
-    }
-
-    pub(super) fn parts(&mut self, at: usize) -> Result<usize> {
-        Ok(parts_of(self.window.word(at + 4)?))
-    }
-
-    /// Bytes of a type.
-    fn size(&mut self, at: usize) -> Result<usize> {
-        size_of_type(self.window.word(at + 4)?)
+    pub(super) fn string(&self, offset: u32) -> Result<&[u8]> {
+        let rest = self.strings.get(offset as usize..);
+        let end = rest.and_then(|rest| rest.iter().position(|byte| *byte == 0));
+        let string = rest.zip(end).map(|(rest, end)| &rest[..end]);
+        string.context("a string without an end")
     }
 
     /// Builds a BTF of these structs and unions and of their members' types. It follows anonymous
@@ -231,95 +229,99 @@ impl<'a> Raw<'a> {
     pub(super) fn reduce(&mut self, structs: &[u32]) -> Result<Vec<u8>> {
         // The kernel's number of each type, and ours.
         let mut numbers: HashMap<u32, u32> = HashMap::from([(0, 0)]);
-        let mut kept: Vec<u32> = Vec::new();
+        let mut kept: Vec<Type> = Vec::new();
         for &id in structs {
-            kept.push(id);
+            kept.push(self.type_of(id)?);
             numbers.insert(id, u32::try_from(kept.len())?);
         }
         let mut next = 0;
-        while let Some(&id) = kept.get(next) {
+        while let Some(outer) = kept.get(next) {
             next += 1;
-            for place in self.references(id)? {
-                let inner = self.window.word(place)?;
+            for place in outer.references() {
+                let inner = word(&kept[next - 1].bytes, place)?;
                 if numbers.contains_key(&inner) {
                     continue;
                 }
-                let at = self.start(inner)?;
-                let named = self.window.word(at)? != 0;
-                if named && matches!(self.kind(at)?, kind::STRUCT | kind::UNION) {
+                let of_inner = self.type_of(inner)?;
+                if of_inner.is_named()? && matches!(of_inner.kind, kind::STRUCT | kind::UNION) {
                     // Nothing of ours is called so: to us it is as good as void.
                     numbers.insert(inner, 0);
                 } else {
-                    kept.push(inner);
+                    kept.push(of_inner);
                     numbers.insert(inner, u32::try_from(kept.len())?);
                 }
             }
         }
         let (mut types, mut strings) = (Vec::new(), Strings::default());
-        for &id in &kept {
-            let at = self.start(id)?;
-            let size = self.size(at)?;
-            let mut own = self.window.exactly(at, size)?.to_vec();
-            for place in self.references(id)? {
-                let number = numbers[&self.window.word(place)?];
-                own[place - at..][..4].copy_from_slice(&number.to_ne_bytes());
+        for mut own in kept {
+            for place in own.references() {
+                let number = numbers[&word(&own.bytes, place)?];
+                own.set_word(place, number);
             }
-            for place in self.names(id)? {
-                let name = self.window.word(place)?;
-                let name = self.string(name)?;
-                own[place - at..][..4].copy_from_slice(&strings.add(name)?.to_ne_bytes());
+            for place in own.names() {
+                let name = self.string(word(&own.bytes, place)?)?;
+                own.set_word(place, strings.add(name)?);
             }
-            if self.kind(at)? == kind::PTR {
+            if own.kind == kind::PTR {
                 // Where it points to wasn't looked at.
-                own[8..12].fill(0);
+                own.set_word(8, 0);
             }
-            types.extend_from_slice(&own);
+            types.extend_from_slice(&own.bytes);
         }
         assemble(&types, &strings.bytes)
     }
+}
 
-    pub(super) fn string(&mut self, offset: u32) -> Result<Vec<u8>> {
-        let at = self.strings.start + offset as usize;
-        let mut room = 64;
-        loop {
-            let bytes = self.window.from(at, room)?;
-            if let Some(end) = bytes.iter().position(|byte| *byte == 0) {
-                return Ok(bytes[..end].to_vec());
-            }
-            if bytes.len() < room {
-                bail!("a string without an end");
-            }
-            room *= 2;
-        }
+/// One type, as it stands in its section.
+pub(super) struct Type {
+    pub(super) bytes: Vec<u8>,
+    pub(super) kind: u32,
+    /// How many members, values or parameters it has.
+    pub(super) parts: usize,
+}
+
+impl Type {
+    fn new(bytes: &[u8]) -> Result<Self> {
+        let info = word(bytes, 4)?;
+        Ok(Self {
+            bytes: bytes.to_vec(),
+            kind: kind_of(info),
+            parts: parts_of(info),
+        })
     }
 
-    /// Where a type names itself and its parts.
-    fn names(&mut self, id: u32) -> Result<Vec<usize>> {
-        let at = self.start(id)?;
-        let each = match self.kind(at)? {
+    fn is_named(&self) -> Result<bool> {
+        Ok(word(&self.bytes, 0)? != 0)
+    }
+
+    fn set_word(&mut self, place: usize, word: u32) {
+        self.bytes[place..place + 4].copy_from_slice(&word.to_ne_bytes());
+    }
+
+    /// Where it names itself and its parts.
+    fn names(&self) -> Vec<usize> {
+        let each = match self.kind {
             kind::STRUCT | kind::UNION => MEMBER,
             kind::ENUM | kind::FUNC_PROTO => 8,
             kind::ENUM64 => 12,
-            _ => return Ok(vec![at]),
+            _ => return vec![0],
         };
-        let parts = (0..self.parts(at)?).map(|part| at + COMMON + part * each);
-        Ok([at].into_iter().chain(parts).collect())
+        let parts = (0..self.parts).map(|part| COMMON + part * each);
+        [0].into_iter().chain(parts).collect()
     }
 
-    /// Where a type refers to the types that it is made of.
-    fn references(&mut self, id: u32) -> Result<Vec<usize>> {
-        let at = self.start(id)?;
-        let parts = self.parts(at)?;
-        Ok(match self.kind(at)? {
-            kind::STRUCT | kind::UNION => (0..parts)
-                .map(|part| at + COMMON + part * MEMBER + 4)
+    /// Where it refers to the types that it is made of.
+    fn references(&self) -> Vec<usize> {
+        match self.kind {
+            kind::STRUCT | kind::UNION => (0..self.parts)
+                .map(|part| COMMON + part * MEMBER + 4)
                 .collect(),
             kind::TYPEDEF | kind::VOLATILE | kind::CONST | kind::RESTRICT | kind::TYPE_TAG => {
-                vec![at + 8]
+                vec![8]
             }
-            kind::ARRAY => vec![at + COMMON, at + COMMON + 4],
+            kind::ARRAY => vec![COMMON, COMMON + 4],
             _ => Vec::new(),
-        })
+        }
     }
 }
 
@@ -340,14 +342,14 @@ impl Default for Strings {
 }
 
 impl Strings {
-    fn add(&mut self, string: Vec<u8>) -> Result<u32> {
-        if let Some(offset) = self.offsets.get(&string) {
+    fn add(&mut self, string: &[u8]) -> Result<u32> {
+        if let Some(offset) = self.offsets.get(string) {
             return Ok(*offset);
         }
         let offset = u32::try_from(self.bytes.len())?;
-        self.bytes.extend_from_slice(&string);
+        self.bytes.extend_from_slice(string);
         self.bytes.push(0);
-        self.offsets.insert(string, offset);
+        self.offsets.insert(string.to_vec(), offset);
         Ok(offset)
     }
 }
@@ -416,18 +418,18 @@ fn size_of_type(info: u32) -> Result<usize> {
     Ok(COMMON + own)
 }
 
-fn word(bytes: &[u8], at: usize) -> Result<u32> {
+pub(super) fn word(bytes: &[u8], at: usize) -> Result<u32> {
     let word = at.checked_add(4).and_then(|end| bytes.get(at..end));
     let word = word.and_then(|word| word.try_into().ok());
     Ok(u32::from_ne_bytes(word.context("it ends too early")?))
 }
 
-/// All the bytes of a section, as far as they are there.
-fn read_whole(source: &dyn Source, start: usize, end: usize) -> Result<Vec<u8>> {
-    let (mut bytes, mut piece) = (Vec::new(), vec![0; PIECE]);
+/// All the bytes of a section.
+fn read_whole(source: &dyn Source, Section { start, end }: Section) -> Result<Vec<u8>> {
+    let (mut bytes, mut piece) = (Vec::new(), vec![0; LARGE]);
     while start + bytes.len() < end {
         // Piece by piece: a length that is a lie must not be taken for a need of memory.
-        let room = PIECE.min(end - start - bytes.len());
+        let room = LARGE.min(end - start - bytes.len());
         match source.read_at((start + bytes.len()) as u64, &mut piece[..room])? {
             0 => bail!("a section goes beyond the end"),
             more => bytes.extend_from_slice(&piece[..more]),
