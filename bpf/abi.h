@@ -46,6 +46,8 @@ enum action {
 enum filter_space {
 	/* A superblock, by its address, on which a folder has a rule on all beneath it. */
 	FILTER_SUPERBLOCK = 0xffffffff,
+	/* What is beneath the folder with this inode: its address. */
+	FILTER_BENEATH = 0xfffffffe,
 };
 
 /* The shortest name that doesn't stand in the dentry itself on every kernel, with its NUL. */

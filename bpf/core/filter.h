@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: (MIT OR Apache-2.0) OR GPL-2.0-only */
 /*
  * The first question that an act is asked: could any rule be about this? Most acts end here, so it
- * costs one multiplication and one load. "Perhaps" may be wrong, and the maps of rules are asked
+ * costs one multiplication and one load, of a number that is at hand. "Perhaps" may be wrong, and the maps of rules are asked
  * then. "No" is never wrong: user space sets a rule's bits before it adds the rule, and clears them
  * after it has removed it.
  */
@@ -37,27 +37,44 @@ static __always_inline const struct filter *the_filter(void)
 	return bpf_map_lookup_elem(&filter, &zero);
 }
 
-static __always_inline bool is_set(const struct filter *f, __u64 bit)
+static __always_inline bool is_set(const struct filter *f, __u32 mask, __u64 bit)
 {
-	return f->words[bit >> 6 & filter_mask] >> (bit & 63) & 1;
+	return f->words[bit >> 6 & mask] >> (bit & 63) & 1;
 }
 
 /*
- * agent/src/kernel/filter.rs computes the same. The second bit is asked for only where the first is
- * set: it makes a wrong "perhaps" as rare as it must be on a way of many folders.
+ * agent/src/kernel/filter.rs computes the same bits. The first is the number's alone, so that its
+ * space is read only where it is set, which it is for hardly one number in fifty. The second makes
+ * a wrong "perhaps" as rare as it must be on a way of many folders. `mask` is filter_mask, which a
+ * loop is to load once.
  */
-static __always_inline bool perhaps(const struct filter *f, __u64 number, __u32 space)
+static __always_inline bool has_first_bit(const struct filter *f, __u32 mask, __u64 number)
 {
-	__u64 hash = (number ^ (__u64)space << 32) * 0x9e3779b97f4a7c15ULL;
-
-	return is_set(f, hash >> 32) &&
-	       is_set(f, (hash ^ hash >> 29) * 0xbf58476d1ce4e5b9ULL >> 32);
+	return is_set(f, mask, number * 0x9e3779b97f4a7c15ULL >> 32);
 }
 
-/* The same about all that is beneath a folder; other bits than those of the folder itself. */
-static __always_inline bool perhaps_beneath(const struct filter *f, __u64 ino, __u32 dev)
+static __always_inline bool has_second_bit(const struct filter *f, __u32 mask, __u64 number,
+					   __u32 space)
 {
-	return perhaps(f, ~ino, dev);
+	__u64 hash = number * 0x9e3779b97f4a7c15ULL;
+
+	return is_set(f, mask, (hash ^ hash >> 29 ^ space) * 0xbf58476d1ce4e5b9ULL >> 32);
+}
+
+static __always_inline bool perhaps(const struct filter *f, __u64 number, __u32 space)
+{
+	__u32 mask = filter_mask;
+
+	return has_first_bit(f, mask, number) && has_second_bit(f, mask, number, space);
+}
+
+/*
+ * The same about all that is beneath a folder, by the address of its inode: that is what a dentry
+ * has at hand, and such a rule is about that very inode.
+ */
+static __always_inline bool perhaps_beneath(const struct filter *f, __u32 mask, __u64 address)
+{
+	return has_first_bit(f, mask, address) && has_second_bit(f, mask, address, FILTER_BENEATH);
 }
 
 #endif

@@ -50,32 +50,41 @@ static __always_inline __u64 number_of(const void *pointer)
 	return number;
 }
 
+#define OFFSET_OF(type, field) \
+	__builtin_preserve_field_info(((type *)0)->field, BPF_FIELD_BYTE_OFFSET)
+
 /*
- * The first bytes of a kernel object, so that one call of a helper serves several fields: in a
- * kprobe the calls are most of the cost. Fields that lie beyond are read by themselves.
+ * The bytes of a kernel object from one of its fields on, so that one call of a helper serves
+ * several fields: in a kprobe the calls are most of the cost.
  */
-struct head {
-	__u64 words[14];
-};
+#define READ_FROM(into, pointer, first)                                     \
+	bpf_probe_read_kernel((into), sizeof(*(into)),                      \
+			      (char *)(pointer) + OFFSET_OF(typeof(*(pointer)), first))
 
-/* Fewer bytes, where another such is on the stack already. */
-struct short_head {
-	__u64 words[7];
-};
+/* One field of an object whose bytes were read from `first` on; what lies elsewhere is read now. */
+#define FROM_READ(from, pointer, first, field)                                              \
+	TAKE((from), (pointer), field,                                                      \
+	     OFFSET_OF(typeof(*(pointer)), field) - OFFSET_OF(typeof(*(pointer)), first))
 
-#define READ_HEAD(into, pointer) bpf_probe_read_kernel((into), sizeof(*(into)), (pointer))
-
-#define FROM_HEAD(from, pointer, field)                                                     \
+#define TAKE(from, pointer, field, at)                                                      \
 	({                                                                                  \
 		typeof(pointer) __from = (pointer);                                         \
 		typeof(__from->field) __value;                                              \
-		__u64 __at =                                                                \
-			__builtin_preserve_field_info(__from->field, BPF_FIELD_BYTE_OFFSET); \
+		__u64 __at = (at);                                                          \
 		if (__at <= sizeof(*(from)) - sizeof(__value))                                \
 			__value = *(typeof(__value) *)((char *)(from) + __at);              \
 		else                                                                        \
 			BPF_CORE_READ_INTO(&__value, __from, field);                        \
 		__value;                                                                    \
 	})
+
+/* The first bytes of a kernel object. */
+struct head {
+	__u64 words[14];
+};
+
+#define READ_HEAD(into, pointer) bpf_probe_read_kernel((into), sizeof(*(into)), (pointer))
+#define FROM_HEAD(from, pointer, field) \
+	TAKE((from), (pointer), field, (__u64)OFFSET_OF(typeof(*(pointer)), field))
 
 #endif

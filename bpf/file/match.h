@@ -94,11 +94,15 @@ static __always_inline bool could_match_open(struct file *file)
 	const struct filter *f = the_filter();
 	struct inode *inode = file->f_inode;
 	struct dentry *dentry = file->f_path.dentry;
-	__u32 dev = inode->i_sb->s_dev;
+	__u64 ino = inode->i_ino, folder_ino = dentry->d_parent->d_inode->i_ino;
+	__u32 mask = filter_mask;
 
 	if (!f)
 		return false;
-	if (perhaps(f, inode->i_ino, dev) || perhaps(f, dentry->d_parent->d_inode->i_ino, dev))
+	if (has_first_bit(f, mask, ino) && has_second_bit(f, mask, ino, inode->i_sb->s_dev))
+		return true;
+	if (has_first_bit(f, mask, folder_ino) &&
+	    has_second_bit(f, mask, folder_ino, inode->i_sb->s_dev))
 		return true;
 	return has_folder_rules && dentry->d_inode == inode &&
 	       could_have_rule_above(f, dentry, dentry->d_sb, file->f_path.mnt);

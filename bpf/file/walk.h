@@ -50,7 +50,6 @@ __noinline finding look_at_folder(__u64 address, __u32 dev, __u32 access)
 	struct dentry *parent;
 	struct inode *inode;
 	struct head head;
-	__u64 ino;
 
 	/* Some kernels verify a global function that nobody calls, and would refuse this one. */
 	if (!memory_readable)
@@ -58,8 +57,8 @@ __noinline finding look_at_folder(__u64 address, __u32 dev, __u32 access)
 	if (!f || READ_HEAD(&head, dentry))
 		return unplaced(MATCH_DETACHED);
 	inode = FROM_HEAD(&head, dentry, d_inode);
-	ino = BPF_CORE_READ(inode, i_ino);
-	if (perhaps_beneath(f, ino, dev)) {
+	if (perhaps_beneath(f, filter_mask, (__u64)inode)) {
+		__u64 ino = BPF_CORE_READ(inode, i_ino);
 		__u32 generation = BPF_CORE_READ(inode, i_generation);
 		finding found = rule_beneath(ino, dev, (__u64)inode, generation, access);
 
@@ -110,14 +109,14 @@ static __noinline finding ask_upwards(struct dentry *dentry, struct super_block 
 static __noinline bool could_be_beneath(struct dentry *dentry, struct super_block *sb)
 {
 	const struct filter *f = the_filter();
-	__u32 dev = sb->s_dev;
+	__u32 mask = filter_mask;
 
 	if (!f)
 		return false;
-	for (int level = 0; level < FOLDER_LEVELS; level++) {
+	for (__u64 level = 0; level < FOLDER_LEVELS; level++) {
 		struct dentry *parent = dentry->d_parent;
 
-		if (perhaps_beneath(f, dentry->d_inode->i_ino, dev))
+		if (perhaps_beneath(f, mask, number_of(dentry->d_inode)))
 			return true;
 		if (parent == dentry)
 			return dentry != sb->s_root;
@@ -131,33 +130,39 @@ static __always_inline bool has_folder_rule_on(const struct filter *f, __u64 sup
 	return perhaps(f, superblock, FILTER_SUPERBLOCK);
 }
 
+/* Of a mount, from its parent on to its superblock, which are neighbours. */
+struct mount_place {
+	__u64 words[4];
+};
+
+#define READ_PLACE(into, mount) READ_FROM(into, mount, mnt_parent)
+#define FROM_PLACE(from, mount, field) FROM_READ(from, mount, mnt_parent, field)
+
 /*
  * Looks at the folders that a mount is mounted on, up to the root of its namespace. One read of each
  * mount serves what is asked of it as the mount above and then as the mount below.
  */
 __noinline finding climb(__u64 mount, __u32 access)
 {
-	__u64 offset = __builtin_preserve_field_info(((struct mount *)0)->mnt,
-						     BPF_FIELD_BYTE_OFFSET);
-	struct mount *at = (void *)(mount - offset);
+	struct mount *at = (void *)(mount - OFFSET_OF(struct mount, mnt));
 	const struct filter *f = the_filter();
-	struct short_head head;
+	struct mount_place place;
 
 	/* Some kernels verify a global function that nobody calls, and would refuse this one. */
 	if (!memory_readable)
 		return NO_RULE;
-	if (!f || READ_HEAD(&head, at))
+	if (!f || READ_PLACE(&place, at))
 		return unplaced(MATCH_DETACHED);
 	for (int level = 0; level < MOUNT_LEVELS; level++) {
-		struct mount *above = FROM_HEAD(&head, at, mnt_parent);
-		__u64 point = (__u64)FROM_HEAD(&head, at, mnt_mountpoint);
+		struct mount *above = FROM_PLACE(&place, at, mnt_parent);
+		__u64 point = (__u64)FROM_PLACE(&place, at, mnt_mountpoint);
 		struct super_block *sb;
 
 		if (!above || above == at)
 			return NO_RULE;
-		if (READ_HEAD(&head, above))
+		if (READ_PLACE(&place, above))
 			return unplaced(MATCH_DETACHED);
-		sb = FROM_HEAD(&head, above, mnt.mnt_sb);
+		sb = FROM_PLACE(&place, above, mnt.mnt_sb);
 		if (has_folder_rule_on(f, (__u64)sb)) {
 			finding found = walk_by_address(point, BPF_CORE_READ(sb, s_dev), access);
 

@@ -125,9 +125,11 @@ pub struct Settings {
     pub unplaced_action: u32,
 }
 
-/// The filter's space of superblocks that have a folder with a rule on all beneath it. Every other
-/// space is a device number, and its numbers are inodes.
+/// The filter's space of superblocks, by their addresses, that have a folder with a rule on all
+/// beneath it. Beside this space and the next, each is a device number, and its numbers are inodes.
 pub const FILTER_SUPERBLOCK: u32 = u32::MAX;
+/// The filter's space of what is beneath folders, by the addresses of their inodes.
+pub const FILTER_BENEATH: u32 = u32::MAX - 1;
 
 /// Every kernel stores a name of fewer bytes, with its NUL in so many, inside the dentry; a longer
 /// one may be stored elsewhere

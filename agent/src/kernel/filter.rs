@@ -9,15 +9,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use anyhow::Result;
 use aya::maps::MapData;
 
-use super::abi::{FILTER_SUPERBLOCK, InodeKey};
+use super::abi::{FILTER_BENEATH, FILTER_SUPERBLOCK, InodeKey};
 use super::shared::Shared;
 
 /// Something that a rule is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Subject {
-    /// An inode's number, its complement for what is beneath it, or an address.
+    /// An inode's number, or an address.
     pub number: u64,
-    /// What kind of number that is: `FILTER_SUPERBLOCK`, or the device of the inode.
+    /// What kind of number that is: `FILTER_BENEATH`, `FILTER_SUPERBLOCK`, or the inode's device.
     pub space: u32,
 }
 
@@ -30,11 +30,11 @@ impl Subject {
         }
     }
 
-    /// All that is beneath a folder.
-    pub fn beneath(key: &InodeKey) -> Self {
+    /// All that is beneath a folder, by the address of its inode.
+    pub fn beneath(address: u64) -> Self {
         Self {
-            number: !key.ino,
-            space: key.dev,
+            number: address,
+            space: FILTER_BENEATH,
         }
     }
 
@@ -46,12 +46,12 @@ impl Subject {
         }
     }
 
-    /// The places of its two bits, before they are cut to the filter's size; `bpf/core/filter.h`
-    /// computes the same.
+    /// The places of its two bits, before they are cut to the filter's size; the first is of its
+    /// number alone. `bpf/core/filter.h` computes the same.
     fn hashes(self) -> [u32; 2] {
-        let mixed = self.number ^ u64::from(self.space) << 32;
-        let hash = mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let again = (hash ^ hash >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let hash = self.number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mixed = hash ^ hash >> 29 ^ u64::from(self.space);
+        let again = mixed.wrapping_mul(0xbf58_476d_1ce4_e5b9);
         [hash, again].map(|hash| (hash >> 32) as u32)
     }
 }

@@ -127,9 +127,9 @@ impl Contents {
     /// What the filter must say "perhaps" of.
     pub fn subjects(&self) -> impl Iterator<Item = Subject> {
         let inodes = self.inodes.keys().map(Subject::inode);
-        let beneath = self.inodes.iter();
-        let beneath = beneath.filter(|(_, rules)| rules.beneath.access != 0);
-        let beneath = beneath.map(|(key, _)| Subject::beneath(key));
+        let beneath = self.inodes.values();
+        let beneath = beneath.filter(|rules| rules.beneath.access != 0);
+        let beneath = beneath.map(|rules| Subject::beneath(rules.address));
         let superblocks = self.superblocks.iter().copied().map(Subject::superblock);
         inodes.chain(beneath).chain(superblocks)
     }
