@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: (MIT OR Apache-2.0) OR GPL-2.0-only */
 /*
  * The first question that an act is asked: could any rule be about this? Most acts end here, so it
- * costs one multiplication and one load, of a number that is at hand. "Perhaps" may be wrong, and the maps of rules are asked
- * then. "No" is never wrong: user space sets a rule's bits before it adds the rule, and clears them
- * after it has removed it.
+ * costs one multiplication and one load, of a number that is at hand. "Perhaps" may be wrong, and
+ * the maps of rules are asked then. "No" is never wrong: user space sets a rule's bits before it
+ * adds the rule, and clears them after it has removed it.
  */
 #ifndef AEGISBPF_CORE_FILTER_H
 #define AEGISBPF_CORE_FILTER_H
@@ -61,10 +61,8 @@ static __always_inline bool has_second_bit(const struct filter *f, __u32 mask, _
 	return is_set(f, mask, (hash ^ hash >> 29 ^ space) * 0xbf58476d1ce4e5b9ULL >> 32);
 }
 
-static __always_inline bool perhaps(const struct filter *f, __u64 number, __u32 space)
+static __always_inline bool perhaps(const struct filter *f, __u32 mask, __u64 number, __u32 space)
 {
-	__u32 mask = filter_mask;
-
 	return has_first_bit(f, mask, number) && has_second_bit(f, mask, number, space);
 }
 
@@ -74,7 +72,7 @@ static __always_inline bool perhaps(const struct filter *f, __u64 number, __u32 
  */
 static __always_inline bool perhaps_beneath(const struct filter *f, __u32 mask, __u64 address)
 {
-	return has_first_bit(f, mask, address) && has_second_bit(f, mask, address, FILTER_BENEATH);
+	return perhaps(f, mask, address, FILTER_BENEATH);
 }
 
 #endif

@@ -85,6 +85,13 @@ static __always_inline __u32 access_of(struct file *file, enum via via)
 	return access_of_file(READ(via, file, f_mode), READ(via, file, f_flags));
 }
 
+/* Whether a rule could be about a number on this inode's device, which is read only if need be. */
+static __always_inline bool perhaps_beside(const struct filter *f, __u32 mask, __u64 ino,
+					   struct inode *inode)
+{
+	return has_first_bit(f, mask, ino) && has_second_bit(f, mask, ino, inode->i_sb->s_dev);
+}
+
 /*
  * Whether any rule could be about an open, by pointers that the verifier knows. Nearly every open on
  * the machine ends here, so it reads what it must and writes nothing.
@@ -99,10 +106,7 @@ static __always_inline bool could_match_open(struct file *file)
 
 	if (!f)
 		return false;
-	if (has_first_bit(f, mask, ino) && has_second_bit(f, mask, ino, inode->i_sb->s_dev))
-		return true;
-	if (has_first_bit(f, mask, folder_ino) &&
-	    has_second_bit(f, mask, folder_ino, inode->i_sb->s_dev))
+	if (perhaps_beside(f, mask, ino, inode) || perhaps_beside(f, mask, folder_ino, inode))
 		return true;
 	return has_folder_rules && dentry->d_inode == inode &&
 	       could_have_rule_above(f, dentry, dentry->d_sb, file->f_path.mnt);
@@ -119,8 +123,8 @@ static __always_inline bool match_open(struct file *file, struct verdict *v, str
 
 	if (!f || look_at_open(file, &o, via))
 		return false;
-	exact = perhaps(f, o.ino, o.dev);
-	name = o.placed && perhaps(f, o.folder_ino, o.dev);
+	exact = perhaps(f, filter_mask, o.ino, o.dev);
+	name = o.placed && perhaps(f, filter_mask, o.folder_ino, o.dev);
 	if (!exact && !name && !(has_folder_rules && o.placed))
 		return false;
 	v->inode.ino = o.ino;
@@ -151,7 +155,7 @@ static __always_inline bool match_exact(struct dentry *dentry, __u32 access, str
 		return false;
 	v->inode.ino = inode->i_ino;
 	v->inode.dev = inode->i_sb->s_dev;
-	return perhaps(f, v->inode.ino, v->inode.dev) &&
+	return perhaps(f, filter_mask, v->inode.ino, v->inode.dev) &&
 	       hits(exact_rule(v->inode.ino, v->inode.dev, number_of(inode), inode->i_generation,
 			       access),
 		    hit);
@@ -165,7 +169,7 @@ static __always_inline bool match_name(struct dentry *dentry, __u32 access, stru
 	__u64 ino = folder->i_ino;
 	__u32 dev = dentry->d_sb->s_dev;
 
-	return f && perhaps(f, ino, dev) &&
+	return f && perhaps(f, filter_mask, ino, dev) &&
 	       hits(name_rule(dentry, folder, ino, dev, access, VIA_BTF), hit);
 }
 

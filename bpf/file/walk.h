@@ -127,7 +127,7 @@ static __noinline bool could_be_beneath(struct dentry *dentry, struct super_bloc
 
 static __always_inline bool has_folder_rule_on(const struct filter *f, __u64 superblock)
 {
-	return perhaps(f, superblock, FILTER_SUPERBLOCK);
+	return perhaps(f, filter_mask, superblock, FILTER_SUPERBLOCK);
 }
 
 /* Of a mount, from its parent on to its superblock, which are neighbours. */
