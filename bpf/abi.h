@@ -50,6 +50,17 @@ enum filter_space {
 	FILTER_BENEATH = 0xfffffffe,
 };
 
+/* Numbers that stand in the code where the loader puts the kernel's own number of something. */
+enum placeholder {
+	/* Of the function bpf_rdonly_cast(), in a call. */
+	PLACE_OF_RDONLY_CAST = 0x7fff0001,
+	/* Of types. */
+	PLACE_OF_FILE = 0x7fff0002,
+	PLACE_OF_MOUNT = 0x7fff0003,
+	PLACE_OF_DENTRY = 0x7fff0004,
+	PLACE_OF_SUPER_BLOCK = 0x7fff0005,
+};
+
 /* The shortest name that doesn't stand in the dentry itself on every kernel, with its NUL. */
 #define NAME_INLINE_LEN 32
 

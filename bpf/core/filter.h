@@ -8,38 +8,33 @@
 #ifndef AEGISBPF_CORE_FILTER_H
 #define AEGISBPF_CORE_FILTER_H
 
+#include "../abi.h"
 #include "kernel.h"
 
-/* The most words that it has; user space makes it as large as the policy asks for. */
-#define FILTER_WORDS 65536
+/* The most bytes that it has; user space makes it as large as the policy asks for. */
+#define FILTER_BYTES 524288
 
-/* How many words it has, less one; a power of two less one. Set before loading. */
+/* How many bytes it has, less one; a power of two less one. Set before loading. */
 const volatile __u32 filter_mask = 0;
 
-struct filter {
-	__u64 words[FILTER_WORDS];
-};
+/*
+ * Mapped into the agent's memory. It is a variable and not an entry to be looked up, as that would
+ * cost as much as a question. Only the map has the size that user space gives it.
+ */
+__u8 filter[FILTER_BYTES] SEC(".bss.filter");
 
-/* One entry, which is mapped into the agent's memory. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__type(key, __u32);
-	__type(value, struct filter);
-	__uint(max_entries, 1);
-} filter SEC(".maps");
-
-/* NULL to the verifier alone: an array has its first entry. */
-static __always_inline const struct filter *the_filter(void)
+/*
+ * Nearly every byte is 0, and to see that is half the work of singling out a bit. The compiler would
+ * drop the first check, as the second includes it, if it knew that it is the same byte.
+ */
+static __always_inline bool is_set(__u32 mask, __u64 hash)
 {
-	__u32 zero = 0;
+	__u64 byte = filter[hash >> 35 & mask];
 
-	return bpf_map_lookup_elem(&filter, &zero);
-}
-
-static __always_inline bool is_set(const struct filter *f, __u32 mask, __u64 bit)
-{
-	return f->words[bit >> 6 & mask] >> (bit & 63) & 1;
+	if (!byte)
+		return false;
+	asm volatile("" : "+r"(byte));
+	return byte >> (hash >> 32 & 7) & 1;
 }
 
 /*
@@ -48,31 +43,31 @@ static __always_inline bool is_set(const struct filter *f, __u32 mask, __u64 bit
  * a wrong "perhaps" as rare as it must be on a way of many folders. `mask` is filter_mask, which a
  * loop is to load once.
  */
-static __always_inline bool has_first_bit(const struct filter *f, __u32 mask, __u64 number)
+static __always_inline bool has_first_bit(__u32 mask, __u64 number)
 {
-	return is_set(f, mask, number * 0x9e3779b97f4a7c15ULL >> 32);
+	return is_set(mask, number * 0x9e3779b97f4a7c15ULL);
 }
 
-static __always_inline bool has_second_bit(const struct filter *f, __u32 mask, __u64 number,
+static __always_inline bool has_second_bit(__u32 mask, __u64 number,
 					   __u32 space)
 {
 	__u64 hash = number * 0x9e3779b97f4a7c15ULL;
 
-	return is_set(f, mask, (hash ^ hash >> 29 ^ space) * 0xbf58476d1ce4e5b9ULL >> 32);
+	return is_set(mask, (hash ^ hash >> 29 ^ space) * 0xbf58476d1ce4e5b9ULL);
 }
 
-static __always_inline bool perhaps(const struct filter *f, __u32 mask, __u64 number, __u32 space)
+static __always_inline bool perhaps(__u32 mask, __u64 number, __u32 space)
 {
-	return has_first_bit(f, mask, number) && has_second_bit(f, mask, number, space);
+	return has_first_bit(mask, number) && has_second_bit(mask, number, space);
 }
 
 /*
  * The same about all that is beneath a folder, by the address of its inode: that is what a dentry
  * has at hand, and such a rule is about that very inode.
  */
-static __always_inline bool perhaps_beneath(const struct filter *f, __u32 mask, __u64 address)
+static __always_inline bool perhaps_beneath(__u32 mask, __u64 address)
 {
-	return perhaps(f, mask, address, FILTER_BENEATH);
+	return perhaps(mask, address, FILTER_BENEATH);
 }
 
 #endif

@@ -3,6 +3,7 @@
 #ifndef AEGISBPF_CORE_READ_H
 #define AEGISBPF_CORE_READ_H
 
+#include "../abi.h"
 #include "kernel.h"
 
 /*
@@ -10,6 +11,18 @@
  * a program that does. Set before loading, so that the verifier doesn't see what isn't reached.
  */
 const volatile __u32 memory_readable = 1;
+
+/* Whether the kernel has bpf_rdonly_cast(), as from 6.2 on. Set before loading. */
+const volatile __u32 can_cast = 0;
+
+static const void *(*const rdonly_cast)(const void *, __u32) = (void *)PLACE_OF_RDONLY_CAST;
+
+/*
+ * What is at an address that the verifier knows no type of, as a pointer for VIA_BTF: a load where
+ * else a helper would have to copy. Only where can_cast.
+ */
+#define CAST(type, place, address) \
+	((const type *)rdonly_cast((const void *)(address), (place)))
 
 enum via {
 	/*

@@ -4,9 +4,9 @@
 #define AEGISBPF_FILE_MATCH_H
 
 #include "../core/event.h"
+#include "above.h"
 #include "access.h"
 #include "name.h"
-#include "walk.h"
 
 /* An open file, as far as every open must be looked at. */
 struct opened {
@@ -86,45 +86,40 @@ static __always_inline __u32 access_of(struct file *file, enum via via)
 }
 
 /* Whether a rule could be about a number on this inode's device, which is read only if need be. */
-static __always_inline bool perhaps_beside(const struct filter *f, __u32 mask, __u64 ino,
-					   struct inode *inode)
+static __always_inline bool perhaps_beside(__u32 mask, __u64 ino, struct inode *inode)
 {
-	return has_first_bit(f, mask, ino) && has_second_bit(f, mask, ino, inode->i_sb->s_dev);
+	return has_first_bit(mask, ino) && has_second_bit(mask, ino, inode->i_sb->s_dev);
 }
 
 /*
  * Whether any rule could be about an open, by pointers that the verifier knows. Nearly every open on
  * the machine ends here, so it reads what it must and writes nothing.
  */
-static __always_inline bool could_match_open(struct file *file)
+static __always_inline bool could_match_open(const struct file *file)
 {
-	const struct filter *f = the_filter();
 	struct inode *inode = file->f_inode;
 	struct dentry *dentry = file->f_path.dentry;
 	__u64 ino = inode->i_ino, folder_ino = dentry->d_parent->d_inode->i_ino;
 	__u32 mask = filter_mask;
 
-	if (!f)
-		return false;
-	if (perhaps_beside(f, mask, ino, inode) || perhaps_beside(f, mask, folder_ino, inode))
+	if (perhaps_beside(mask, ino, inode) || perhaps_beside(mask, folder_ino, inode))
 		return true;
 	return has_folder_rules && dentry->d_inode == inode &&
-	       could_have_rule_above(f, dentry, dentry->d_sb, file->f_path.mnt);
+	       could_have_rule_above(dentry, dentry->d_sb, file->f_path.mnt);
 }
 
 /* The rule that an open meets; `v` gets what was opened and for what. */
 static __always_inline bool match_open(struct file *file, struct verdict *v, struct hit *hit,
 				       enum via via)
 {
-	const struct filter *f = the_filter();
 	finding found = NO_RULE;
 	struct opened o = {};
 	bool exact, name;
 
-	if (!f || look_at_open(file, &o, via))
+	if (look_at_open(file, &o, via))
 		return false;
-	exact = perhaps(f, filter_mask, o.ino, o.dev);
-	name = o.placed && perhaps(f, filter_mask, o.folder_ino, o.dev);
+	exact = perhaps(filter_mask, o.ino, o.dev);
+	name = o.placed && perhaps(filter_mask, o.folder_ino, o.dev);
 	if (!exact && !name && !(has_folder_rules && o.placed))
 		return false;
 	v->inode.ino = o.ino;
@@ -136,7 +131,7 @@ static __always_inline bool match_open(struct file *file, struct verdict *v, str
 	if (found == NO_RULE && name)
 		found = name_rule(o.dentry, o.folder, o.folder_ino, o.dev, v->access, via);
 	if (found == NO_RULE && has_folder_rules && o.placed)
-		found = rule_above(f, o.dentry, o.sb, o.mount, v->access, via);
+		found = rule_above(o.dentry, o.sb, o.mount, v->access, via);
 	return hits(found, hit);
 }
 
@@ -144,18 +139,17 @@ static __always_inline bool match_open(struct file *file, struct verdict *v, str
 static __always_inline bool match_exact(struct dentry *dentry, __u32 access, struct verdict *v,
 					struct hit *hit)
 {
-	const struct filter *f = the_filter();
 	struct inode *inode = dentry->d_inode;
 
 	/*
 	 * Some verifiers believe that `inode` is never NULL and remove `!inode`; there the number
 	 * shows it. Others require `!inode` and don't accept the number in its place.
 	 */
-	if (!f || !inode || !number_of(inode))
+	if (!inode || !number_of(inode))
 		return false;
 	v->inode.ino = inode->i_ino;
 	v->inode.dev = inode->i_sb->s_dev;
-	return perhaps(f, filter_mask, v->inode.ino, v->inode.dev) &&
+	return perhaps(filter_mask, v->inode.ino, v->inode.dev) &&
 	       hits(exact_rule(v->inode.ino, v->inode.dev, number_of(inode), inode->i_generation,
 			       access),
 		    hit);
@@ -164,22 +158,19 @@ static __always_inline bool match_exact(struct dentry *dentry, __u32 access, str
 /* The rule on a dentry's name. */
 static __always_inline bool match_name(struct dentry *dentry, __u32 access, struct hit *hit)
 {
-	const struct filter *f = the_filter();
 	struct inode *folder = dentry->d_parent->d_inode;
 	__u64 ino = folder->i_ino;
 	__u32 dev = dentry->d_sb->s_dev;
 
-	return f && perhaps(f, filter_mask, ino, dev) &&
+	return perhaps(filter_mask, ino, dev) &&
 	       hits(name_rule(dentry, folder, ino, dev, access, VIA_BTF), hit);
 }
 
 /* The rule on a folder that the dentry is in. */
 static __always_inline bool match_above(struct dentry *dentry, __u32 access, struct hit *hit)
 {
-	const struct filter *f = the_filter();
-
-	return has_folder_rules && f &&
-	       hits(rule_above(f, dentry->d_parent, dentry->d_sb, NULL, access, VIA_BTF), hit);
+	return has_folder_rules &&
+	       hits(rule_above(dentry->d_parent, dentry->d_sb, NULL, access, VIA_BTF), hit);
 }
 
 /* The rule that giving a file this new name meets. To make a name is to write. */

@@ -11,6 +11,8 @@ static __always_inline int signal_open(struct file *file, enum hook hook)
 	struct verdict v = { .hook = hook };
 	struct hit hit = {};
 
+	if (can_cast && !could_match_open(CAST(struct file, PLACE_OF_FILE, file)))
+		return 0;
 	if (match_open(file, &v, &hit, VIA_PROBE))
 		kill(&v, &hit, NULL);
 	return 0;

@@ -124,20 +124,20 @@ impl Rules {
 
     /// How maps and programs are fitted to the rules and to who is spared.
     pub fn fit(&self, policy: &Policy, signal: u32) -> Fit {
-        let words = filter::words(self.file.subjects());
+        let bytes = filter::bytes(self.file.subjects());
         let mut entries = self.file.entries();
         entries.extend([
             ("exempt_cgroups", policy.exempt_cgroups.len()),
             ("protected_exes", policy.protected_executables.len()),
         ]);
         let constants = BTreeMap::from([
-            ("filter_mask", u32::try_from(words - 1).unwrap_or(u32::MAX)),
+            ("filter_mask", u32::try_from(bytes - 1).unwrap_or(u32::MAX)),
             ("has_folder_rules", u32::from(self.file.has_folders())),
             ("enforce_signal", signal),
         ]);
         Fit {
             entries,
-            value_sizes: BTreeMap::from([("filter", 8 * words)]),
+            value_sizes: BTreeMap::from([(filter::MAP, bytes)]),
             constants,
         }
     }
@@ -165,10 +165,14 @@ impl Maps {
     /// # Errors
     /// The object has no such map, or the kernel doesn't map the filter into memory.
     pub fn take(maps: &mut loader::Maps, fit: &Fit) -> Result<Self> {
-        let filter = find(maps, "filter")?;
-        let bytes = fit.value_sizes.get("filter").copied().unwrap_or_default();
+        let filter = find(maps, filter::MAP)?;
+        let bytes = fit
+            .value_sizes
+            .get(filter::MAP)
+            .copied()
+            .unwrap_or_default();
         Ok(Self {
-            filter: Filter::map(loader::data(&filter), bytes / 8)?,
+            filter: Filter::map(loader::data(&filter), bytes)?,
             spared: spared::Maps::take(maps)?,
             file: file::maps::Maps::take(maps)?,
         })

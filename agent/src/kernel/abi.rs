@@ -131,6 +131,17 @@ pub const FILTER_SUPERBLOCK: u32 = u32::MAX;
 /// The filter's space of what is beneath folders, by the addresses of their inodes.
 pub const FILTER_BENEATH: u32 = u32::MAX - 1;
 
+/// The number that stands in a call where the loader puts the kernel's own number of the function
+/// `bpf_rdonly_cast()`.
+pub const PLACE_OF_RDONLY_CAST: i32 = 0x7fff_0001;
+/// The same of structs, where they are that function's argument.
+pub const PLACES_OF_STRUCTS: [(i32, &str); 4] = [
+    (0x7fff_0002, "file"),
+    (0x7fff_0003, "mount"),
+    (0x7fff_0004, "dentry"),
+    (0x7fff_0005, "super_block"),
+];
+
 /// Every kernel stores a name of fewer bytes, with its NUL in so many, inside the dentry; a longer
 /// one may be stored elsewhere
 /// (`DNAME_INLINE_LEN` of include/linux/dcache.h: 32, from 6.14 on 40).

@@ -4,13 +4,16 @@
 //! wrong: they are set before a rule is added and cleared after it was removed.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use anyhow::Result;
 use aya::maps::MapData;
 
 use super::abi::{FILTER_BENEATH, FILTER_SUPERBLOCK, InodeKey};
 use super::shared::Shared;
+
+/// The map of the filter's bytes, which the object names after the variable's section.
+pub const MAP: &str = ".bss.filter";
 
 /// Something that a rule is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,34 +59,35 @@ impl Subject {
     }
 }
 
-/// Bits for each subject, of which it sets two: hardly one in some thousands is taken for another.
-const BITS_EACH: usize = 128;
+/// Bytes for each subject, which sets two bits: hardly one in some thousands is taken for another.
+const BYTES_EACH: usize = 16;
 /// Half a MiB; more would not stay in a processor's cache.
-const MOST_WORDS: usize = 1 << 16;
-const FEWEST_WORDS: usize = 1 << 6;
+const MOST_BYTES: usize = 1 << 19;
+/// A page: the kernel gives no less.
+const FEWEST_BYTES: usize = 1 << 12;
 
-/// How many words of 64 bits a filter for so many subjects has: a power of two.
-pub fn words(subjects: usize) -> usize {
-    let words = subjects.saturating_mul(BITS_EACH) / 64;
-    words.clamp(FEWEST_WORDS, MOST_WORDS).next_power_of_two()
+/// How many bytes a filter for so many subjects has: a power of two.
+pub fn bytes(subjects: usize) -> usize {
+    let bytes = subjects.saturating_mul(BYTES_EACH);
+    bytes.clamp(FEWEST_BYTES, MOST_BYTES).next_power_of_two()
 }
 
 /// The filter's bits, mapped into memory until it is dropped.
 pub struct Filter {
-    words: Shared<AtomicU64>,
+    bytes: Shared<AtomicU8>,
     /// The bits that are set; `None` where that isn't known.
     held: Option<BTreeSet<u32>>,
 }
 
 impl Filter {
-    /// Maps a filter of so many words, in which no bit is set.
+    /// Maps a filter of so many bytes, in which no bit is set.
     ///
     /// # Errors
     /// The kernel's, with the way out.
-    pub fn map(map: &MapData, words: usize) -> Result<Self> {
+    pub fn map(map: &MapData, bytes: usize) -> Result<Self> {
         Ok(Self {
             // SAFETY: the map was made with so many entries of this size.
-            words: unsafe { Shared::map(map, words) }?,
+            bytes: unsafe { Shared::map(map, bytes) }?,
             held: Some(BTreeSet::new()),
         })
     }
@@ -91,7 +95,7 @@ impl Filter {
     /// Sets the bits of these subjects. To be called before rules on them are added.
     pub fn add(&mut self, subjects: &[Subject]) {
         for bit in self.bits(subjects) {
-            self.word(bit).fetch_or(mask(bit), Ordering::SeqCst);
+            self.byte(bit).fetch_or(mask(bit), Ordering::SeqCst);
             if let Some(held) = &mut self.held {
                 held.insert(bit);
             }
@@ -104,16 +108,16 @@ impl Filter {
         match self.held.take() {
             Some(held) => {
                 for &bit in held.difference(&wanted) {
-                    self.word(bit).fetch_and(!mask(bit), Ordering::SeqCst);
+                    self.byte(bit).fetch_and(!mask(bit), Ordering::SeqCst);
                 }
             }
             None => {
-                let mut words = vec![0; self.words.entries().len()];
+                let mut bytes = vec![0; self.bytes.entries().len()];
                 for &bit in &wanted {
-                    words[self.place(bit)] |= mask(bit);
+                    bytes[self.place(bit)] |= mask(bit);
                 }
-                for (word, wanted) in self.words.entries().iter().zip(words) {
-                    word.store(wanted, Ordering::SeqCst);
+                for (byte, wanted) in self.bytes.entries().iter().zip(bytes) {
+                    byte.store(wanted, Ordering::SeqCst);
                 }
             }
         }
@@ -126,22 +130,22 @@ impl Filter {
     }
 
     fn bits(&self, subjects: &[Subject]) -> BTreeSet<u32> {
-        let bits = u32::try_from(self.words.entries().len() * 64 - 1).unwrap_or(u32::MAX);
+        let bits = u32::try_from(self.bytes.entries().len() * 8 - 1).unwrap_or(u32::MAX);
         let hashes = subjects.iter().flat_map(|subject| subject.hashes());
         hashes.map(|hash| hash & bits).collect()
     }
 
     fn place(&self, bit: u32) -> usize {
-        (bit >> 6) as usize & (self.words.entries().len() - 1)
+        (bit >> 3) as usize & (self.bytes.entries().len() - 1)
     }
 
-    fn word(&self, bit: u32) -> &AtomicU64 {
-        &self.words.entries()[self.place(bit)]
+    fn byte(&self, bit: u32) -> &AtomicU8 {
+        &self.bytes.entries()[self.place(bit)]
     }
 }
 
-fn mask(bit: u32) -> u64 {
-    1 << (bit & 63)
+fn mask(bit: u32) -> u8 {
+    1 << (bit & 7)
 }
 
 #[cfg(test)]
@@ -152,18 +156,18 @@ mod tests {
 
     #[test]
     fn a_filter_grows_with_the_policy_up_to_half_a_mebibyte() {
-        assert_eq!(words(0), 64);
-        assert_eq!(words(100), 256);
-        assert_eq!(words(40_000), 65_536);
-        assert_eq!(words(usize::MAX), 65_536);
+        assert_eq!(bytes(0), 4096);
+        assert_eq!(bytes(1000), 16_384);
+        assert_eq!(bytes(40_000), 524_288);
+        assert_eq!(bytes(usize::MAX), 524_288);
     }
 
     proptest! {
         #[test]
         fn sizes_are_powers_of_two_with_room(subjects in 0_usize..100_000) {
-            let words = words(subjects);
-            prop_assert!(words.is_power_of_two());
-            prop_assert!(words * 64 >= subjects.min(1 << 22));
+            let bytes = bytes(subjects);
+            prop_assert!(bytes.is_power_of_two());
+            prop_assert!(bytes * 8 >= subjects.min(1 << 22));
         }
     }
 }

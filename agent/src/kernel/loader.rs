@@ -16,9 +16,11 @@ use aya::include_bytes_aligned;
 use aya::maps::{Map, MapData};
 use aya_obj::Object;
 use aya_obj::btf::BtfFeatures;
-use aya_obj::generated::bpf_map_type;
+use aya_obj::generated::{BPF_CALL, BPF_F_MMAPABLE, BPF_JMP, BPF_PSEUDO_KFUNC_CALL, bpf_map_type};
 
-use super::btf::{ITERATOR, KernelBtf, lsm_function};
+use super::abi::{PLACE_OF_RDONLY_CAST, PLACES_OF_STRUCTS};
+use super::btf::{ITERATOR, KernelBtf, RDONLY_CAST, lsm_function};
+use super::filter;
 use super::identity::{self, Identify, Identity, Pins};
 use super::memlock;
 use super::occupants;
@@ -115,10 +117,14 @@ impl Programs {
     pub fn open(object: &[u8], btf: KernelBtf, fit: &Fit) -> Result<(Self, Maps)> {
         memlock::raise();
         let mut object = Object::parse(object)?;
+        object.relocate_btf(&btf.types)?;
         let memory_readable = reads_memory(&object, &btf);
+        put_numbers(&mut object, &btf);
+        let can_cast = can_cast(&object, &btf);
         let mut constants = fit.constants.clone();
         constants.insert("agent_tgid", process::id());
         constants.insert("memory_readable", u32::from(memory_readable));
+        constants.insert("can_cast", u32::from(can_cast));
         let constants: Vec<(&str, [u8; 4])> = constants
             .into_iter()
             .map(|(name, value)| (name, value.to_ne_bytes()))
@@ -127,10 +133,14 @@ impl Programs {
             .iter()
             .map(|(name, value)| (*name, (&value[..], true)));
         object.patch_map_data(constants.collect())?;
-        object.relocate_btf(&btf.types)?;
         let mut declared = std::mem::take(&mut object.maps);
         let (mut created, mut duplicates) = (HashMap::new(), HashMap::new());
         for (name, map) in &mut declared {
+            if name == filter::MAP {
+                // As large as a filter can be, and zeros, as the kernel's are. That there is any
+                // byte tells aya-obj that the code has the address of the value itself.
+                map.data_mut().truncate(1);
+            }
             if let Some(&size) = fit.value_sizes.get(name.as_str()) {
                 map.set_value_size(u32::try_from(size).unwrap_or(u32::MAX));
             }
@@ -286,6 +296,34 @@ fn reads_memory(object: &Object, btf: &KernelBtf) -> bool {
     }
 }
 
+/// Puts the kernel's own numbers into the code where placeholders stand for them. Where the kernel has
+/// none, the constant `can_cast` keeps the verifier from that code.
+fn put_numbers(object: &mut Object, btf: &KernelBtf) {
+    let structs = PLACES_OF_STRUCTS.map(|(place, name)| (place, btf.structure(name)));
+    let function = (PLACE_OF_RDONLY_CAST, btf.function(RDONLY_CAST));
+    let numbers: HashMap<i32, Option<u32>> = structs.into_iter().chain([function]).collect();
+    let functions = object.functions.values_mut();
+    for instruction in functions.flat_map(|function| &mut function.instructions) {
+        let number = numbers.get(&instruction.imm).copied().flatten();
+        let Some(number) = number.and_then(|number| i32::try_from(number).ok()) else {
+            continue;
+        };
+        instruction.imm = number;
+        if u32::from(instruction.code) == BPF_JMP | BPF_CALL {
+            instruction.set_src_reg(BPF_PSEUDO_KFUNC_CALL as u8);
+        }
+    }
+}
+
+/// Whether the kernel takes a program that casts an address to a pointer.
+fn can_cast(object: &Object, btf: &KernelBtf) -> bool {
+    let (Some(number), Some(_)) = (btf.function(ITERATOR), btf.function(RDONLY_CAST)) else {
+        return false;
+    };
+    let loaded = program(object, "casts_address", Target::Iterator(number), None);
+    loaded.is_ok_and(|program| program.load().is_ok())
+}
+
 impl Identify for Programs {
     fn identify(&mut self, files: &[File]) -> Result<Vec<Identity>> {
         if self.iterator.is_none() {
@@ -322,11 +360,15 @@ fn btf_features() -> BtfFeatures {
 }
 
 fn create(name: &str, mut map: aya_obj::Map) -> Result<Map> {
-    if let aya_obj::Map::Btf(map) = &mut map {
-        // Only tools would read the types of keys and values, for which the kernel would have
-        // to be given the object's own BTF.
-        map.def.btf_key_type_id = 0;
-        map.def.btf_value_type_id = 0;
+    match &mut map {
+        aya_obj::Map::Btf(map) => {
+            // Only tools would read the types of keys and values, for which the kernel would have
+            // to be given the object's own BTF.
+            map.def.btf_key_type_id = 0;
+            map.def.btf_value_type_id = 0;
+        }
+        aya_obj::Map::Legacy(map) if name == filter::MAP => map.def.map_flags = BPF_F_MMAPABLE,
+        aya_obj::Map::Legacy(_) => {}
     }
     let kind = map.map_type();
     let constants = (name == ".rodata").then(|| map.data().to_vec());
@@ -363,4 +405,32 @@ pub fn data(map: &Map) -> &MapData {
 /// Whether the kernel was built with the functions that LSM programs attach to.
 pub fn has_lsm_types(btf: &KernelBtf) -> bool {
     btf.function(&lsm_function("file_open")).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CALL: u8 = (BPF_JMP | BPF_CALL) as u8;
+    /// `BPF_ALU64 | BPF_MOV | BPF_K`: a register becomes a number.
+    const MOVE: u8 = 0xb7;
+
+    /// The kinds of instruction in which a number stands.
+    fn codes(object: &Object, number: i32) -> Vec<u8> {
+        let functions = object.functions.values();
+        let instructions = functions.flat_map(|function| &function.instructions);
+        let meant = instructions.filter(|instruction| instruction.imm == number);
+        let mut codes: Vec<u8> = meant.map(|instruction| instruction.code).collect();
+        codes.dedup();
+        codes
+    }
+
+    #[test]
+    fn each_placeholder_stands_in_the_code_as_it_is_looked_for() {
+        let object = Object::parse(OBJECT).unwrap();
+        assert_eq!(codes(&object, PLACE_OF_RDONLY_CAST), [CALL]);
+        for (place, name) in PLACES_OF_STRUCTS {
+            assert_eq!(codes(&object, place), [MOVE], "{name}");
+        }
+    }
 }

@@ -42,11 +42,15 @@ const STRUCTS: [&str; 13] = [
 /// The function by which an iterator over descriptors attaches.
 pub const ITERATOR: &str = "bpf_iter_task_file";
 
+/// The function that casts an address to a pointer, in kernels from 6.2 on.
+pub const RDONLY_CAST: &str = "bpf_rdonly_cast";
+
 /// What our programs need of the kernel's BTF.
 pub struct KernelBtf {
     /// The types that relocations need. Their numbers aren't the kernel's.
     pub types: Btf,
     functions: HashMap<String, u32>,
+    structs: HashMap<String, u32>,
 }
 
 impl KernelBtf {
@@ -64,20 +68,30 @@ impl KernelBtf {
         self.functions.get(name).copied()
     }
 
+    /// The kernel's number of one of our structs; `None` if it has no such struct.
+    pub fn structure(&self, name: &str) -> Option<u32> {
+        self.structs.get(name).copied()
+    }
+
     fn parse(source: &dyn Source, functions: &[String]) -> Result<Self> {
-        let functions = functions.iter().map(String::as_str).chain([ITERATOR]);
+        let functions = functions.iter().map(String::as_str);
+        let functions = functions.chain([ITERATOR, RDONLY_CAST]);
         let names: Vec<&str> = STRUCTS.into_iter().chain(functions).collect();
         let mut raw = Raw::open(source, &names)?;
         let wanted = std::mem::take(&mut raw.wanted);
         let (functions, structs): (Vec<_>, Vec<_>) = wanted
             .into_iter()
             .partition(|wanted| wanted.kind == kind::FUNC);
-        let structs: Vec<u32> = structs.iter().map(|wanted| wanted.id).collect();
-        let types = Btf::parse(&raw.reduce(&structs)?, Endianness::default())?;
-        let functions = functions.into_iter().map(|wanted| (wanted.name, wanted.id));
+        let ids: Vec<u32> = structs.iter().map(|wanted| wanted.id).collect();
+        let types = Btf::parse(&raw.reduce(&ids)?, Endianness::default())?;
+        let numbers = |wanted: Vec<raw::Wanted>| {
+            let numbers = wanted.into_iter().map(|wanted| (wanted.name, wanted.id));
+            numbers.collect()
+        };
         Ok(Self {
             types,
-            functions: functions.collect(),
+            functions: numbers(functions),
+            structs: numbers(structs),
         })
     }
 }
