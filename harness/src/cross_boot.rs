@@ -135,6 +135,7 @@ pub fn judge(real: Side<'_>, seam: Side<'_>, dir: PathBuf) -> BootResult {
         release: of.release.clone(),
         package_version: of.package_version.clone(),
         replaced_version: of.replaced_version.clone(),
+        provenance: of.provenance.clone(),
         proofs: vec![ProofResult {
             id: plan::SEAM_IS_FAITHFUL.to_string(),
             status,

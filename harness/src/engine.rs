@@ -16,7 +16,7 @@ use protocol::record::Record;
 use crate::channel::{Channel, Line};
 use crate::event::{Event, Phase};
 use crate::launch::{self, Files, Launcher, Machine};
-use crate::outcome::{BootResult, Ending};
+use crate::outcome::{BootResult, Ending, Provenance};
 use crate::plan::PlannedBoot;
 use crate::verdict::{self, DeclaredSkip, Documents};
 
@@ -36,6 +36,8 @@ pub struct Job {
     pub package_version: Option<String>,
     /// The version that the lock had before, if it was replaced.
     pub replaced_version: Option<String>,
+    /// What is put to the proofs.
+    pub provenance: Provenance,
     /// The harness's own command line that repeats this boot.
     pub again: String,
     /// Why it can't be launched, if it can't.
@@ -227,6 +229,7 @@ fn judge(
         release: judged.release,
         package_version: job.package_version.clone(),
         replaced_version: job.replaced_version.clone(),
+        provenance: job.provenance.clone(),
         proofs: judged.proofs,
         faults: judged.faults,
         ending: Some(ending),

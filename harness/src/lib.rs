@@ -6,6 +6,7 @@ pub mod bench;
 pub mod channel;
 pub mod commands;
 pub mod cross_boot;
+mod digest;
 pub mod engine;
 pub mod event;
 pub mod exit;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// A boot of a kernel, or the kernel's comparison of two of its boots (`cross-boot`).
@@ -98,6 +99,20 @@ pub enum Ending {
     },
 }
 
+/// What was put to the proofs, and when: a result is of this and of nothing else.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Provenance {
+    /// SHA-256 of the agent, in hexadecimal digits.
+    pub agent_sha256: String,
+    /// SHA-256 of the guest, likewise.
+    pub guest_sha256: String,
+    /// The commit that both were built of, with `-dirty` behind it where files differed from it;
+    /// none for an agent by path, and where git didn't tell.
+    pub commit: Option<String>,
+    /// When the run began.
+    pub began_at: Timestamp,
+}
+
 /// One boot (or one cross-boot comparison), judged.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BootResult {
@@ -113,6 +128,8 @@ pub struct BootResult {
     pub package_version: Option<String>,
     /// The version that the lock had before, where it was no longer on offer.
     pub replaced_version: Option<String>,
+    /// What was put to the proofs, and when.
+    pub provenance: Provenance,
     /// One for each planned proof, in the plan's order.
     pub proofs: Vec<ProofResult>,
     /// What was wrong with the boot as a whole: a mismatch, a missing `end`, a cut record.

@@ -38,7 +38,7 @@ use crate::outcome::{Ending, ProofResult, Status};
 use transcript::{Finish, Transcript, Transcripts};
 
 pub(crate) use clause::show_value;
-pub use run::{RunVerdict, run_verdict};
+pub use run::{RunVerdict, proved_something, run_verdict};
 
 /// How a reason begins that says that not all arms of a proof could be observed.
 pub const UNOBSERVED: &str = "could not be observed";

@@ -12,12 +12,11 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use clap::{Args, Subcommand, ValueEnum};
 use protocol::bench::{AgentBinary, BenchPlan, EnforcingTier};
-use sha2::{Digest as _, Sha256};
 
 use super::matrix::MatrixArgs;
 use super::matrix::at_hand::AtHand;
 use super::matrix::jobs::nonce;
-use crate::artifacts;
+use crate::artifacts::{Artifacts, Program};
 use crate::bench::numbers;
 use crate::bench::plan::{self, Measure};
 use crate::bench::read;
@@ -132,17 +131,12 @@ pub fn run(command: &BenchCommand, root: &Path) -> Result<ExitCode> {
         false => args.kernels.clone(),
     };
     let kernels = manifest::select(&manifest.kernels, &names)?;
-    for (option, path) in [("--agent", &args.agent), ("--against", &args.against)] {
-        if let Some(path) = path {
-            // Before anything is fetched or built for its sake.
-            artifacts::check_runs_in_guest(path)
-                .context(option)
-                .map_err(Failure::usage)?;
-        }
-    }
+    // Before anything is fetched or built for its sake.
+    let other = args.against.as_deref().map(Program::read).transpose();
+    let other = other.context("--against").map_err(Failure::usage)?;
     let of_matrix = as_matrix(args, root);
     let mut at_hand = AtHand::get(&of_matrix, root, &manifest, &kernels, &BTreeSet::new())?;
-    at_hand.artifacts.other_agent = args.against.clone();
+    at_hand.artifacts.other_agent = other;
     at_hand.artifacts.sabotaged_agent = None;
     let choice = at_hand.accelerator(args.accel)?;
     if let Some(notice) = &choice.notice {
@@ -151,7 +145,7 @@ pub fn run(command: &BenchCommand, root: &Path) -> Result<ExitCode> {
     let jobs = jobs(&at_hand, args, &bench, choice.accelerator)?;
     let done = run_jobs(&at_hand, jobs, bench.lives.len());
     let measured = Measured {
-        agents: agents(&at_hand)?,
+        agents: agents(&at_hand.artifacts),
         kernels: done
             .iter()
             .map(|done| of_kernel(done, &bench))
@@ -247,6 +241,7 @@ fn jobs(
             skips: Vec::new(),
             package_version: kernel.package_version.clone(),
             replaced_version: None,
+            provenance: at_hand.provenance.clone(),
             again: again(args, kernel, accelerator),
             obstacle: image.obstacle,
             boot,
@@ -323,20 +318,16 @@ fn run_jobs(at_hand: &AtHand, jobs: Vec<Job>, lives: usize) -> Vec<Done> {
 }
 
 /// Which binaries were measured.
-fn agents(at_hand: &AtHand) -> anyhow::Result<Vec<Agent>> {
-    let tested = (AgentBinary::Tested, &at_hand.artifacts.agent);
-    let other = at_hand.artifacts.other_agent.iter();
+fn agents(artifacts: &Artifacts) -> Vec<Agent> {
+    let tested = (AgentBinary::Tested, &artifacts.agent);
+    let other = artifacts.other_agent.iter();
     let all = [tested]
         .into_iter()
-        .chain(other.map(|path| (AgentBinary::Other, path)));
-    all.map(|(agent, path)| {
-        let image = fs::read(path).with_context(|| format!("reading {}", path.display()))?;
-        let digest = Sha256::digest(&image);
-        Ok(Agent {
-            agent,
-            path: path.display().to_string(),
-            sha256: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
-        })
+        .chain(other.map(|program| (AgentBinary::Other, program)));
+    all.map(|(agent, program)| Agent {
+        agent,
+        path: program.path.display().to_string(),
+        sha256: program.sha256.clone(),
     })
     .collect()
 }

@@ -43,6 +43,8 @@ pub fn run(args: &GuaranteesArgs, root: &Path) -> Result<ExitCode> {
     match &args.results {
         Some(folder) => {
             let results = results(folder)?;
+            let provenance = render::provenance(&results).context("--results");
+            println!("{}", provenance.map_err(Failure::usage)?);
             print!("{}", render::table(&promises, &shown, &results));
             print!("\n{}", render::races(&results));
         }

@@ -11,17 +11,15 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 
-use anyhow::Context;
 use clap::Args;
 use protocol::plan::Filesystem;
 
 use super::list::{self, Format};
 use super::proofs;
-use crate::artifacts;
 use crate::cross_boot;
 use crate::engine::{self, Done};
 use crate::event::Event;
-use crate::exit::{ExitCode, Failure, Result};
+use crate::exit::{ExitCode, Result};
 use crate::kernels::ReadyKernel;
 use crate::launch::{Launcher, accel};
 use crate::manifest::{self, Manifest};
@@ -114,12 +112,6 @@ pub fn run(args: &MatrixArgs, root: &Path) -> Result<ExitCode> {
         print!("{}", list::render(&kernels, &wanted, args.format));
         return Ok(ExitCode::AsDeclared);
     }
-    if let Some(agent) = &args.agent {
-        // Before anything is fetched or built for its sake.
-        artifacts::check_runs_in_guest(agent)
-            .context("--agent")
-            .map_err(Failure::usage)?;
-    }
     go(
         &AtHand::get(args, root, &manifest, &kernels, &plan::filesystems(&wanted))?,
         args,
@@ -188,6 +180,12 @@ fn go(at_hand: &AtHand, args: &MatrixArgs, wanted: &Wanted) -> Result<ExitCode> 
         eprintln!(
             "error: {} doesn't have the cases that were planned: {cases:?}, not {planned:?}",
             report::files::JUNIT
+        );
+    }
+    if results.iter().all(BootResult::is_clean) && !verdict::proved_something(&results) {
+        eprintln!(
+            "error: nothing was proven: every proof was skipped, as kernels.toml declares it; ask \
+             for others (--kernel, --boot, --proof)"
         );
     }
     Ok(match verdict::run_verdict(&results, &planned, &cases) {

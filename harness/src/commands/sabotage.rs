@@ -210,6 +210,7 @@ fn jobs(
             skips: Vec::new(),
             package_version: kernel.package_version.clone(),
             replaced_version: None,
+            provenance: at_hand.provenance.clone(),
             again: again(args, kernel, accelerator),
             obstacle: image.obstacle.clone(),
             boot,

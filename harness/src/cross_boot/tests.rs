@@ -352,6 +352,7 @@ fn boot(name: &str) -> BootResult {
         release: Some("6.1.0-9-cloud-amd64".into()),
         package_version: None,
         replaced_version: None,
+        provenance: crate::report::samples::provenance(),
         proofs: vec![],
         faults: vec!["of the boot".into()],
         ending: Some(Ending::Exited { code: Some(0) }),

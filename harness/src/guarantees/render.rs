@@ -2,11 +2,13 @@
 //!
 //! In: promises, what the catalogue shows for them, judged suites. Out: text. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context as _, Result, bail};
 
 use super::Promise;
 use crate::guarantees::check::Shown;
-use crate::outcome::{BootResult, Race, Status};
+use crate::outcome::{BootResult, Provenance, Race, Status};
 
 /// The table, with the kernels in the order of the results.
 #[must_use]
@@ -31,6 +33,46 @@ pub fn table(promises: &[Promise], shown: &[Shown], results: &[BootResult]) -> S
         text.push('\n');
     }
     text
+}
+
+/// Of which agent, guest and commit the results are, and of which days.
+///
+/// # Errors
+/// They aren't all of the same: together they would say what no run has shown.
+pub fn provenance(results: &[BootResult]) -> Result<String> {
+    let mut all = results.iter();
+    let first = all.next().context("no results")?;
+    let is_other = |other: &&BootResult| of_what(other) != of_what(first);
+    if let Some(other) = all.find(is_other) {
+        bail!(
+            "the results are of different programs: {} of {}, and {} of {}; show those of one run",
+            first.suite,
+            of_what(first),
+            other.suite,
+            of_what(other)
+        );
+    }
+    let days = results.iter().map(|result| {
+        let began = result.provenance.began_at.to_string();
+        began.split('T').next().unwrap_or_default().to_owned()
+    });
+    let days: Vec<String> = days.collect::<BTreeSet<_>>().into_iter().collect();
+    Ok(format!(
+        "Of {}; run on {}.\n",
+        of_what(first),
+        days.join(", ")
+    ))
+}
+
+fn of_what(result: &BootResult) -> String {
+    let Provenance {
+        agent_sha256,
+        guest_sha256,
+        commit,
+        ..
+    } = &result.provenance;
+    let commit = commit.as_deref().unwrap_or("unknown");
+    format!("agent `{agent_sha256}`, guest `{guest_sha256}`, commit {commit}")
 }
 
 /// The races with what was measured of each while the agent was up: leaks of attempts. Empty if
@@ -256,5 +298,28 @@ mod tests {
         let table = table(&promises(), &shown(), &results);
         assert_eq!(table.lines().next(), Some("| promise | 6.1 | 7.3 |"));
         assert_eq!(row(&results), "| `denies-open` | 2 ok | 1 unknown |");
+    }
+
+    #[test]
+    fn results_are_shown_with_what_they_are_of_and_never_mixed() {
+        let mut results = crate::report::samples::results();
+        results[0].provenance.began_at = "2026-01-03T00:00:00Z".parse().unwrap();
+        let (agent, guest, commit) = ("a".repeat(64), "b".repeat(64), "c".repeat(40));
+        let said = format!(
+            "Of agent `{agent}`, guest `{guest}`, commit {commit}; run on 2026-01-02, 2026-01-03.\n"
+        );
+        assert_eq!(provenance(&results).unwrap(), said);
+        let others: [fn(&mut Provenance); 3] = [
+            |of| of.agent_sha256 = "d".repeat(64),
+            |of| of.guest_sha256 = "d".repeat(64),
+            |of| of.commit = None,
+        ];
+        for change in others {
+            let mut mixed = results.clone();
+            change(&mut mixed[2].provenance);
+            let told = provenance(&mixed).unwrap_err().to_string();
+            assert!(told.contains("different programs"), "{told}");
+        }
+        provenance(&[]).unwrap_err();
     }
 }

@@ -1,6 +1,6 @@
 //! Packs one kernel's initramfs.
 //!
-//! In: the guest and agent binaries, the plan, what `images/` asks for, the kernel's modules.
+//! In: the guest and the agents, the plan, what `images/` asks for, the kernel's modules.
 //! Out: the initramfs file, and what was put in or couldn't be. It isn't compressed: gzip
 //! takes half a second a kernel, and the guest boots no sooner for it.
 
@@ -24,19 +24,14 @@ use super::{
     modules::{self, Index, LoadOrder},
     spec::{FilesystemSpec, ImageSpec},
 };
+use crate::artifacts::Artifacts;
 use crate::exit::{Failure, Result};
 
 /// What goes into one kernel's initramfs.
 #[derive(Debug, Clone, Copy)]
 pub struct PackInput<'a> {
-    /// The static guest binary; becomes `/init`.
-    pub guest: &'a Path,
-    /// The static agent binary; becomes [`protocol::AGENT_PATH`].
-    pub agent: &'a Path,
-    /// Its sabotaged build; becomes [`protocol::SABOTAGED_AGENT_PATH`].
-    pub sabotaged_agent: Option<&'a Path>,
-    /// One to measure it against; becomes [`protocol::OTHER_AGENT_PATH`].
-    pub other_agent: Option<&'a Path>,
+    /// The agents, and the guest, which becomes `/init`.
+    pub artifacts: &'a Artifacts,
     /// Becomes [`protocol::PLAN_PATH`].
     pub plan: &'a GuestPlan,
     /// What `images/` asks for.
@@ -63,10 +58,6 @@ pub struct Packed {
 
 /// Writes the initramfs to `out`, whole or not at all.
 pub fn pack(input: &PackInput<'_>, out: &Path) -> Result<Packed> {
-    let read = |what: &str, path: &Path| {
-        let bytes = fs::read(path);
-        bytes.with_context(|| format!("cannot read the {what} {}", path.display()))
-    };
     let mut tree = input.image.tree.clone();
     let mut put = |path: &str, mode: u32, content: Vec<u8>| {
         tree.insert(path, Node::File { mode, content })
@@ -74,19 +65,17 @@ pub fn pack(input: &PackInput<'_>, out: &Path) -> Result<Packed> {
                 Failure::usage(error.context("images/ and the harness both want a path"))
             })
     };
-    put("/init", 0o755, read("guest", input.guest)?)?;
-    let agent = read("agent", input.agent).map_err(Failure::usage)?;
-    put(AGENT_PATH, 0o755, agent)?;
-    if let Some(sabotaged) = input.sabotaged_agent {
-        put(
-            SABOTAGED_AGENT_PATH,
-            0o755,
-            read("sabotaged agent", sabotaged)?,
-        )?;
-    }
-    if let Some(other) = input.other_agent {
-        let other = read("other agent", other).map_err(Failure::usage)?;
-        put(OTHER_AGENT_PATH, 0o755, other)?;
+    let artifacts = input.artifacts;
+    let programs = [
+        ("/init", Some(&artifacts.guest)),
+        (AGENT_PATH, Some(&artifacts.agent)),
+        (SABOTAGED_AGENT_PATH, artifacts.sabotaged_agent.as_ref()),
+        (OTHER_AGENT_PATH, artifacts.other_agent.as_ref()),
+    ];
+    for (path, program) in programs {
+        if let Some(program) = program {
+            put(path, 0o755, program.bytes.clone())?;
+        }
     }
     let plan = serde_json::to_vec(input.plan).context("cannot write the plan as JSON")?;
     put(PLAN_PATH, 0o644, plan)?;

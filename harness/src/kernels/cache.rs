@@ -20,11 +20,11 @@ use std::{
 use anyhow::{Context as _, anyhow};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
 use super::lock::{LockedKernel, LockedPackage};
 use crate::{
+    digest,
     exit::{Failure, Result},
     progress::Progress,
 };
@@ -187,7 +187,7 @@ impl Cache {
     /// A package's file.
     pub fn deb(&self, package: &LockedPackage) -> Found<PathBuf> {
         let path = self.deb_path(package);
-        match sha256_file(&path) {
+        match digest::of_file(&path) {
             Err(_) => Found::Missing,
             Ok(sum) if sum == package.sha256 => Found::Good(path),
             Ok(_) => Found::Altered,
@@ -213,7 +213,7 @@ impl Cache {
             Some(entry)
                 if entry.version == ENTRY_VERSION
                     && entry.release == locked.release
-                    && sha256_file(&vmlinuz).is_ok_and(|sum| sum == entry.sha256) =>
+                    && digest::of_file(&vmlinuz).is_ok_and(|sum| sum == entry.sha256) =>
             {
                 Found::Good((vmlinuz, entry))
             }
@@ -237,7 +237,7 @@ impl Cache {
         }
         let unchanged = |entry: &ModulesEntry| {
             let same = |(file, sum): (&PathBuf, &String)| {
-                sha256_file(&folder.join(file)).is_ok_and(|now| now == *sum)
+                digest::of_file(&folder.join(file)).is_ok_and(|now| now == *sum)
             };
             entry.version == ENTRY_VERSION && entry.files.iter().all(same)
         };
@@ -256,7 +256,7 @@ pub fn seal_modules(folder: &Path) -> Result {
         if item.file_type().is_file()
             && let Ok(name) = item.path().strip_prefix(folder)
         {
-            let sum = sha256_file(item.path())
+            let sum = digest::of_file(item.path())
                 .with_context(|| format!("cannot read {}", item.path().display()))?;
             files.insert(name.to_owned(), sum);
         }
@@ -277,25 +277,4 @@ pub fn write_entry(folder: &Path, entry: &impl Serialize) -> Result {
 fn read_entry<T: for<'de> Deserialize<'de>>(folder: &Path) -> Option<T> {
     let text = fs::read(folder.join("entry.json")).ok()?;
     serde_json::from_slice(&text).ok()
-}
-
-/// The SHA-256 of a file, in hexadecimal.
-pub fn sha256_file(path: &Path) -> io::Result<String> {
-    let mut file = fs::File::open(path)?;
-    let mut hasher = Sha256::new();
-    let mut buffer = vec![0; 1 << 16];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(hex(&hasher.finalize())),
-            n => hasher.update(&buffer[..n]),
-        }
-    }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

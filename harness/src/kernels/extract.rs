@@ -43,7 +43,7 @@ pub fn kernel(deb: &Path, locked: &LockedKernel, folder: &Path) -> anyhow::Resul
     }
     let head = fs::read(&vmlinuz).context("cannot read back the kernel")?;
     let version_word = identify(&head, locked)?;
-    let sum = cache::sha256_file(&vmlinuz).context("cannot read back the kernel")?;
+    let sum = crate::digest::of_file(&vmlinuz).context("cannot read back the kernel")?;
     let entry = KernelEntry::new(release.clone(), version_word, sum);
     cache::write_entry(folder, &entry).map_err(|failure| failure.error)
 }

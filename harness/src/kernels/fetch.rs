@@ -10,7 +10,7 @@ use anyhow::{Context as _, anyhow};
 
 use super::{
     ReadyKernel, Replaced,
-    cache::{self, Cache, Found},
+    cache::{Cache, Found},
     extract,
     index::Offer,
     lock::{Lock, LockedKernel, LockedPackage},
@@ -170,7 +170,7 @@ impl Fetcher<'_> {
             .map(|file| file.path())
             .filter(|path| path.is_file())
         {
-            let sum = cache::sha256_file(&file)
+            let sum = crate::digest::of_file(&file)
                 .with_context(|| format!("cannot read {}", file.display()))?;
             // By content: how apt spells a version in a file name is its own business.
             if let Some(package) = wanted.iter().find(|package| package.sha256 == sum) {

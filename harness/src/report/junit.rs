@@ -14,7 +14,7 @@ use quick_xml::Reader;
 use quick_xml::events::Event;
 use serde::Serialize;
 
-use crate::outcome::{BootResult, Cases, Ending, ProofResult, Status, SuiteId};
+use crate::outcome::{BootResult, Cases, Ending, ProofResult, Provenance, Status, SuiteId};
 
 /// Version of the JSON line in each suite's system-out.
 const FACTS_VERSION: u32 = 1;
@@ -34,6 +34,7 @@ struct Facts<'a> {
     replaced_version: Option<&'a str>,
     accelerator: &'a str,
     launcher: &'a str,
+    provenance: &'a Provenance,
     ending: Option<&'a Ending>,
     duration_s: f64,
     faults: &'a [String],
@@ -109,6 +110,7 @@ fn facts(result: &BootResult) -> Result<String> {
         replaced_version: result.replaced_version.as_deref(),
         accelerator: &result.accelerator,
         launcher: &result.launcher,
+        provenance: &result.provenance,
         ending: result.ending.as_ref(),
         duration_s: result.duration.as_secs_f64(),
         faults: &result.faults,

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::outcome::{BootResult, Ending, ProofResult, Status, SuiteId};
+use crate::outcome::{BootResult, Ending, ProofResult, Provenance, Status, SuiteId};
 
 pub fn suite(kernel: &str, boot: &str) -> SuiteId {
     SuiteId {
@@ -22,6 +22,15 @@ pub fn proof(id: &str, status: Status, reasons: &[&str]) -> ProofResult {
     }
 }
 
+pub fn provenance() -> Provenance {
+    Provenance {
+        agent_sha256: "a".repeat(64),
+        guest_sha256: "b".repeat(64),
+        commit: Some("c".repeat(40)),
+        began_at: "2026-01-02T03:04:05Z".parse().unwrap(),
+    }
+}
+
 pub fn boot(kernel: &str, boot: &str, proofs: Vec<ProofResult>) -> BootResult {
     BootResult {
         suite: suite(kernel, boot),
@@ -30,6 +39,7 @@ pub fn boot(kernel: &str, boot: &str, proofs: Vec<ProofResult>) -> BootResult {
         release: Some(format!("{kernel}.0-9-cloud-amd64")),
         package_version: Some(format!("{kernel}.192-2")),
         replaced_version: None,
+        provenance: provenance(),
         proofs,
         faults: vec![],
         ending: Some(Ending::Exited { code: Some(0) }),

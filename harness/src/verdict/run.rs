@@ -17,8 +17,8 @@ pub enum RunVerdict {
 }
 
 /// Holds the results, and the report that was made of them, against what was planned. A run
-/// that planned nothing, misses a suite or a proof, or holds one that nobody planned has found
-/// nothing out.
+/// that planned nothing, misses a suite or a proof, holds one that nobody planned, or skipped every
+/// one has found nothing out.
 pub fn run_verdict(results: &[BootResult], planned: &Cases, reported: &Cases) -> RunVerdict {
     let broke = |status| {
         let red = [
@@ -43,12 +43,20 @@ pub fn run_verdict(results: &[BootResult], planned: &Cases, reported: &Cases) ->
         && reported == planned
         && found == *planned
         && results.len() == planned.len()
-        && results.iter().all(BootResult::is_clean);
+        && results.iter().all(BootResult::is_clean)
+        && proved_something(results);
     if as_planned {
         RunVerdict::AsDeclared
     } else {
         RunVerdict::Infrastructure
     }
+}
+
+/// Whether any proof passed: a run in which every one was skipped has shown nothing.
+#[must_use]
+pub fn proved_something(results: &[BootResult]) -> bool {
+    let mut proofs = results.iter().flat_map(|result| &result.proofs);
+    proofs.any(|proof| proof.status == Status::Passed)
 }
 
 #[cfg(test)]
@@ -78,7 +86,7 @@ mod tests {
         use RunVerdict::{AsDeclared, Infrastructure, PromiseBroken};
         for (status, expected) in [
             (Status::Passed, AsDeclared),
-            (Status::Skipped, AsDeclared),
+            (Status::Skipped, Infrastructure),
             (Status::Failed, PromiseBroken),
             (Status::UnexpectedPass, PromiseBroken),
             (Status::UndeclaredSkip, PromiseBroken),
@@ -99,6 +107,14 @@ mod tests {
         assert_eq!(against(&twice, &planned), Infrastructure);
         let unplanned = boot("7.0", "bpf-lsm", passed.proofs.clone());
         assert_eq!(verdict(&[passed, unplanned]), Infrastructure);
+    }
+
+    #[test]
+    fn skips_are_as_declared_beside_a_proof_that_passed() {
+        let proofs = [Status::Skipped, Status::Passed].map(|status| proof("a-proof", status, &[]));
+        let results = [boot("6.1", "bpf-lsm", proofs.to_vec())];
+        let verdict = against(&results, &cases([("6.1", 2)]));
+        assert_eq!(verdict, RunVerdict::AsDeclared);
     }
 
     #[test]

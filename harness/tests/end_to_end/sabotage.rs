@@ -1,9 +1,8 @@
-//! Mutants: that no agent as shipped has one in it, and that one which survives is told.
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use harness::artifacts::note_origin;
 use harness::sabotage::catalogue::{self, Way};
 use protocol::sabotage::{VARIABLE, World};
 
@@ -94,6 +93,7 @@ fn a_sabotaged_agent_isn_t_taken_for_the_agent() {
         VARIABLE.into(),
     ];
     fs::write(prebuilt.join("aegisbpf"), sabotaged.concat()).expect("our own file");
+    note_origin(&prebuilt, None).expect("as good as programs for the guest");
     let mut matrix = checkout.matrix();
     let ran = Ran::of(
         matrix

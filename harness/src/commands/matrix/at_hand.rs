@@ -6,11 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use jiff::Timestamp;
 use protocol::plan::{Filesystem, GuestPlan};
 use protocol::record::Record;
 
 use super::MatrixArgs;
-use crate::artifacts::{self, Artifacts};
+use crate::artifacts::{self, Artifacts, Program};
 use crate::channel::{Channel, Line};
 use crate::engine::LaunchWith;
 use crate::exit::{ExitCode, Failure, Result};
@@ -24,7 +25,7 @@ use crate::kernels::fetch::{Fetcher, Options};
 use crate::launch::{self, Accelerator, Launcher, Machine, accel};
 use crate::manifest::{Kernel, Manifest};
 use crate::out_dir::OutDir;
-use crate::outcome::SuiteId;
+use crate::outcome::{Provenance, SuiteId};
 use crate::progress::{Progress as _, Terminal};
 use crate::report;
 use crate::setup::{self, Asked, Setup, Venv};
@@ -37,6 +38,8 @@ pub(in crate::commands) struct AtHand {
     pub with: LaunchWith,
     /// What goes into every guest.
     pub artifacts: Artifacts,
+    /// What the results are of.
+    pub provenance: Provenance,
     /// What else goes into it.
     pub image: ImageSpec,
     /// The disks of the file systems that take one.
@@ -77,6 +80,8 @@ impl AtHand {
         image.keep(filesystems);
         let brought = args.prebuilt.as_deref().map(Artifacts::in_folder);
         let brought = brought.transpose().map_err(Failure::usage)?;
+        let agent = args.agent.as_deref().map(Program::read).transpose();
+        let agent = agent.context("--agent").map_err(Failure::usage)?;
         let out = clear(args, root)?;
         let job = setup::Job::Matrix {
             virtme_ng: args.launcher == Launcher::VirtmeNg,
@@ -98,10 +103,17 @@ impl AtHand {
             modules: image.asks_for_modules(),
         };
         let kernels = fetcher.ready(kernels, options)?;
-        if brought.is_none() {
-            progress.step("building the agent and the guest", None);
-        }
-        let artifacts = artifacts(brought, args, root)?;
+        let ours = match brought {
+            Some(brought) => brought,
+            None => {
+                progress.step("building the agent and the guest", None);
+                artifacts::build(root, &root.join("target/artifacts"))?
+            }
+        };
+        let artifacts = match agent {
+            Some(agent) => ours.with_agent(agent),
+            None => ours,
+        };
         let disks = disks(&image)?;
         progress.idle();
         Ok(Self {
@@ -110,6 +122,7 @@ impl AtHand {
                 launcher: args.launcher,
                 vng: Venv::in_cache(&cache).program("vng"),
             },
+            provenance: artifacts.provenance(Timestamp::now()),
             artifacts,
             image,
             disks,
@@ -146,10 +159,7 @@ impl AtHand {
 
     fn pack(&self, kernel: &ReadyKernel, plan: &GuestPlan) -> Result<Packed> {
         let input = PackInput {
-            guest: &self.artifacts.guest,
-            agent: &self.artifacts.agent,
-            sabotaged_agent: self.artifacts.sabotaged_agent.as_deref(),
-            other_agent: self.artifacts.other_agent.as_deref(),
+            artifacts: &self.artifacts,
             plan,
             image: &self.image,
             disks: &self.disks,
@@ -216,20 +226,6 @@ pub(in crate::commands) fn clear(args: &MatrixArgs, root: &Path) -> Result<OutDi
     let out = OutDir::claim(&out)?;
     report::files::remove_all(out.path())?;
     Ok(out)
-}
-
-fn artifacts(brought: Option<Artifacts>, args: &MatrixArgs, root: &Path) -> Result<Artifacts> {
-    let ours = match brought {
-        Some(brought) => brought,
-        None => artifacts::build(root, &root.join("target/artifacts"))?,
-    };
-    match &args.agent {
-        Some(agent) => ours
-            .with_agent(agent)
-            .context("--agent")
-            .map_err(Failure::usage),
-        None => Ok(ours),
-    }
 }
 
 fn disks(image: &ImageSpec) -> Result<BTreeMap<Filesystem, Disk>> {

@@ -70,6 +70,7 @@ fn job(
             .replaced
             .as_ref()
             .map(|replaced| replaced.old.clone()),
+        provenance: at_hand.provenance.clone(),
         again: again(args, &boot.suite, &boot.plan.proofs, accelerator),
         obstacle: image.obstacle.clone(),
         boot,

@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
+use harness::artifacts::note_origin;
 use harness::kernels::cache::{Cache, Found};
 use harness::kernels::lock::Lock;
 
@@ -31,6 +32,7 @@ pub fn artifacts_with(name: &str, by: &Path, folder: &Path) -> PathBuf {
         };
         symlink(target, folder.join(original)).expect("a writable folder");
     }
+    note_origin(folder, None).expect("programs for the guest");
     folder.to_owned()
 }
 
@@ -46,6 +48,7 @@ pub fn pretend_artifacts(folder: &Path) {
         let mode = fs::Permissions::from_mode(0o755);
         fs::set_permissions(folder.join(name), mode).expect("our own file");
     }
+    note_origin(folder, None).expect("as good as programs for the guest");
 }
 
 /// A kernel of the lock, as it lies in the cache.

@@ -13,7 +13,7 @@ use std::{
 
 use crate::{
     exit::Result,
-    kernels::{cache, fetch::Archive, index::Offer, lock::LockedPackage},
+    kernels::{fetch::Archive, index::Offer, lock::LockedPackage},
 };
 
 /// A vmlinuz with nothing in it but its name.
@@ -79,7 +79,7 @@ impl Folder {
             package: package.clone(),
             version: version.to_owned(),
             suite: "bookworm".to_owned(),
-            sha256: cache::sha256_file(&deb).unwrap(),
+            sha256: crate::digest::of_file(&deb).unwrap(),
             size: deb.metadata().unwrap().len(),
             filename: format!("pool/{package}.deb"),
             depends: Vec::new(),
