@@ -206,8 +206,9 @@ fn judge(
     duration: Duration,
 ) -> Done {
     let files = Files::of(&job.machine.dir);
-    // Missing where QEMU never ran: the ending tells of that.
-    let console = verdict::explain::clean(&fs::read(&files.console).unwrap_or_default());
+    let console = fs::read(&files.console);
+    let unreadable = console.as_ref().err().map(ToString::to_string);
+    let console = verdict::explain::clean(&console.unwrap_or_default());
     let mut judged = verdict::judge(
         &job.boot.plan,
         &job.boot.nonce,
@@ -221,6 +222,13 @@ fn judge(
         && let Some(said) = last_words(&files.qemu)
     {
         judged.faults.push(format!("QEMU's last words: `{said}`"));
+    }
+    // Missing where QEMU never ran: the ending tells of that.
+    if let (Some(why), Ending::Exited { .. } | Ending::Hung { .. }) = (unreadable, &ending) {
+        let path = files.console.display();
+        judged
+            .faults
+            .push(format!("the console can't be read: {path}: {why}"));
     }
     let result = BootResult {
         suite: job.boot.suite.clone(),

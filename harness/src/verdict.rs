@@ -10,6 +10,7 @@
 //!   each observation is held against its expectation; a kernel warning is a failure;
 //! - `end` comes last with the right count, or the boot is at fault whatever its proofs say;
 //! - a break that was seen outranks an incomplete transcript, so damage can't hide it;
+//! - the console holds the guest's last line and the kernel's, or the boot is at fault;
 //! - QEMU's exit status and the console's text never pass anything: they explain what is
 //!   missing, and a kernel that complains there makes the boot a fault.
 
@@ -111,6 +112,11 @@ pub fn judge(
         judged
             .faults
             .push(format!("the kernel complained: `{said}`"));
+    }
+    if let (true, Some(missing)) = (all.ended, explain::missing_end(console, nonce)) {
+        judged.faults.push(format!(
+            "the console is cut off, so that nobody knows what the kernel said: {missing}"
+        ));
     }
     judged.faults.extend(all.faults.iter().cloned());
     let none = Transcript::default();

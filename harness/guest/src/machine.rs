@@ -288,6 +288,14 @@ pub fn tainted() -> u64 {
         .unwrap_or(u64::MAX)
 }
 
+/// Has the kernel say a line on the console: unlike one that is written there, it comes whole and
+/// in order with the kernel's own.
+pub fn tell_kernel_log(line: &str) -> Result<()> {
+    // Of the highest level, which no setting keeps from the console.
+    let said = fs::write("/dev/kmsg", format!("<0>{line}\n"));
+    said.context("writing to the kernel's log")
+}
+
 /// Ends the machine. A restart, since QEMU runs with `-no-reboot` and so ends at once; it
 /// needs no ACPI.
 pub fn end() -> ! {

@@ -78,6 +78,7 @@ fn prove() -> Result<()> {
     let plan = read_plan();
     let (hello, boot) = machine::look_around(&plan, loaded)?;
     let fit = hello.mismatches.is_empty();
+    let nonce = hello.nonce.clone();
     channel.hello(hello)?;
     match (&plan, boot, fit) {
         (Ok(plan), Some(boot), true) => {
@@ -92,7 +93,8 @@ fn prove() -> Result<()> {
             "no proof was run: the machine isn't as planned",
         )?,
     }
-    channel.end()
+    channel.end()?;
+    machine::tell_kernel_log(&protocol::last_line(&nonce))
 }
 
 fn read_plan() -> Result<GuestPlan> {

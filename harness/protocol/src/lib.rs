@@ -26,6 +26,13 @@ pub const BOOT_ARG: &str = "aegisbpf.boot=";
 /// Kernel command-line argument with the boot's nonce, so that stale records can't pass.
 pub const NONCE_ARG: &str = "aegisbpf.nonce=";
 
+/// The guest's last line on the console, once it has told all: a console without it was cut, and
+/// shows no complaint of the kernel's for that reason.
+#[must_use]
+pub fn last_line(nonce: &str) -> String {
+    format!("guest: told all of {nonce}")
+}
+
 /// The lockdown level at which the kernel lets no BPF program read its memory.
 pub const CONFIDENTIALITY: &str = "confidentiality";
 

@@ -98,7 +98,8 @@ fn lost_record(mutant: &Mutant, over: &Over) -> Judged {
     channel.close();
     let ending = Ending::Exited { code: Some(0) };
     let PlannedBoot { plan, nonce, .. } = over.planned;
-    let judged = verdict::judge(plan, nonce, &[], &channel, &ending, "");
+    let console = verdict::explain::whole_console(nonce);
+    let judged = verdict::judge(plan, nonce, &[], &channel, &ending, &console);
     let proofs = judged.proofs.into_iter();
     let with_loss: Vec<ProofResult> = proofs
         .filter(|result| result.id == proof)

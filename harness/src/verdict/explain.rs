@@ -36,6 +36,9 @@ const SIGNS: &[(&str, &[&str])] = &[
     ),
 ];
 
+/// What every kernel says last, at its highest level, when it is restarted.
+const LAST_OF_KERNEL: &str = "reboot: Restarting system";
+
 /// How a kernel complains without dying, beside [`SIGNS`], which it may survive or give only
 /// once the guest has told all. Most of it taints the kernel; a lock's or RCU's trouble, a stall
 /// and a hung task don't.
@@ -88,6 +91,23 @@ pub fn complaint(console: &str) -> Option<String> {
     let all: Vec<&str> = signs.chain(COMPLAINTS).copied().collect();
     let complains = |line: &&str| all.iter().any(|sign| line.contains(sign));
     console.lines().find(complains).map(quoted)
+}
+
+/// What is missing at the end of the console of a guest that told all: without that end, nobody
+/// knows what else the kernel said.
+pub fn missing_end(console: &str, nonce: &str) -> Option<&'static str> {
+    match console.split_once(&protocol::last_line(nonce)) {
+        None => Some("the guest's last line isn't there"),
+        Some((_, rest)) if !rest.contains(LAST_OF_KERNEL) => {
+            Some("the kernel's last line isn't there")
+        }
+        Some(_) => None,
+    }
+}
+
+/// The console of a guest that told all, and of a kernel that said nothing more than it must.
+pub fn whole_console(nonce: &str) -> String {
+    format!("{}\n{LAST_OF_KERNEL}\n", protocol::last_line(nonce))
 }
 
 /// Whether the guest is known to have died or hung, rather than its channel to have been cut.

@@ -6,6 +6,7 @@ use protocol::plan::Expectation;
 use protocol::record::{Fate, Hello, Level, Observation, Outcome, Record};
 use serde_json::json;
 
+use super::explain::whole_console;
 use super::samples::*;
 use super::{DeclaredSkip, Documents, Judged, judge};
 use crate::channel::Channel;
@@ -21,7 +22,8 @@ const PANIC: &str = "[    2.5] Kernel panic - not syncing: Attempted to kill ini
 const PASSED: (Status, &[&str]) = (Status::Passed, &[]);
 
 fn judged(channel: &Channel, skips: &[DeclaredSkip], ending: &Ending, console: &str) -> Judged {
-    judge(&plan(), NONCE, skips, channel, ending, console)
+    let console = format!("{console}{}", whole_console(NONCE));
+    judge(&plan(), NONCE, skips, channel, ending, &console)
 }
 
 /// Judges records as they would come from a guest that ended well.

@@ -76,6 +76,24 @@ fn a_kernel_that_complains_without_a_taint_is_at_fault() {
 }
 
 #[test]
+fn a_console_that_does_not_reach_its_end_is_never_quiet() {
+    let whole = format!("Linux version 6.1\n{}", whole_console(NONCE));
+    let channel = channel(&ended(records()));
+    let judged_with = |console: &str| judge(&plan(), NONCE, &[], &channel, &CLEAN_END, console);
+    assert_eq!(judged_with(&whole).faults, [""; 0]);
+    // At the byte before the kernel's last line ends.
+    for cut in 0..whole.len() - 1 {
+        let judged = judged_with(&whole[..cut]);
+        assert!(
+            judged.faults[0].starts_with("the console is cut off"),
+            "{cut}"
+        );
+    }
+    let of_another_boot = judged_with(&whole_console("n-0"));
+    assert!(of_another_boot.faults[0].contains("the guest's last line isn't there"));
+}
+
+#[test]
 fn noise_before_hello_is_no_hello() {
     let mut noisy = b"SeaBIOS\n".to_vec();
     noisy.extend(bytes(&ended(records())));

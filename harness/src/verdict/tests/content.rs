@@ -170,7 +170,14 @@ fn declared_to_leak(observation: Observation, change: impl FnOnce(&mut Vec<Recor
     records[6] = evidence(KILLS, "during", observation);
     change(&mut records);
     let channel = channel(&ended(records));
-    judge(&plan, NONCE, &[], &channel, &CLEAN_END, "")
+    judge(
+        &plan,
+        NONCE,
+        &[],
+        &channel,
+        &CLEAN_END,
+        &whole_console(NONCE),
+    )
 }
 
 #[test]

@@ -185,7 +185,14 @@ fn a_plan_of_nothing_proves_nothing() {
     let mut plan = plan();
     plan.proofs.clear();
     let channel = channel(&ended(records()[..1].to_vec()));
-    let judged = judge(&plan, NONCE, &[], &channel, &CLEAN_END, "");
+    let judged = judge(
+        &plan,
+        NONCE,
+        &[],
+        &channel,
+        &CLEAN_END,
+        &whole_console(NONCE),
+    );
     assert_eq!(judged.faults, ["no proof was planned"]);
 }
 
@@ -194,7 +201,14 @@ fn a_plan_that_repeats_or_says_nothing_is_never_green() {
     let channel = channel(&ended(records()));
     let mut twice = plan();
     twice.proofs.push(twice.proofs[0].clone());
-    let judged = judge(&twice, NONCE, &[], &channel, &CLEAN_END, "");
+    let judged = judge(
+        &twice,
+        NONCE,
+        &[],
+        &channel,
+        &CLEAN_END,
+        &whole_console(NONCE),
+    );
     assert_eq!(
         judged.faults,
         ["plan error: promotes-to-enforce-signal is planned twice"]
@@ -204,7 +218,14 @@ fn a_plan_that_repeats_or_says_nothing_is_never_green() {
     let mut without_evidence = records();
     without_evidence.drain(5..8);
     let silent = super::super::samples::channel(&ended(without_evidence));
-    let judged = judge(&armless, NONCE, &[], &silent, &CLEAN_END, "");
+    let judged = judge(
+        &armless,
+        NONCE,
+        &[],
+        &silent,
+        &CLEAN_END,
+        &whole_console(NONCE),
+    );
     assert_eq!(judged.proofs[1].status, Status::Incomplete);
     assert_eq!(
         reasons(&judged, KILLS),
@@ -212,7 +233,14 @@ fn a_plan_that_repeats_or_says_nothing_is_never_green() {
     );
     let mut same_arm = plan();
     same_arm.proofs[1].arms[0].arm = "after".into();
-    let judged = judge(&same_arm, NONCE, &[], &channel, &CLEAN_END, "");
+    let judged = judge(
+        &same_arm,
+        NONCE,
+        &[],
+        &channel,
+        &CLEAN_END,
+        &whole_console(NONCE),
+    );
     assert_eq!(
         reasons(&judged, KILLS),
         ["plan error: an arm twice in after, during, after"]
