@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use protocol::record::Observation;
-use rustix::mount::{MountFlags, mount, mount_bind};
+use rustix::io::Errno;
+use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, unmount};
 use serde_json::{Map, Value, json};
 
 use super::Proof;
@@ -154,9 +155,29 @@ impl HoldsFolder {
         READS.into_iter().chain(in_mount)
     }
 
+    fn ground(&self) -> PathBuf {
+        self.tier.ground("/srv", "folders")
+    }
+
+    /// Takes up what this proof laid before, if it runs once more in this boot.
+    fn take_up(&self) -> Result<()> {
+        let ground = self.ground();
+        if !ground.exists() {
+            return Ok(());
+        }
+        for mounted in ["bound", "folder/mounted"] {
+            match unmount(self.path(mounted), UnmountFlags::DETACH) {
+                // Not mounted, or not even there.
+                Ok(()) | Err(Errno::INVAL | Errno::NOENT) => {}
+                Err(error) => return Err(error).with_context(|| format!("unmounting {mounted}")),
+            }
+        }
+        fs::remove_dir_all(&ground).with_context(|| format!("removing {}", ground.display()))
+    }
+
     /// A name of the ground; the deep ones are short for where they are.
     fn path(&self, name: &str) -> PathBuf {
-        let ground = self.tier.ground("/srv", "folders");
+        let ground = self.ground();
         match name {
             "deep" => beneath(&ground.join("well"), DEEP),
             "too-deep" => beneath(&ground.join("abyss"), TOO_DEEP),
@@ -166,6 +187,7 @@ impl HoldsFolder {
     }
 
     fn lay(&self) -> Result<()> {
+        self.take_up()?;
         for name in [
             "folder/file",
             "folder/a/b/file",
