@@ -1,11 +1,11 @@
 //! Runs planned boots side by side and judges each.
 //!
-//! In: jobs, a launcher, a number of workers. Out: events while it runs, and one judged
+//! In: jobs, who composes their commands, a number of workers. Out: events while it runs, and one judged
 //! result a job, whatever happened to the others.
 
 use std::collections::VecDeque;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
@@ -15,7 +15,8 @@ use protocol::record::Record;
 
 use crate::channel::{Channel, Line};
 use crate::event::{Event, Phase};
-use crate::launch::{self, Files, Launcher, Machine};
+use crate::launch::{self, Composer, Files, Machine};
+use crate::manifest::Allow;
 use crate::outcome::{BootResult, Ending, Provenance};
 use crate::plan::PlannedBoot;
 use crate::verdict::{self, DeclaredSkip, Documents};
@@ -32,6 +33,8 @@ pub struct Job {
     pub machine: Machine,
     /// Skips declared for this boot.
     pub skips: Vec<DeclaredSkip>,
+    /// What the kernel may say on its console.
+    pub allows: Vec<Allow>,
     /// The kernel's package version, if it came from a package.
     pub package_version: Option<String>,
     /// The version that the lock had before, if it was replaced.
@@ -42,15 +45,6 @@ pub struct Job {
     pub again: String,
     /// Why it can't be launched, if it can't.
     pub obstacle: Option<String>,
-}
-
-/// The launcher, with where its program is.
-#[derive(Debug, Clone)]
-pub struct LaunchWith {
-    /// Which.
-    pub launcher: Launcher,
-    /// virtme-ng's program; unused by the direct launcher.
-    pub vng: PathBuf,
 }
 
 /// A judged boot, with the documents that the agent wrote in it.
@@ -66,9 +60,14 @@ pub struct Done {
 ///
 /// A job that can't even be started is judged like any other: nothing stops the rest.
 #[must_use]
-pub fn run(jobs: Vec<Job>, with: &LaunchWith, workers: usize, events: &Sender<Event>) -> Vec<Done> {
+pub fn run(
+    jobs: Vec<Job>,
+    composer: &Composer,
+    workers: usize,
+    events: &Sender<Event>,
+) -> Vec<Done> {
     side_by_side(jobs, workers, |job| {
-        let judged = boot(&job, with, events);
+        let judged = boot(&job, composer, events);
         // A reporter that has gone away must not end the run.
         let _ = events.send(Event::BootFinished(Box::new(judged.result.clone())));
         judged
@@ -114,7 +113,7 @@ pub fn longest_first(jobs: &mut [Job]) {
 }
 
 /// One boot from launch to verdict.
-fn boot(job: &Job, with: &LaunchWith, events: &Sender<Event>) -> Done {
+fn boot(job: &Job, composer: &Composer, events: &Sender<Event>) -> Done {
     let suite = &job.boot.suite;
     let tell = |event| {
         // As above: the run goes on without anyone watching.
@@ -130,17 +129,17 @@ fn boot(job: &Job, with: &LaunchWith, events: &Sender<Event>) -> Done {
     });
     let started = Instant::now();
     let mut channel = Channel::default();
-    let launched = launch(job, with, &mut channel, &tell);
+    let launched = launch(job, composer, &mut channel, &tell);
     channel.close();
     let ending = launched.unwrap_or_else(|error| Ending::NotStarted {
         reason: format!("{error:#}"),
     });
-    judge(job, with, &channel, ending, started.elapsed())
+    judge(job, composer, &channel, ending, started.elapsed())
 }
 
 fn launch(
     job: &Job,
-    with: &LaunchWith,
+    composer: &Composer,
     channel: &mut Channel,
     tell: &impl Fn(Event),
 ) -> Result<Ending> {
@@ -155,7 +154,7 @@ fn launch(
     if let Some(obstacle) = &job.obstacle {
         bail!("{obstacle}");
     }
-    let composed = launch::compose(with.launcher, &with.vng, machine)?;
+    let composed = composer.compose(machine)?;
     fs::write(&files.command, launch::command_text(&job.again, &composed))
         .with_context(|| format!("writing {}", files.command.display()))?;
     tell(Event::PhaseChanged {
@@ -200,7 +199,7 @@ fn remove_stale(file: &Path) -> Result<()> {
 
 fn judge(
     job: &Job,
-    with: &LaunchWith,
+    composer: &Composer,
     channel: &Channel,
     ending: Ending,
     duration: Duration,
@@ -209,13 +208,14 @@ fn judge(
     let console = fs::read(&files.console);
     let unreadable = console.as_ref().err().map(ToString::to_string);
     let console = verdict::explain::clean(&console.unwrap_or_default());
+    let heard = verdict::complaints::without(&console, &job.allows);
     let mut judged = verdict::judge(
         &job.boot.plan,
         &job.boot.nonce,
         &job.skips,
         channel,
         &ending,
-        &console,
+        &heard,
     );
     // A machine that got nowhere may have been refused by QEMU itself, which says why only here.
     if judged.release.is_none()
@@ -232,7 +232,7 @@ fn judge(
     }
     let result = BootResult {
         suite: job.boot.suite.clone(),
-        launcher: with.launcher.name().to_owned(),
+        launcher: composer.launcher().name().to_owned(),
         accelerator: job.machine.accelerator.name().to_owned(),
         release: judged.release,
         package_version: job.package_version.clone(),

@@ -133,15 +133,44 @@ pub struct Composed {
     pub console_on_stdout: bool,
 }
 
-/// Composes the command for a machine.
-///
-/// `vng` is virtme-ng's program, for the launcher of that name.
-///
-/// # Errors
-/// The composing program can't be run, or prints something else than a QEMU command.
-pub fn compose(launcher: Launcher, vng: &Path, machine: &Machine) -> Result<Composed> {
-    match launcher {
-        Launcher::VirtmeNg => virtme::compose(vng, machine),
-        Launcher::Qemu => Ok(qemu::compose(machine)),
+/// Composes the commands of a run.
+#[derive(Debug)]
+pub enum Composer {
+    /// virtme-ng's dry run does.
+    VirtmeNg(Box<virtme::Virtme>),
+    /// The harness itself does.
+    Qemu,
+}
+
+impl Composer {
+    /// The launcher's; `vng` is virtme-ng's program, for the launcher of that name.
+    ///
+    /// # Errors
+    /// The folder that virtme-ng is asked in can't be made.
+    pub fn new(launcher: Launcher, vng: PathBuf) -> Result<Self> {
+        Ok(match launcher {
+            Launcher::VirtmeNg => Self::VirtmeNg(Box::new(virtme::Virtme::new(vng)?)),
+            Launcher::Qemu => Self::Qemu,
+        })
+    }
+
+    /// Whose it is.
+    #[must_use]
+    pub fn launcher(&self) -> Launcher {
+        match self {
+            Self::VirtmeNg(_) => Launcher::VirtmeNg,
+            Self::Qemu => Launcher::Qemu,
+        }
+    }
+
+    /// Composes the command for a machine.
+    ///
+    /// # Errors
+    /// The composing program can't be run, or composes something else than was asked for.
+    pub fn compose(&self, machine: &Machine) -> Result<Composed> {
+        match self {
+            Self::VirtmeNg(virtme) => virtme.compose(machine),
+            Self::Qemu => Ok(qemu::compose(machine)),
+        }
     }
 }

@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 use harness::commands::{bench, build, guarantees, kernels, matrix, sabotage, test};
 use harness::exit::{ExitCode, Result};
 use harness::progress::Terminal;
-use harness::root;
+use harness::{root, tell};
 
 /// Proves the agent's promises on every kernel of kernels.toml.
 #[derive(Debug, Parser)]
@@ -40,7 +40,7 @@ fn main() -> process::ExitCode {
     match dispatch(Cli::parse()) {
         Ok(code) => code.into(),
         Err(failure) => {
-            eprintln!("error: {failure}");
+            tell::err(&format!("error: {failure}"));
             failure.code.into()
         }
     }

@@ -45,6 +45,8 @@ pub struct Kernel {
     pub memory_mib: u32,
     /// Skips declared for it.
     pub skips: Vec<Skip>,
+    /// What it may say on its console.
+    pub allows: Vec<Allow>,
     /// The line of its name in the file, for later errors about it.
     pub line: usize,
 }
@@ -76,6 +78,16 @@ pub struct Skip {
     pub proof: String,
     /// The boot; every boot without it.
     pub boot: Option<String>,
+    /// Why; never empty.
+    pub reason: String,
+}
+
+/// A complaint on the console that is known not to be about what is proven here.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Allow {
+    /// A text that the line has in it; never empty.
+    pub console: String,
     /// Why; never empty.
     pub reason: String,
 }

@@ -1,11 +1,11 @@
 //! What came out of a matrix run, as plain data: the verdict makes it, every report reads it.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// A boot of a kernel, or the kernel's comparison of two of its boots (`cross-boot`).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -141,10 +141,16 @@ pub struct BootResult {
     pub duration: Duration,
     /// The harness's own command line that repeats this suite.
     pub again: String,
-    /// The boot's folder: console.log, records.jsonl, command.txt.
+    /// The boot's folder: console.log, records.jsonl, command.txt. A name that isn't UTF-8 is
+    /// written as near to it as can be.
+    #[serde(serialize_with = "as_text")]
     pub dir: PathBuf,
     /// The end of the console, where something went wrong.
     pub console_tail: Option<String>,
+}
+
+fn as_text<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.display())
 }
 
 impl BootResult {

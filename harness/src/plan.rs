@@ -194,6 +194,8 @@ pub fn boot(
                 release: kernel.release.clone(),
                 version_word: kernel.version_word.clone(),
                 cmdline: ours,
+                memory_mib: kernel.memory_mib,
+                processors: 1,
                 bpf_in_lsm: boot != Boot::NoBpfLsm,
                 locked_down: boot == Boot::Lockdown,
             },
@@ -272,6 +274,7 @@ mod tests {
             replaced: None,
             memory_mib: 256,
             skips: Vec::new(),
+            allows: Vec::new(),
         }
     }
 

@@ -7,6 +7,8 @@ use std::{io::IsTerminal as _, sync::Mutex};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::tell;
+
 /// Where slow work tells what it is at.
 pub trait Progress: Sync {
     /// Something to remember: stays on the screen.
@@ -48,8 +50,8 @@ impl Default for Terminal {
 impl Progress for Terminal {
     fn line(&self, text: &str) {
         match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln!("{text}")),
-            None => eprintln!("{text}"),
+            Some(bar) => bar.suspend(|| tell::err(text)),
+            None => tell::err(text),
         }
     }
 
@@ -67,7 +69,7 @@ impl Progress for Terminal {
         // Percentages would fill a log; the step itself is worth one line.
         let mut last = self.last.lock().unwrap_or_else(|e| e.into_inner());
         if *last != what {
-            eprintln!("{what}");
+            tell::err(what);
             what.clone_into(&mut last);
         }
     }

@@ -16,6 +16,7 @@
 
 mod arm;
 mod clause;
+pub mod complaints;
 pub mod explain;
 mod machine;
 mod race;
@@ -72,8 +73,28 @@ pub struct Judged {
     pub release: Option<String>,
 }
 
-/// Holds what a guest told against what was planned for it.
+/// Holds what a guest told against what was planned for it. All that comes out can be shown on a
+/// terminal.
 pub fn judge(
+    plan: &BootPlan,
+    nonce: &str,
+    declared_skips: &[DeclaredSkip],
+    channel: &Channel,
+    ending: &Ending,
+    console: &str,
+) -> Judged {
+    let mut judged = judge_as_said(plan, nonce, declared_skips, channel, ending, console);
+    let reasons = judged
+        .proofs
+        .iter_mut()
+        .flat_map(|proof| &mut proof.reasons);
+    for said in reasons.chain(&mut judged.faults).chain(&mut judged.release) {
+        *said = explain::printable(said);
+    }
+    judged
+}
+
+fn judge_as_said(
     plan: &BootPlan,
     nonce: &str,
     declared_skips: &[DeclaredSkip],

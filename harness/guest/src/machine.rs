@@ -153,6 +153,11 @@ pub fn look_around(
         release: uname.release().to_string_lossy().into_owned(),
         version_string: uname.version().to_string_lossy().into_owned(),
         cmdline,
+        memory_kib: memory_kib(&read("/proc/meminfo")?).context("/proc/meminfo has no MemTotal")?,
+        processors: read("/proc/cpuinfo")?
+            .lines()
+            .filter(|line| line.starts_with("processor"))
+            .count(),
         lsm: read("/sys/kernel/security/lsm")?
             .split(',')
             .map(str::to_owned)
@@ -194,6 +199,14 @@ pub fn look_around(
     Ok((hello, boot))
 }
 
+/// `MemTotal` in the text of `/proc/meminfo`.
+fn memory_kib(meminfo: &str) -> Option<u64> {
+    let total = meminfo
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:"))?;
+    total.trim().strip_suffix(" kB")?.parse().ok()
+}
+
 /// What differs between the machine and the plan. The host checks the same again from the
 /// hello; here it keeps proofs from running on a machine that isn't the planned one.
 fn mismatches(expected: &ExpectedMachine, hello: &Hello) -> Vec<String> {
@@ -224,6 +237,7 @@ fn mismatches(expected: &ExpectedMachine, hello: &Hello) -> Vec<String> {
             ));
         }
     }
+    found.extend(expected.hardware_differences(hello.memory_kib, hello.processors));
     if hello.lsm.iter().any(|name| name == "bpf") != expected.bpf_in_lsm {
         found.push(format!(
             "the LSM list is {:?}, planned was {} bpf",
@@ -317,6 +331,8 @@ mod tests {
             release: "6.1.0-56-cloud-amd64".to_owned(),
             version_word: Some("6.1.192-2".to_owned()),
             cmdline: vec!["panic=-1".to_owned(), "lsm=yama".to_owned()],
+            memory_mib: 256,
+            processors: 1,
             bpf_in_lsm: false,
             locked_down: false,
         }
@@ -330,6 +346,8 @@ mod tests {
             release: "6.1.0-56-cloud-amd64".to_owned(),
             version_string: "#1 SMP Debian 6.1.192-2 (2026-11-16)".to_owned(),
             cmdline: "panic=-1 quiet lsm=yama".to_owned(),
+            memory_kib: 200_000,
+            processors: 1,
             lsm: vec!["capability".to_owned(), "yama".to_owned()],
             lockdown: Some("none".to_owned()),
             btf: true,
@@ -347,7 +365,7 @@ mod tests {
     #[test]
     fn each_difference_is_a_mismatch_of_its_own() {
         type Change = fn(&mut Hello);
-        let changes: [(&str, Change); 8] = [
+        let changes: [(&str, Change); 11] = [
             ("release", |hello| hello.release = "6.12.1".to_owned()),
             ("version", |hello| {
                 hello.version_string = "6.1.192-20".to_owned()
@@ -361,6 +379,9 @@ mod tests {
             ("command line", |hello| {
                 hello.cmdline = "panic=-10 lsm=yama".to_owned()
             }),
+            ("memory", |hello| hello.memory_kib = 300_000),
+            ("memory", |hello| hello.memory_kib = 100_000),
+            ("processors", |hello| hello.processors = 2),
             ("LSM list", |hello| hello.lsm.push("bpf".to_owned())),
             ("lockdown", |hello| {
                 hello.lockdown = Some("integrity".to_owned());

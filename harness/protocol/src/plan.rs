@@ -48,11 +48,37 @@ pub struct ExpectedMachine {
     pub version_word: Option<String>,
     /// Our arguments, each present exactly once; a launcher may add its own.
     pub cmdline: Vec<String>,
+    /// Its memory in MiB, of which the kernel keeps a part for itself.
+    pub memory_mib: u32,
+    /// Its processors.
+    pub processors: usize,
     /// Whether the kernel's LSM list must have `bpf`.
     pub bpf_in_lsm: bool,
     /// Whether the kernel must be locked down to [`crate::CONFIDENTIALITY`]. Otherwise it must
     /// not be locked down at all.
     pub locked_down: bool,
+}
+
+impl ExpectedMachine {
+    /// How a machine with so much memory, and so many processors, differs from this one. A kernel
+    /// keeps less than half of the memory for itself.
+    #[must_use]
+    pub fn hardware_differences(&self, memory_kib: u64, processors: usize) -> Vec<String> {
+        let mut found = Vec::new();
+        let planned_kib = u64::from(self.memory_mib) * 1024;
+        if memory_kib > planned_kib || memory_kib < planned_kib / 2 {
+            found.push(format!(
+                "memory: the kernel has {memory_kib} KiB, planned were {planned_kib}"
+            ));
+        }
+        if processors != self.processors {
+            found.push(format!(
+                "processors: {processors}, planned were {}",
+                self.processors
+            ));
+        }
+        found
+    }
 }
 
 /// One proof with the arms that it must report.

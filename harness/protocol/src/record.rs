@@ -70,6 +70,10 @@ pub struct Hello {
     pub version_string: String,
     /// `/proc/cmdline`, without the line end.
     pub cmdline: String,
+    /// What of its memory the kernel hands out, in KiB: `MemTotal` in `/proc/meminfo`.
+    pub memory_kib: u64,
+    /// How many processors `/proc/cpuinfo` shows.
+    pub processors: usize,
     /// `/sys/kernel/security/lsm`, split at commas.
     pub lsm: Vec<String>,
     /// The level in `/sys/kernel/security/lockdown`: `none`, `integrity` or `confidentiality`.

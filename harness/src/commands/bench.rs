@@ -31,6 +31,7 @@ use crate::manifest::{self, Manifest};
 use crate::plan::{self as boots, Boot};
 use crate::progress::{Progress as _, Terminal};
 use crate::report;
+use crate::tell;
 
 /// The kernels that costs differ most on: the oldest, the newest, and the two that most machines
 /// run.
@@ -140,7 +141,7 @@ pub fn run(command: &BenchCommand, root: &Path) -> Result<ExitCode> {
     at_hand.artifacts.sabotaged_agent = None;
     let choice = at_hand.accelerator(args.accel)?;
     if let Some(notice) = &choice.notice {
-        eprintln!("{notice}");
+        tell::err(notice);
     }
     let jobs = jobs(&at_hand, args, &bench, choice.accelerator)?;
     let done = run_jobs(&at_hand, jobs, bench.lives.len());
@@ -154,12 +155,12 @@ pub fn run(command: &BenchCommand, root: &Path) -> Result<ExitCode> {
     let json = told::json(&measured)?;
     report::files::write_whole(&at_hand.out.path().join(told::FILE), json.as_bytes())?;
     match args.json {
-        true => print!("{json}"),
-        false => print!("{}", told::table(&measured)),
+        true => tell::out(&json)?,
+        false => tell::out(&told::table(&measured))?,
     }
     let mut code = ExitCode::AsDeclared;
     for (kernel, why) in measured.errors() {
-        eprintln!("error: {kernel}: nothing was measured: {why}");
+        tell::err(&format!("error: {kernel}: nothing was measured: {why}"));
         code = ExitCode::Infrastructure;
     }
     Ok(code)
@@ -239,6 +240,7 @@ fn jobs(
                 dir: report::files::boot_dir(at_hand.out.path(), &boot.suite),
             },
             skips: Vec::new(),
+            allows: kernel.allows.clone(),
             package_version: kernel.package_version.clone(),
             replaced_version: None,
             provenance: at_hand.provenance.clone(),
@@ -310,7 +312,7 @@ fn run_jobs(at_hand: &AtHand, jobs: Vec<Job>, lives: usize) -> Vec<Done> {
         }
         progress.idle();
     });
-    let done = engine::run(jobs, &at_hand.with, 1, &events);
+    let done = engine::run(jobs, &at_hand.composer, 1, &events);
     drop(events);
     // All that it could tell is on standard error already.
     let _ = watcher.join();

@@ -9,6 +9,7 @@ use crate::exit::{ExitCode, Result};
 use crate::kernels::cache::Cache;
 use crate::progress::Terminal;
 use crate::setup::{self, Asked, Job, Setup};
+use crate::tell;
 
 /// Where the binaries go.
 #[derive(Debug, Args)]
@@ -31,6 +32,6 @@ pub fn run(args: &BuildArgs, root: &Path) -> Result<ExitCode> {
     Setup::new(&cache, args.no_setup, &progress)
         .ensure(&setup::needed_for(Job::Build, Asked::NOTHING))?;
     artifacts::build(root, &args.out)?;
-    println!("{}", args.out.display());
+    tell::out(&format!("{}\n", args.out.display()))?;
     Ok(ExitCode::AsDeclared)
 }

@@ -14,6 +14,7 @@ use crate::manifest::Manifest;
 use crate::outcome::BootResult;
 use crate::plan::catalogue::bypass;
 use crate::report::json;
+use crate::tell;
 
 /// What to do with the document.
 #[derive(Debug, Args)]
@@ -44,16 +45,19 @@ pub fn run(args: &GuaranteesArgs, root: &Path) -> Result<ExitCode> {
         Some(folder) => {
             let results = results(folder)?;
             let provenance = render::provenance(&results).context("--results");
-            println!("{}", provenance.map_err(Failure::usage)?);
-            print!("{}", render::table(&promises, &shown, &results));
-            print!("\n{}", render::races(&results));
+            tell::out(&format!(
+                "{}\n{}\n{}",
+                provenance.map_err(Failure::usage)?,
+                render::table(&promises, &shown, &results),
+                render::races(&results)
+            ))?;
         }
-        None => println!(
+        None => tell::out(&format!(
             "GUARANTEES.md: {} promises, and a proof for each line of theirs; {} proofs, each \
-             planned on a kernel",
+             planned on a kernel\n",
             promises.len(),
             shown.len()
-        ),
+        ))?,
     }
     Ok(ExitCode::AsDeclared)
 }

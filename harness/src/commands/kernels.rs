@@ -3,11 +3,12 @@
 //! In: parsed arguments and the repository. Out: a table or JSON on standard output; the lock
 //! and the cache brought up to date. Progress goes to standard error.
 
-use std::{io::Write as _, path::Path};
+use std::path::Path;
 
 use anyhow::Context as _;
 use serde::Serialize;
 
+use crate::tell;
 use crate::{
     exit::Result,
     image::spec::ImageSpec,
@@ -126,13 +127,13 @@ pub fn run(command: &KernelsCommand, repository: &Path, progress: &dyn Progress)
                 modules: asked.modules,
             };
             let ready = fetcher.ready(&kernels, options)?;
-            emit(&ready.iter().map(ready_line).collect::<String>())
+            tell::out(&ready.iter().map(ready_line).collect::<String>())
         }
         KernelsCommand::Update { kernels, no_setup } => {
             let kernels = manifest::select(&manifest.kernels, kernels)?;
             set_up(*no_setup)?;
             let pinned = fetcher.update(&kernels)?;
-            emit(&pinned.iter().map(pinned_line).collect::<String>())
+            tell::out(&pinned.iter().map(pinned_line).collect::<String>())
         }
     }
 }
@@ -267,21 +268,9 @@ fn columns<const N: usize>(rows: Vec<[&str; N]>) -> String {
 fn print(json: bool, rows: &impl Serialize, table: &str) -> Result {
     if json {
         let text = serde_json::to_string_pretty(rows).context("cannot write the table as JSON")?;
-        return emit(&format!("{text}\n"));
+        return tell::out(&format!("{text}\n"));
     }
-    emit(table)
-}
-
-/// Writes results. A reader that has seen enough and closed the pipe is no error.
-fn emit(text: &str) -> Result {
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(anyhow::Error::new(error)
-                .context("cannot write to standard output")
-                .into())
-        }
-        _ => Ok(()),
-    }
+    tell::out(table)
 }
 
 #[cfg(test)]

@@ -3,10 +3,12 @@
 //! In: the selected kernels and what is wanted of them. Out: text, JSON, or the job matrix
 //! of a GitHub Actions workflow (one job a kernel). Pure.
 
+use anyhow::anyhow;
 use clap::ValueEnum;
 use serde::Serialize;
 use serde_json::json;
 
+use crate::exit::{Failure, Result};
 use crate::manifest::Kernel;
 use crate::plan::{self, CROSS_BOOT, SEAM_IS_FAITHFUL, Wanted};
 
@@ -29,14 +31,19 @@ struct Suite<'a> {
     proofs: Vec<String>,
 }
 
+/// The most jobs that GitHub makes of one matrix.
+const MOST_JOBS: usize = 256;
+
 /// The plan as text that ends with a line end.
-#[must_use]
-pub fn render(kernels: &[&Kernel], wanted: &Wanted, format: Format) -> String {
+///
+/// # Errors
+/// There are more kernels than the workflow's matrix takes jobs.
+pub fn render(kernels: &[&Kernel], wanted: &Wanted, format: Format) -> Result<String> {
     let suites: Vec<Suite> = kernels
         .iter()
         .flat_map(|kernel| suites(&kernel.name, wanted))
         .collect();
-    match format {
+    Ok(match format {
         Format::Text => {
             let mut text = String::new();
             for suite in &suites {
@@ -49,13 +56,20 @@ pub fn render(kernels: &[&Kernel], wanted: &Wanted, format: Format) -> String {
         }
         Format::Json => format!("{}\n", json!({"version": 1, "suites": suites})),
         Format::Github => {
+            if kernels.len() > MOST_JOBS {
+                return Err(Failure::usage(anyhow!(
+                    "these are {} kernels, and a matrix of GitHub's takes {MOST_JOBS} jobs; ask for \
+                     fewer (--kernel), in a workflow of their own",
+                    kernels.len()
+                )));
+            }
             let include: Vec<_> = kernels
                 .iter()
                 .map(|kernel| json!({"kernel": kernel.name}))
                 .collect();
             format!("{}\n", json!({"include": include}))
         }
-    }
+    })
 }
 
 fn suites<'a>(kernel: &'a str, wanted: &Wanted) -> Vec<Suite<'a>> {
@@ -80,4 +94,41 @@ fn suites<'a>(kernel: &'a str, wanted: &Wanted) -> Vec<Suite<'a>> {
         });
     }
     suites
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::exit::ExitCode;
+    use crate::manifest::Manifest;
+    use crate::plan::Boot;
+
+    fn listed(kernels: usize, format: Format) -> Result<String> {
+        let kernels =
+            (0..kernels).map(|n| format!("[[kernel]]\nname = \"k{n}\"\npath = \"vmlinuz\"\n"));
+        let text = format!("suites = [\"trixie\"]\n{}", kernels.collect::<String>());
+        let manifest = Manifest::parse(&text, "kernels.toml", Path::new("/"));
+        let manifest = manifest.expect("a valid manifest");
+        let wanted = Wanted {
+            boots: &Boot::ALL,
+            proofs: None,
+            sabotaged_agent: true,
+        };
+        render(
+            &manifest.kernels.iter().collect::<Vec<_>>(),
+            &wanted,
+            format,
+        )
+    }
+
+    #[test]
+    fn a_matrix_that_github_does_not_take_is_refused() {
+        assert!(listed(MOST_JOBS, Format::Github).is_ok());
+        let failure = listed(MOST_JOBS + 1, Format::Github).expect_err("too many");
+        assert_eq!(failure.code, ExitCode::Usage);
+        assert!(failure.to_string().contains("--kernel"), "{failure}");
+        assert!(listed(MOST_JOBS + 1, Format::Json).is_ok());
+    }
 }

@@ -19,13 +19,14 @@ use super::proofs;
 use crate::cross_boot;
 use crate::engine::{self, Done};
 use crate::event::Event;
-use crate::exit::{ExitCode, Result};
+use crate::exit::{ExitCode, Failure, Result};
 use crate::kernels::ReadyKernel;
 use crate::launch::{Launcher, accel};
 use crate::manifest::{self, Manifest};
 use crate::outcome::{BootResult, Cases, SuiteId};
 use crate::plan::{self, Boot, CROSS_BOOT, Wanted};
 use crate::report::{self, screen::Screen};
+use crate::tell;
 use crate::verdict::{self, RunVerdict};
 use at_hand::AtHand;
 
@@ -109,7 +110,7 @@ pub fn run(args: &MatrixArgs, root: &Path) -> Result<ExitCode> {
     proofs::check_skips(&manifest)?;
     proofs::check_each_matches(&args.proofs, &wanted)?;
     if args.list {
-        print!("{}", list::render(&kernels, &wanted, args.format));
+        tell::out(&list::render(&kernels, &wanted, args.format)?)?;
         return Ok(ExitCode::AsDeclared);
     }
     go(
@@ -153,7 +154,7 @@ fn go(at_hand: &AtHand, args: &MatrixArgs, wanted: &Wanted) -> Result<ExitCode> 
         // Nobody may be watching; the results will still name the accelerator.
         let _ = events.send(Event::Notice(notice));
     }
-    let done = engine::run(jobs, &at_hand.with, args.workers(), &events);
+    let done = engine::run(jobs, &at_hand.composer, args.workers(), &events);
     drop(events);
     progress.finish();
     let mut results = results(at_hand, done, wanted);
@@ -166,32 +167,49 @@ fn go(at_hand: &AtHand, args: &MatrixArgs, wanted: &Wanted) -> Result<ExitCode> 
         (kernel, boot.unwrap_or(Boot::ALL.len()))
     };
     results.sort_by_key(|result| order(&result.suite));
-    report::write_all(at_hand.out.path(), &results)?;
-    let cases = report::files::cases(at_hand.out.path())?;
-    if args.json {
-        print!("{}", report::json::render(&results)?);
-    } else {
-        print!(
-            "{}",
-            report::table::render(&results, Screen::of_stdout().colour)
-        );
+    let out = at_hand.out.path();
+    let written = report::write_all(out, &results).and_then(|()| report::files::cases(out));
+    let shown = match args.json {
+        true => report::json::render(&results),
+        false => Ok(report::table::render(&results, Screen::of_stdout().colour)),
+    };
+    let shown = shown
+        .map_err(Failure::from)
+        .and_then(|text| tell::out(&text));
+    let written = written.map_err(Failure::from);
+    let untold = [written.as_ref().err(), shown.as_ref().err()];
+    for failure in untold.into_iter().flatten() {
+        tell::err(&format!("error: {failure}"));
     }
-    if results.iter().all(BootResult::is_clean) && cases != planned {
-        eprintln!(
-            "error: {} doesn't have the cases that were planned: {cases:?}, not {planned:?}",
-            report::files::JUNIT
-        );
+    let cases = written.unwrap_or_default();
+    let verdict = verdict::run_verdict(&results, &planned, &cases);
+    if let Some(why) = unclear(&results, &planned, &cases) {
+        tell::err(&format!("error: {why}"));
     }
-    if results.iter().all(BootResult::is_clean) && !verdict::proved_something(&results) {
-        eprintln!(
-            "error: nothing was proven: every proof was skipped, as kernels.toml declares it; ask \
-             for others (--kernel, --boot, --proof)"
-        );
-    }
-    Ok(match verdict::run_verdict(&results, &planned, &cases) {
-        RunVerdict::AsDeclared => ExitCode::AsDeclared,
+    Ok(match verdict {
         RunVerdict::PromiseBroken => ExitCode::Failed,
-        RunVerdict::Infrastructure => ExitCode::Infrastructure,
+        RunVerdict::AsDeclared if shown.is_ok() => ExitCode::AsDeclared,
+        RunVerdict::AsDeclared | RunVerdict::Infrastructure => ExitCode::Infrastructure,
+    })
+}
+
+/// Why a run in which nothing went wrong has nevertheless found out nothing, if that is so.
+fn unclear(results: &[BootResult], planned: &Cases, reported: &Cases) -> Option<String> {
+    if !results.iter().all(BootResult::is_clean) {
+        return None;
+    }
+    if !verdict::proved_something(results) {
+        return Some(
+            "nothing was proven: every proof was skipped, as kernels.toml declares it; ask for \
+             others (--kernel, --boot, --proof)"
+                .to_owned(),
+        );
+    }
+    (reported != planned).then(|| {
+        format!(
+            "{} doesn't have the cases that were planned: {reported:?}, not {planned:?}",
+            report::files::JUNIT
+        )
     })
 }
 

@@ -29,6 +29,7 @@ use crate::sabotage::kernel::{self, Over};
 use crate::sabotage::plan;
 use crate::sabotage::report::{self as told, OfKernel};
 use crate::sabotage::skip;
+use crate::tell;
 
 /// The kernel that is enough to see that the suite can fail: one that skips no mutant's proof.
 const KERNEL: &str = "7.3";
@@ -92,7 +93,8 @@ pub fn run(args: &SabotageArgs, root: &Path) -> Result<ExitCode> {
                 arm,
                 ..
             } = mutant;
-            println!("{name}: {breaks}\n  {}: {proof}: {arm}", mutant.boot.name());
+            let boot = mutant.boot.name();
+            tell::out(&format!("{name}: {breaks}\n  {boot}: {proof}: {arm}\n"))?;
         }
         return Ok(ExitCode::AsDeclared);
     }
@@ -123,13 +125,21 @@ pub fn run(args: &SabotageArgs, root: &Path) -> Result<ExitCode> {
     let kernels = at_hand.kernels.iter();
     let results: Vec<OfKernel> = kernels.map(judged).collect::<anyhow::Result<_>>()?;
     let json = told::json(&results)?;
-    report::files::write_whole(&at_hand.out.path().join(told::FILE), json.as_bytes())?;
-    match args.json {
+    let path = at_hand.out.path().join(told::FILE);
+    let written = report::files::write_whole(&path, json.as_bytes());
+    let shown = match args.json {
         true => {
-            print!("{json}");
-            eprint!("{}", told::summary(&results));
+            tell::err(told::summary(&results).trim_end());
+            tell::out(&json)
         }
-        false => print!("{}", told::table(&results)),
+        false => tell::out(&told::table(&results)),
+    };
+    if let Err(failure) = written.map_err(Failure::from).and(shown) {
+        tell::err(&format!("error: {failure}"));
+        return Ok(match told::exit_code(&results) {
+            ExitCode::AsDeclared => failure.code,
+            other => other,
+        });
     }
     Ok(told::exit_code(&results))
 }
@@ -208,6 +218,7 @@ fn jobs(
                 dir: report::files::boot_dir(at_hand.out.path(), &boot.suite),
             },
             skips: Vec::new(),
+            allows: kernel.allows.clone(),
             package_version: kernel.package_version.clone(),
             replaced_version: None,
             provenance: at_hand.provenance.clone(),
@@ -243,9 +254,12 @@ fn boots(at_hand: &AtHand, jobs: Vec<Job>, workers: usize, notice: Option<String
                 Event::BootFinished(result) => {
                     let took = result.duration.as_secs_f32();
                     let proofs = result.proofs.len();
-                    eprintln!("done {}: {proofs} proofs in {took:.1} s", result.suite);
+                    tell::err(&format!(
+                        "done {}: {proofs} proofs in {took:.1} s",
+                        result.suite
+                    ));
                 }
-                Event::Notice(notice) => eprintln!("{notice}"),
+                Event::Notice(notice) => tell::err(&notice),
                 Event::BootStarted { .. }
                 | Event::PhaseChanged { .. }
                 | Event::ProofFinished { .. } => {}
@@ -256,7 +270,7 @@ fn boots(at_hand: &AtHand, jobs: Vec<Job>, workers: usize, notice: Option<String
         // Nobody may be watching; the results will still name the accelerator.
         let _ = events.send(Event::Notice(notice));
     }
-    let done = engine::run(jobs, &at_hand.with, workers, &events);
+    let done = engine::run(jobs, &at_hand.composer, workers, &events);
     drop(events);
     // All that it could tell is on standard error already.
     let _ = watcher.join();

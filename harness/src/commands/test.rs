@@ -19,6 +19,7 @@ use crate::kernels::cache::Cache;
 use crate::manifest::{Kernel, Manifest};
 use crate::progress::Terminal;
 use crate::setup::{self, Setup};
+use crate::tell;
 
 /// The kernels that CI boots beside the newest: the oldest, and the two that most machines
 /// run.
@@ -114,7 +115,7 @@ fn ensure_components(no_setup: bool) -> Result<()> {
             "rustfmt or clippy missing, and --no-setup forbids installing; run: {INSTALL}"
         )));
     }
-    eprintln!("setting up: {INSTALL}");
+    tell::err(&format!("setting up: {INSTALL}"));
     cmd!(shell, "rustup component add rustfmt clippy")
         .quiet()
         .run()
@@ -122,7 +123,7 @@ fn ensure_components(no_setup: bool) -> Result<()> {
 }
 
 fn check(command: xshell::Cmd) -> Result<()> {
-    eprintln!("$ {command}");
+    tell::err(&format!("$ {command}"));
     command
         .quiet()
         .run()

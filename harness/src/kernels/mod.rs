@@ -11,7 +11,7 @@ pub mod resolve;
 
 use std::path::PathBuf;
 
-use crate::manifest::{Skip, Source};
+use crate::manifest::{Allow, Skip, Source};
 
 /// A kernel that is on this machine, checked, and can be booted.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,6 +36,8 @@ pub struct ReadyKernel {
     pub memory_mib: u32,
     /// Skips declared for it.
     pub skips: Vec<Skip>,
+    /// What it may say on its console.
+    pub allows: Vec<Allow>,
 }
 
 /// A locked version that the archive no longer has, and the one taken in its place.

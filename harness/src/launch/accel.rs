@@ -12,6 +12,7 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use super::Accelerator;
+use crate::outcome::Ending;
 
 /// The device through which QEMU uses KVM.
 pub const DEVICE: &str = "/dev/kvm";
@@ -47,8 +48,40 @@ pub struct Choice {
     pub notice: Option<String>,
 }
 
+/// What came of a marker boot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Marker {
+    /// The guest said hello.
+    SaidHello,
+    /// A kernel that is known to be good was given its time, and said nothing.
+    Silent,
+    /// Nothing is known of KVM by it, for this reason.
+    Unclear(String),
+}
+
+impl Marker {
+    /// What a boot shows. One that is over before its time says nothing about KVM: QEMU may have
+    /// failed to start, or have been ended by someone. Nor does the silence of a kernel that nobody
+    /// else boots, as one of the user's own.
+    #[must_use]
+    pub fn of(said_hello: bool, ending: &Ending, known_kernel: bool) -> Self {
+        match ending {
+            _ if said_hello => Self::SaidHello,
+            Ending::Hung { .. } if known_kernel => Self::Silent,
+            Ending::Hung { .. } => Self::Unclear(
+                "a kernel of your own said nothing on it, and no other is at hand".to_owned(),
+            ),
+            Ending::Exited { code } => Self::Unclear(match code {
+                Some(code) => format!("QEMU ended at once with exit code {code}"),
+                None => "QEMU was ended by a signal".to_owned(),
+            }),
+            Ending::NotStarted { reason } => Self::Unclear(reason.clone()),
+        }
+    }
+}
+
 /// Chooses. `device` is [`DEVICE`], `memory` the file that remembers; `marker` boots a machine
-/// on KVM with a short limit and tells whether it said hello.
+/// on KVM with a short limit.
 ///
 /// # Errors
 /// The answer couldn't be remembered.
@@ -56,7 +89,7 @@ pub fn choose(
     wish: Wish,
     device: &Path,
     memory: &Path,
-    marker: impl FnOnce() -> Result<bool>,
+    marker: impl FnOnce() -> Result<Marker>,
 ) -> Result<Choice> {
     let tcg = |why: &str| Choice {
         accelerator: Accelerator::Tcg,
@@ -84,14 +117,23 @@ pub fn choose(
         .context("reading the host's boot id")?;
     let runs = match recall(memory, &boot_id) {
         Some(runs) => runs,
-        None => match marker() {
-            Ok(runs) => {
-                remember(memory, boot_id, runs)?;
-                runs
-            }
-            // Not remembered: it says nothing about KVM.
-            Err(error) => return Ok(tcg(&format!("no marker boot could be tried ({error:#})"))),
-        },
+        None => {
+            let runs = match marker() {
+                Ok(Marker::SaidHello) => true,
+                Ok(Marker::Silent) => false,
+                // Not remembered: it says nothing about KVM.
+                Ok(Marker::Unclear(why)) => {
+                    return Ok(tcg(&format!(
+                        "a marker boot on {shown} shows nothing ({why})"
+                    )));
+                }
+                Err(error) => {
+                    return Ok(tcg(&format!("no marker boot could be tried ({error:#})")));
+                }
+            };
+            remember(memory, boot_id, runs)?;
+            runs
+        }
     };
     if runs {
         return Ok(kvm);
@@ -182,7 +224,7 @@ mod tests {
         }
 
         /// The choice as (accelerator, notice), and whether a marker boot was made for it.
-        fn choose(&self, marker: Result<bool>) -> (&'static str, Option<String>, bool) {
+        fn choose(&self, marker: Result<Marker>) -> (&'static str, Option<String>, bool) {
             let device = self.0.path().join("kvm");
             let mut asked = false;
             let choice = choose(Wish::Auto, &device, &self.memory(), || {
@@ -201,7 +243,7 @@ mod tests {
         let host = Host::new();
         let notice = "using TCG: kvm opens, but a marker boot on it said nothing";
         for asked in [true, false] {
-            let choice = host.choose(Ok(false));
+            let choice = host.choose(Ok(Marker::Silent));
             assert_eq!(choice, ("tcg", Some(notice.to_owned()), asked));
         }
     }
@@ -210,7 +252,7 @@ mod tests {
     fn a_kvm_that_runs_a_kernel_is_used_and_not_tried_again() {
         let host = Host::new();
         for asked in [true, false] {
-            assert_eq!(host.choose(Ok(true)), ("kvm", None, asked));
+            assert_eq!(host.choose(Ok(Marker::SaidHello)), ("kvm", None, asked));
         }
     }
 
@@ -226,11 +268,36 @@ mod tests {
     }
 
     #[test]
+    fn only_a_known_kernel_that_was_given_its_time_speaks_against_kvm() {
+        let hung = Ending::Hung { limit_s: 8 };
+        let ended = |code| Ending::Exited { code };
+        assert_eq!(Marker::of(true, &ended(Some(0)), false), Marker::SaidHello);
+        assert_eq!(Marker::of(false, &hung, true), Marker::Silent);
+        let reason = "no such program".to_owned();
+        for (ending, known) in [
+            (hung, false),
+            (ended(Some(1)), true),
+            (ended(None), true),
+            (Ending::NotStarted { reason }, true),
+        ] {
+            let marker = Marker::of(false, &ending, known);
+            assert!(matches!(marker, Marker::Unclear(_)), "{ending:?}");
+            let host = Host::new();
+            for _ in 0..2 {
+                let (accelerator, notice, asked) = host.choose(Ok(marker.clone()));
+                assert_eq!((accelerator, asked), ("tcg", true));
+                assert!(notice.is_some_and(|notice| notice.contains("shows nothing")));
+            }
+            assert!(!host.memory().exists());
+        }
+    }
+
+    #[test]
     fn without_the_device_no_marker_boot_is_tried() {
         let host = Host::new();
         fs::remove_file(host.0.path().join("kvm")).expect("just written");
         let notice = "using TCG: kvm can't be opened (No such file or directory (os error 2))";
-        let choice = host.choose(Ok(true));
+        let choice = host.choose(Ok(Marker::SaidHello));
         assert_eq!(choice, ("tcg", Some(notice.to_owned()), false));
         assert!(!host.memory().exists());
     }

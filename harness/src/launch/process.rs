@@ -19,6 +19,7 @@ use rustix::process::{
 use super::virtme::quote;
 use super::{Composed, Files, Machine};
 use crate::outcome::Ending;
+use crate::tell;
 
 /// Boots a machine and stays with it until it has ended.
 ///
@@ -76,7 +77,9 @@ pub fn command_text(again: &str, composed: &Composed) -> String {
     };
     let mut text = format!("# the boot, built and judged anew\n{again}\n");
     if let Some(composer) = &composed.composer {
-        text.push_str("\n# what composed QEMU's command (virtme-ng's folder first in PATH)\n");
+        text.push_str(
+            "\n# what virtme-ng was asked, with stand-ins for paths and for the command line\n",
+        );
         text.push_str(&line(composer));
         text.push('\n');
     }
@@ -192,7 +195,7 @@ impl Group {
         let status = self.leader.wait();
         self.reaped = true;
         if let Err(error) = killed {
-            eprintln!("warning: ending a process group: {error}");
+            tell::err(&format!("warning: ending a process group: {error}"));
         }
         status
     }
@@ -203,7 +206,7 @@ impl Drop for Group {
         if !self.reaped
             && let Err(error) = self.kill_and_reap()
         {
-            eprintln!("warning: reaping a process: {error}");
+            tell::err(&format!("warning: reaping a process: {error}"));
         }
     }
 }

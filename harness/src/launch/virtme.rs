@@ -4,52 +4,130 @@
 //! its QEMU behind, and its exit status says nothing. Our image replaces virtme-ng's root,
 //! since kernels for the cloud have no 9p to mount it with; an empty folder is exported in
 //! the place of the host's root.
+//!
+//! virtme-ng hands its words to a shell, unquoted, and takes its settings from the user's files. So it
+//! is asked in a folder of plain names, with stand-ins for what differs from boot to boot, with
+//! nothing of the user's environment, and with a home of our own. It is asked once for each kind of
+//! machine, since that takes a second. What comes of it is held against what was asked.
 
 use std::ffi::{OsStr, OsString};
-use std::path::Path;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
+use tempfile::TempDir;
 
 use super::{Accelerator, Composed, Files, Machine, process, qemu};
 
 /// How long the dry run may take. It takes a second on an idle host.
 const DRY_RUN_LIMIT: Duration = Duration::from_secs(60);
 
-/// Runs the dry run and takes its command apart.
-///
-/// # Errors
-/// `vng` can't be run, fails, hangs, or prints something else than one QEMU command.
-pub fn compose(vng: &Path, machine: &Machine) -> Result<Composed> {
-    compose_within(DRY_RUN_LIMIT, vng, machine)
+/// virtme-ng, and what it has been asked in this run.
+#[derive(Debug)]
+pub struct Virtme {
+    vng: PathBuf,
+    desk: Desk,
+    limit: Duration,
+    /// The answers so far. Locked while it is asked, so that no two boots ask the same.
+    answers: Mutex<Vec<(Kind, Answer)>>,
 }
 
-fn compose_within(limit: Duration, vng: &Path, machine: &Machine) -> Result<Composed> {
-    let root = machine.dir.join("root");
-    std::fs::create_dir_all(&root).with_context(|| format!("making {}", root.display()))?;
-    let composer = dry_run(vng, machine, &root);
-    let (program, arguments) = composer.split_first().context("an empty command")?;
-    let mut command = Command::new(program);
-    command
-        .args(arguments)
-        .env("PATH", search_path(vng)?)
-        .current_dir(&machine.dir);
-    let output = process::output(command, limit).context("virtme-ng's dry run")?;
-    let stdout = String::from_utf8_lossy(&output.stdout);
-    if !output.status.success() {
-        bail!(
-            "virtme-ng's dry run ended with {}: {}{}",
-            output.status,
-            stdout,
-            String::from_utf8_lossy(&output.stderr)
-        );
+/// What virtme-ng's answer depends on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Kind {
+    accelerator: Accelerator,
+    memory_mib: u32,
+}
+
+/// QEMU's command with stand-ins in it, and the command that composed it.
+#[derive(Debug, Clone)]
+struct Answer {
+    words: Vec<String>,
+    composer: Vec<OsString>,
+}
+
+impl Virtme {
+    /// virtme-ng by its program. It isn't run before it is needed.
+    ///
+    /// # Errors
+    /// The folder that it is asked in can't be made.
+    pub fn new(vng: PathBuf) -> Result<Self> {
+        Ok(Self {
+            vng,
+            desk: Desk::new()?,
+            limit: DRY_RUN_LIMIT,
+            answers: Mutex::default(),
+        })
     }
-    Ok(Composed {
-        argv: parse(&stdout)?,
-        composer: Some(composer),
-        console_on_stdout: true,
-    })
+
+    /// The command for a machine.
+    ///
+    /// # Errors
+    /// `vng` can't be run, fails, hangs, or composes something else than was asked for.
+    pub fn compose(&self, machine: &Machine) -> Result<Composed> {
+        let root = machine.dir.join("root");
+        fs::create_dir_all(&root).with_context(|| format!("making {}", root.display()))?;
+        let answer = self.answer(machine)?;
+        let argv = self.desk.fill(&answer.words, machine, &root)?;
+        let differences = differences(&argv, machine);
+        ensure!(
+            differences.is_empty(),
+            "virtme-ng composed another machine than it was asked for: {}",
+            differences.join("; ")
+        );
+        Ok(Composed {
+            argv,
+            composer: Some(answer.composer),
+            console_on_stdout: true,
+        })
+    }
+
+    fn answer(&self, machine: &Machine) -> Result<Answer> {
+        let kind = Kind {
+            accelerator: machine.accelerator,
+            memory_mib: machine.memory_mib,
+        };
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, answer)) = answers.iter().find(|(asked, _)| *asked == kind) {
+            return Ok(answer.clone());
+        }
+        let answer = self.ask(kind, &machine.vmlinuz)?;
+        answers.push((kind, answer.clone()));
+        Ok(answer)
+    }
+
+    /// Runs the dry run and takes its command apart. It looks at the kernel, whichever it is.
+    fn ask(&self, kind: Kind, vmlinuz: &Path) -> Result<Answer> {
+        self.desk.put_kernel(vmlinuz)?;
+        let composer = self.desk.dry_run(&self.vng, kind);
+        let (program, arguments) = composer.split_first().context("an empty command")?;
+        let mut command = Command::new(program);
+        command
+            .args(arguments)
+            .env_clear()
+            .env("PATH", search_path(&self.vng)?)
+            .env("HOME", self.desk.path(HOME))
+            .env("LANG", "C.UTF-8")
+            .current_dir(self.desk.folder.path());
+        let output = process::output(command, self.limit).context("virtme-ng's dry run")?;
+        let stdout = String::from_utf8_lossy(&output.stdout);
+        if !output.status.success() {
+            bail!(
+                "virtme-ng's dry run ended with {}: {}{}",
+                output.status,
+                stdout,
+                String::from_utf8_lossy(&output.stderr)
+            );
+        }
+        Ok(Answer {
+            words: parse(&stdout)?,
+            composer,
+        })
+    }
 }
 
 /// The search path with virtme-ng's own folder first: `vng` starts its siblings by name.
@@ -60,62 +138,248 @@ fn search_path(vng: &Path) -> Result<OsString> {
         .context("a folder of the search path has a colon in it")
 }
 
-/// virtme-ng's command line for a machine. Pure.
-fn dry_run(vng: &Path, machine: &Machine, root: &Path) -> Vec<OsString> {
-    let files = Files::of(&machine.dir);
-    let mut extra = vec![
-        OsString::from("-initrd"),
-        machine.initramfs.clone().into_os_string(),
-    ];
-    extra.extend(qemu::serial(&files.records));
-    extra.push(OsString::from("-no-reboot"));
-    // virtme-ng asks for `kvm:tcg`, so QEMU could replace the accelerator of the reports in
-    // silence. The last word counts.
-    extra.push(OsString::from("-machine"));
-    extra.push(OsString::from(format!(
-        "accel={}",
-        machine.accelerator.name()
-    )));
-    if machine.accelerator == Accelerator::Tcg {
-        // The last one counts. virtme-ng's own choice, `max`, makes TCG a tenth slower.
-        extra.extend(["-cpu", qemu::TCG_CPU].map(OsString::from));
+const HOME: &str = "home";
+const KERNEL: &str = "kernel";
+const INITRAMFS: &str = "initramfs";
+const RECORDS: &str = "records";
+const ROOT: &str = "root";
+/// Stands in for our part of the command line. As long as that at its longest, since virtme-ng
+/// looks at the length of the whole.
+const CMDLINE: &str = "aegisbpf.stands_in_for_the_command_line=\
+    0000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000\
+    0000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000\
+    0000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000";
+
+/// The folder that virtme-ng is asked in. Its path, and every name in it, means the same to a shell
+/// as to everyone else, and to QEMU within an option.
+#[derive(Debug)]
+struct Desk {
+    folder: TempDir,
+}
+
+impl Desk {
+    fn new() -> Result<Self> {
+        // Not where the user's TMPDIR says, which may be any name.
+        let folder = tempfile::Builder::new()
+            .prefix("aegisbpf-virtme-ng-")
+            .tempdir_in("/tmp");
+        let desk = Self {
+            folder: folder.context("making a folder in /tmp to ask virtme-ng in")?,
+        };
+        // The first place where virtme-ng looks for settings, and the last, as it is there.
+        let settings = desk.path(HOME).join(".config/virtme-ng");
+        let made = fs::create_dir_all(&settings)
+            .and_then(|()| fs::write(settings.join("virtme-ng.conf"), "{}"))
+            .and_then(|()| fs::create_dir(desk.path(ROOT)));
+        made.with_context(|| format!("filling {}", desk.folder.path().display()))?;
+        Ok(desk)
     }
-    let mut argv = vec![vng.as_os_str().to_owned()];
-    argv.extend(
-        [
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn put_kernel(&self, vmlinuz: &Path) -> Result<()> {
+        let link = self.path(KERNEL);
+        match fs::remove_file(&link) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+            _ => symlink(std::path::absolute(vmlinuz)?, &link),
+        }
+        .with_context(|| format!("linking {} to {}", link.display(), vmlinuz.display()))
+    }
+
+    /// virtme-ng's command line for a kind of machine. Pure.
+    fn dry_run(&self, vng: &Path, kind: Kind) -> Vec<OsString> {
+        let path = |name: &str| self.path(name).display().to_string();
+        let mut extra = vec![
+            "-initrd".to_owned(),
+            path(INITRAMFS),
+            "-serial".to_owned(),
+            format!("file:{}", path(RECORDS)),
+            "-no-reboot".to_owned(),
+            // virtme-ng asks for `kvm:tcg`, so QEMU could replace the accelerator of the reports in
+            // silence. The last word counts.
+            "-machine".to_owned(),
+            accelerator_word(kind.accelerator),
+        ];
+        if kind.accelerator == Accelerator::Tcg {
+            // The last one counts. virtme-ng's own choice, `max`, makes TCG a tenth slower.
+            extra.extend(["-cpu", qemu::TCG_CPU].map(str::to_owned));
+        }
+        let mut argv = vec![vng.as_os_str().to_owned()];
+        let mut put = |word: String| argv.push(OsString::from(word));
+        for word in [
             "--dry-run",
             "--verbose",
             "--disable-monitor",
             "--force-9p",
             "--disable-microvm",
-        ]
-        .map(OsString::from),
-    );
-    if machine.accelerator == Accelerator::Tcg {
-        argv.push(OsString::from("--disable-kvm"));
+        ] {
+            put(word.to_owned());
+        }
+        if kind.accelerator == Accelerator::Tcg {
+            put("--disable-kvm".to_owned());
+        }
+        for (option, value) in [
+            ("--cpus", "1".to_owned()),
+            ("--memory", memory_word(kind.memory_mib)),
+            ("--root", path(ROOT)),
+            ("--append", CMDLINE.to_owned()),
+        ] {
+            put(option.to_owned());
+            put(value);
+        }
+        put(format!("--qemu-opts={}", extra.join(" ")));
+        put("--run".to_owned());
+        put(path(KERNEL));
+        argv
     }
-    argv.extend(["--cpus", "1", "--memory"].map(OsString::from));
-    argv.push(OsString::from(format!("{}M", machine.memory_mib)));
-    argv.push(OsString::from("--root"));
-    argv.push(root.as_os_str().to_owned());
-    argv.push(OsString::from("--append"));
-    argv.push(OsString::from(&machine.cmdline));
-    argv.push(joined("--qemu-opts=", &extra));
-    argv.push(OsString::from("--run"));
-    argv.push(machine.vmlinuz.clone().into_os_string());
-    argv
+
+    /// Puts what a machine is made of into the places of the stand-ins. Pure.
+    ///
+    /// # Errors
+    /// One doesn't stand exactly where it must.
+    fn fill(&self, words: &[String], machine: &Machine, root: &Path) -> Result<Vec<OsString>> {
+        let [kernel, initramfs, records, empty] =
+            [KERNEL, INITRAMFS, RECORDS, ROOT].map(|name| self.path(name).display().to_string());
+        let records_file = Files::of(&machine.dir).records;
+        let mut file = OsString::from("file:");
+        file.push(&records_file);
+        // Within one of QEMU's options a comma is doubled.
+        let root = root.display().to_string().replace(',', ",,");
+        let whole = [
+            (kernel, machine.vmlinuz.clone().into_os_string()),
+            (initramfs, machine.initramfs.clone().into_os_string()),
+            (format!("file:{records}"), file),
+        ];
+        let parts = [
+            (CMDLINE.to_owned(), machine.cmdline.clone()),
+            (format!("path={empty},"), format!("path={root},")),
+        ];
+        for stand_in in whole
+            .iter()
+            .map(|it| &it.0)
+            .chain(parts.iter().map(|it| &it.0))
+        {
+            let times = words
+                .iter()
+                .map(|word| word.matches(stand_in.as_str()).count());
+            let times: usize = times.sum();
+            ensure!(
+                times == 1,
+                "virtme-ng composed a command with {stand_in:?} {times} times in it, not once"
+            );
+        }
+        let filled = words.iter().map(|word| {
+            if let Some((_, own)) = whole.iter().find(|(stand_in, _)| stand_in == word) {
+                return own.clone();
+            }
+            let filled = parts.iter().fold(word.clone(), |word, (stand_in, own)| {
+                word.replace(stand_in, own)
+            });
+            OsString::from(filled)
+        });
+        Ok(filled.collect())
+    }
 }
 
-/// The words quoted for a shell, behind a prefix: virtme-ng splits this option itself.
-fn joined(prefix: &str, words: &[OsString]) -> OsString {
-    let mut joined = OsString::from(prefix);
-    for (index, word) in words.iter().enumerate() {
-        if index > 0 {
-            joined.push(" ");
+fn accelerator_word(accelerator: Accelerator) -> String {
+    format!("accel={}", accelerator.name())
+}
+
+fn memory_word(mib: u32) -> String {
+    format!("{mib}M")
+}
+
+/// The options that a machine of ours may have. What they say counts in [`differences`] or makes no
+/// difference to a proof: devices that nothing of ours talks to.
+const OPTIONS: [&str; 18] = [
+    "-append",
+    "-chardev",
+    "-cpu",
+    "-device",
+    "-display",
+    "-echr",
+    "-fsdev",
+    "-initrd",
+    "-kernel",
+    "-m",
+    "-machine",
+    "-name",
+    "-net",
+    "-no-reboot",
+    "-parallel",
+    "-serial",
+    "-smp",
+    "-vga",
+];
+
+/// What differs between a composed command and the machine that was asked for. Pure.
+fn differences(argv: &[OsString], machine: &Machine) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut options: Vec<(&OsStr, Vec<&OsStr>)> = Vec::new();
+    for word in argv.iter().skip(1) {
+        match options.last_mut() {
+            // No value of ours begins so, and each option has at most one.
+            _ if word.to_string_lossy().starts_with('-') => options.push((word, Vec::new())),
+            Some((_, values)) => values.push(word),
+            None => found.push(format!("{word:?} belongs to no option")),
         }
-        joined.push(quote(word));
     }
-    joined
+    for (option, values) in &options {
+        let known = OPTIONS.iter().any(|known| option == known);
+        let most = usize::from(*option != "-no-reboot");
+        if !known || values.len() != most {
+            found.push(format!("nobody asked for {option:?} {values:?}"));
+        }
+    }
+    let of = |name: &str| -> Vec<&OsStr> {
+        let meant = options.iter().filter(|(option, _)| *option == name);
+        meant.flat_map(|(_, values)| values).copied().collect()
+    };
+    let records = Files::of(&machine.dir).records;
+    let memory = memory_word(machine.memory_mib);
+    let mut file = OsString::from("file:");
+    file.push(&records);
+    let exact: [(&str, Vec<&OsStr>); 5] = [
+        ("-m", vec![memory.as_ref()]),
+        ("-smp", vec!["1".as_ref()]),
+        ("-kernel", vec![machine.vmlinuz.as_os_str()]),
+        ("-initrd", vec![machine.initramfs.as_os_str()]),
+        ("-serial", vec!["chardev:console".as_ref(), &file]),
+    ];
+    for (option, asked) in exact {
+        let composed = of(option);
+        if composed != asked {
+            found.push(format!("{option} is {composed:?}, not {asked:?}"));
+        }
+    }
+    let accelerator = accelerator_word(machine.accelerator);
+    let mut last = vec![("-machine", accelerator.as_str())];
+    if machine.accelerator == Accelerator::Tcg {
+        last.push(("-cpu", qemu::TCG_CPU));
+    }
+    for (option, asked) in last {
+        if of(option).last().is_none_or(|composed| *composed != asked) {
+            found.push(format!(
+                "{option} is {:?}, and not {asked:?} at last",
+                of(option)
+            ));
+        }
+    }
+    if !options.iter().any(|(option, _)| *option == "-no-reboot") {
+        found.push("-no-reboot is missing".to_owned());
+    }
+    let cmdline = of("-append").join(OsStr::new("\n"));
+    let cmdline = cmdline.to_string_lossy();
+    for argument in machine.cmdline.split_whitespace() {
+        let times = cmdline.split_whitespace().filter(|word| *word == argument);
+        let times = times.count();
+        if times != 1 {
+            found.push(format!("-append has {argument:?} {times} times, not once"));
+        }
+    }
+    found
 }
 
 /// One word quoted for a shell. A NUL can't stand in a path, so nothing is ever refused.
@@ -125,7 +389,7 @@ pub(super) fn quote(word: &OsStr) -> String {
 }
 
 /// Takes the one shell-quoted line apart that a dry run prints. Pure.
-fn parse(stdout: &str) -> Result<Vec<OsString>> {
+fn parse(stdout: &str) -> Result<Vec<String>> {
     let mut lines = stdout.lines().filter(|line| !line.trim().is_empty());
     let (Some(line), None) = (lines.next(), lines.next()) else {
         bail!("virtme-ng's dry run printed something else than one line: {stdout:?}");
@@ -134,99 +398,198 @@ fn parse(stdout: &str) -> Result<Vec<OsString>> {
         format!("virtme-ng's dry run printed a line cut off in a quote: {line}")
     })?;
     match words.first() {
-        Some(program) if program.contains("qemu") => {
-            Ok(words.into_iter().map(OsString::from).collect())
-        }
+        Some(program) if program.contains("qemu") => Ok(words),
         _ => bail!("virtme-ng's dry run printed something else than a QEMU command: {line}"),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
 
     fn machine(accelerator: Accelerator) -> Machine {
         Machine {
-            vmlinuz: "/cache/vmlinuz".into(),
-            initramfs: "/out/a folder/initramfs.cpio".into(),
+            vmlinuz: "/ca che/$(touch pwned)/vmlinuz".into(),
+            initramfs: "/out/a folder, $(touch pwned)/initramfs.cpio".into(),
             cmdline: "panic=-1 rdinit=/init".to_owned(),
             memory_mib: 256,
             accelerator,
             limit: Duration::from_secs(1),
-            dir: "/out/a folder/bpf-lsm".into(),
+            dir: "/out/a folder, $(touch pwned)/bpf-lsm".into(),
         }
     }
 
-    fn argv(accelerator: Accelerator) -> Vec<OsString> {
-        dry_run(
-            Path::new("/venv/bin/vng"),
-            &machine(accelerator),
-            Path::new("/out/root"),
+    /// What the pinned virtme-ng answers, with its own additions in short.
+    fn answer(desk: &Desk, kind: Kind) -> String {
+        let path = |name: &str| desk.path(name).display().to_string();
+        let cpu = match kind.accelerator {
+            Accelerator::Tcg => " -cpu qemu64",
+            Accelerator::Kvm => "",
+        };
+        format!(
+            "/usr/bin/qemu-system-x86_64 -name virtme-ng -m {}M -fsdev \
+             local,id=virtfs5,path={},security_model=none,readonly=on -machine q35 -cpu max \
+             -serial chardev:console -smp 1 -kernel {} -append 'console=hvc0 {CMDLINE}' -initrd {} \
+             -serial file:{} -no-reboot -machine accel={}{cpu}\n",
+            kind.memory_mib,
+            path(ROOT),
+            path(KERNEL),
+            path(INITRAMFS),
+            path(RECORDS),
+            kind.accelerator.name(),
         )
     }
 
-    /// Composes with a script in the place of `vng`.
-    fn composed_by(script: &str, limit: Duration) -> Result<Composed> {
-        let folder = tempfile::tempdir().expect("a temporary folder");
+    fn kind(accelerator: Accelerator) -> Kind {
+        Kind {
+            accelerator,
+            memory_mib: 256,
+        }
+    }
+
+    /// The command that comes of this answer, or how it differs from what was asked.
+    fn composed(
+        accelerator: Accelerator,
+        change: impl Fn(String) -> String,
+    ) -> Result<Vec<String>> {
+        let desk = Desk::new()?;
+        let words = parse(&change(answer(&desk, kind(accelerator))))?;
+        let machine = machine(accelerator);
+        let argv = desk.fill(&words, &machine, &machine.dir.join("root"))?;
+        let differences = differences(&argv, &machine);
+        ensure!(differences.is_empty(), "{}", differences.join("; "));
+        let text = argv.iter().map(|word| word.to_string_lossy().into_owned());
+        Ok(text.collect())
+    }
+
+    /// virtme-ng with a script in its place, and a machine with folders of its own.
+    fn with_script(folder: &TempDir, script: &str) -> (Virtme, Machine) {
         let vng = folder.path().join("vng");
         fs::write(&vng, format!("#!/bin/sh\n{script}\n")).expect("a writable folder");
         fs::set_permissions(&vng, fs::Permissions::from_mode(0o755)).expect("our own file");
         let machine = Machine {
+            vmlinuz: "/dev/null".into(),
             dir: folder.path().join("boot"),
             ..machine(Accelerator::Tcg)
         };
-        compose_within(limit, &vng, &machine)
+        (Virtme::new(vng).expect("a folder in /tmp"), machine)
     }
 
     #[test]
     fn a_dry_run_that_hangs_is_ended_and_what_one_leaves_behind_is_not_waited_for() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
         let hangs = "tail -f /dev/null & tail -f /dev/null";
-        let error = composed_by(hangs, Duration::from_millis(100)).expect_err("it hangs");
+        let (mut virtme, machine) = with_script(&folder, hangs);
+        virtme.limit = Duration::from_millis(100);
+        let error = virtme.compose(&machine).expect_err("it hangs");
         let said = format!("{error:#}");
         assert!(said.ends_with("vng: not done after 0.1 s"), "{said}");
         // It holds the output open, which would have no end.
-        let leaves = "tail -f /dev/null & echo qemu -m 1";
-        let composed = composed_by(leaves, DRY_RUN_LIMIT).expect("it printed a command");
-        assert_eq!(composed.argv, ["qemu", "-m", "1"]);
+        let (virtme, machine) = with_script(&folder, "tail -f /dev/null & echo qemu -m 1");
+        let kind = kind(Accelerator::Tcg);
+        let answer = virtme.ask(kind, &machine.vmlinuz).expect("a command");
+        assert_eq!(answer.words, ["qemu", "-m", "1"]);
     }
 
     #[test]
     fn a_dry_run_that_fails_is_quoted() {
-        let script = "echo all; echo wrong >&2; exit 3";
-        let error = composed_by(script, DRY_RUN_LIMIT).expect_err("it fails");
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let (virtme, machine) = with_script(&folder, "echo all; echo wrong >&2; exit 3");
+        let error = virtme.compose(&machine).expect_err("it fails");
         let said = "virtme-ng's dry run ended with exit status: 3: all\nwrong\n";
         assert_eq!(error.to_string(), said);
     }
 
     #[test]
-    fn virtme_ng_gets_our_kernel_image_and_command_line() {
-        let argv = argv(Accelerator::Tcg);
+    fn nothing_of_the_user_s_reaches_virtme_ng_and_it_is_asked_once() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let asked = folder.path().join("asked");
+        let script = format!(
+            "{{ env; echo \"argv: $*\"; pwd; }} >>{0}; cat {0}.answer",
+            asked.display()
+        );
+        let (virtme, machine) = with_script(&folder, &script);
+        let text = answer(&virtme.desk, kind(Accelerator::Tcg));
+        fs::write(format!("{}.answer", asked.display()), text).expect("a writable folder");
+        for _ in 0..3 {
+            virtme.compose(&machine).expect("a command");
+        }
+        let asked = fs::read_to_string(asked).expect("it was asked");
+        assert_eq!(asked.matches("argv: ").count(), 1, "{asked}");
+        let names = asked.lines().filter_map(|line| line.split_once('='));
+        let names = names
+            .map(|(name, _)| name)
+            .filter(|name| !name.contains(' '));
+        // The shell of the script adds the last three.
+        let allowed = ["PATH", "HOME", "LANG", "PWD", "OLDPWD", "_", "SHLVL"];
+        for name in names {
+            assert!(allowed.contains(&name), "{name} in {asked}");
+        }
+        let words = asked.lines().filter(|line| !line.starts_with("PATH="));
+        for line in words {
+            let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=: ".contains(c);
+            assert!(line.chars().all(plain), "{line}");
+        }
+        let home = virtme.desk.path(HOME);
+        assert!(asked.contains(&format!("HOME={}\n", home.display())));
+        assert!(home.join(".config/virtme-ng/virtme-ng.conf").is_file());
+    }
+
+    #[test]
+    fn what_was_asked_for_is_in_the_places_of_the_stand_ins() {
+        let argv = composed(Accelerator::Tcg, |answer| answer).expect("as asked");
         let has = |word: &str| argv.iter().filter(|have| *have == word).count();
         for word in [
-            "--dry-run",
-            "--disable-kvm",
-            "/cache/vmlinuz",
-            "panic=-1 rdinit=/init",
+            "/ca che/$(touch pwned)/vmlinuz",
+            "/out/a folder, $(touch pwned)/initramfs.cpio",
+            "file:/out/a folder, $(touch pwned)/bpf-lsm/records.jsonl",
+            "console=hvc0 panic=-1 rdinit=/init",
+            "local,id=virtfs5,path=/out/a folder,, $(touch pwned)/bpf-lsm/root,\
+             security_model=none,readonly=on",
         ] {
             assert_eq!(has(word), 1, "{word} in {argv:?}");
         }
-        let quoted = "--qemu-opts=-initrd '/out/a folder/initramfs.cpio' -serial \
-                      'file:/out/a folder/bpf-lsm/records.jsonl' -no-reboot -machine \
-                      'accel=tcg' -cpu qemu64";
-        assert_eq!(has(quoted), 1, "{argv:?}");
     }
 
     #[test]
     fn virtme_ng_may_use_kvm_only_where_it_was_chosen() {
-        let forbids = |accelerator| argv(accelerator).contains(&OsString::from("--disable-kvm"));
+        let desk = Desk::new().expect("a folder in /tmp");
+        let forbids = |accelerator| {
+            let argv = desk.dry_run(Path::new("vng"), kind(accelerator));
+            argv.contains(&OsString::from("--disable-kvm"))
+        };
         assert!(forbids(Accelerator::Tcg));
         assert!(!forbids(Accelerator::Kvm));
-        let kvm = argv(Accelerator::Kvm);
-        let only_kvm = |word: &OsString| word.to_string_lossy().ends_with("-machine 'accel=kvm'");
-        assert!(kvm.iter().any(only_kvm), "{kvm:?}");
+        composed(Accelerator::Kvm, |answer| answer).expect("as asked");
+        let other = |answer: String| answer.replace("accel=kvm", "accel=kvm:tcg");
+        composed(Accelerator::Kvm, other).expect_err("QEMU might choose");
+    }
+
+    #[test]
+    fn another_machine_than_was_asked_for_is_told_by_its_argument() {
+        for (from, to) in [
+            ("-m 256M", "-m 512M"),
+            ("-m 256M", ""),
+            ("-smp 1", "-smp 4"),
+            ("-smp 1", "-smp 1 -smp 1"),
+            ("-no-reboot", ""),
+            ("-serial chardev:console", ""),
+            ("-cpu qemu64", "-cpu host"),
+            ("accel=tcg", "accel=kvm"),
+            ("console=hvc0", "panic=-1"),
+            ("-name virtme-ng", "-name virtme-ng -snapshot"),
+            ("-name virtme-ng", "-name virtme-ng -incoming tcp:0:4444"),
+            ("-name virtme-ng", "a-word -name virtme-ng"),
+            ("-initrd ", "-initrd /elsewhere "),
+        ] {
+            composed(Accelerator::Tcg, |answer| {
+                assert!(answer.contains(from), "{from}");
+                answer.replace(from, to)
+            })
+            .expect_err(to);
+        }
     }
 
     #[test]
@@ -259,7 +622,7 @@ mod tests {
             // A line end inside a word can't be told from the end of the command.
             proptest::prop_assume!(!word.contains(['\n', '\r']));
             let words = parse(&line).expect("a command");
-            proptest::prop_assert_eq!(&words[1], &OsString::from(word));
+            proptest::prop_assert_eq!(&words[1], &word);
         }
     }
 }

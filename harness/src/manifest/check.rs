@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{Kernel, Skip, Source};
+use super::{Allow, Kernel, Skip, Source};
 
 /// The file as it is written. Spans are kept where a later check can fail.
 #[derive(Deserialize)]
@@ -48,6 +48,8 @@ pub(super) struct RawKernel {
     memory_mib: Option<Spanned<u32>>,
     #[serde(default)]
     skip: Vec<Spanned<Skip>>,
+    #[serde(default)]
+    allow: Vec<Spanned<Allow>>,
 }
 
 /// Where in the text a check failed, and how.
@@ -125,11 +127,30 @@ pub(super) fn check_kernel(
         }
         skips.push(skip);
     }
+    let mut allows = Vec::new();
+    for allow in raw.allow {
+        let start = allow.span().start;
+        let allow = allow.into_inner();
+        // A short text would allow what nobody thought of.
+        if allow.console.trim().len() < 8 {
+            let message = format!(
+                "allow: the text {:?} has fewer than 8 letters",
+                allow.console
+            );
+            return Err((start, message));
+        }
+        if allow.reason.trim().is_empty() {
+            let message = format!("allow: {:?} has no reason; say why", allow.console);
+            return Err((start, message));
+        }
+        allows.push(allow);
+    }
     Ok(Kernel {
         memory_mib: *memory.get_ref(),
         name: raw.name.into_inner(),
         source,
         skips,
+        allows,
         line,
     })
 }

@@ -142,3 +142,36 @@ mod properties {
         }
     }
 }
+
+#[test]
+fn what_a_kernel_may_say_has_a_text_of_some_length_and_a_reason() {
+    let of = |allow: &str| {
+        let text = format!(
+            "suites = [\"trixie\"]\n[[kernel]]\nname = \"mine\"\npath = \"vmlinuz\"\n\
+             [[kernel.allow]]\n{allow}\n"
+        );
+        Manifest::parse(&text, "kernels.toml", Path::new("/"))
+    };
+    let manifest = of("console = \"WARNING: of a driver\"\nreason = \"none of ours\"").unwrap();
+    assert_eq!(
+        manifest.kernels[0].allows[0].console,
+        "WARNING: of a driver"
+    );
+    for (allow, told) in [
+        ("console = \"BUG:\"\nreason = \"x\"", "fewer than 8 letters"),
+        (
+            "console = \"WARNING: of a driver\"\nreason = \" \"",
+            "has no reason",
+        ),
+        (
+            "console = \"WARNING: of a driver\"",
+            "missing field `reason`",
+        ),
+    ] {
+        let error = of(allow).unwrap_err().to_string();
+        assert!(
+            error.contains(told) && error.contains("kernels.toml:5"),
+            "{error}"
+        );
+    }
+}

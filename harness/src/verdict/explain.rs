@@ -5,6 +5,7 @@
 //! missing, because a console line can be split, faked or absent. A complaint, asked for where
 //! none is missing, can only spoil what would have passed.
 
+use super::complaints;
 use crate::outcome::Ending;
 
 /// Longest console line that is quoted.
@@ -23,6 +24,14 @@ const SIGNS: &[(&str, &[&str])] = &[
             "general protection fault",
         ],
     ),
+    (
+        "too little memory",
+        &[
+            "System is deadlocked on memory",
+            "Initramfs unpacking failed: write error",
+            "Failed to allocate memory for initrd",
+        ],
+    ),
     ("out of memory", &["Out of memory", "invoked oom-killer"]),
     (
         "lockup",
@@ -39,26 +48,22 @@ const SIGNS: &[(&str, &[&str])] = &[
 /// What every kernel says last, at its highest level, when it is restarted.
 const LAST_OF_KERNEL: &str = "reboot: Restarting system";
 
-/// How a kernel complains without dying, beside [`SIGNS`], which it may survive or give only
-/// once the guest has told all. Most of it taints the kernel; a lock's or RCU's trouble, a stall
-/// and a hung task don't.
-const COMPLAINTS: &[&str] = &[
-    "WARNING: ",
-    "BUG: ",
-    "INFO: possible ",
-    "INFO: inconsistent lock state",
-    "suspicious RCU usage",
-    "self-detected stall",
-    "detected stalls",
-    "UBSAN: ",
-    "Call Trace:",
-    "Call trace:",
-];
-
-/// The console as text: terminal escapes, carriage returns and broken characters gone.
+/// The console as text that does nothing to a terminal: its escapes and carriage returns gone, and
+/// what else isn't to be read shown as such.
 pub fn clean(console: &[u8]) -> String {
     let text = String::from_utf8_lossy(console);
-    console::strip_ansi_codes(&text).replace('\r', "")
+    printable(&console::strip_ansi_codes(&text).replace('\r', ""))
+}
+
+/// A text in which every control character but line ends and tabs is shown as one that can't be read:
+/// a guest may say anything, and what it says reaches terminals.
+pub fn printable(text: &str) -> String {
+    let shown = |c: char| match c {
+        '\n' | '\t' => c,
+        c if c.is_control() => char::REPLACEMENT_CHARACTER,
+        c => c,
+    };
+    text.chars().map(shown).collect()
 }
 
 /// The last `lines` lines that say something.
@@ -84,13 +89,14 @@ pub fn explain(console: &str, ending: &Ending) -> String {
     causes.join("; ")
 }
 
-/// The first complaint of the kernel's, even if it lived on. It can only turn a pass into a
-/// fault: its absence shows nothing.
+/// The first complaint of the kernel's, even if it lived on: of a death, or of anything else. It can
+/// only turn a pass into a fault: its absence shows nothing.
 pub fn complaint(console: &str) -> Option<String> {
-    let signs = SIGNS.iter().flat_map(|(_, needles)| *needles);
-    let all: Vec<&str> = signs.chain(COMPLAINTS).copied().collect();
-    let complains = |line: &&str| all.iter().any(|sign| line.contains(sign));
-    console.lines().find(complains).map(quoted)
+    let needles = SIGNS.iter().flat_map(|(_, needles)| *needles);
+    let needles: Vec<&str> = needles.copied().collect();
+    let tells =
+        |line: &&str| complaints::complains(line) || needles.iter().any(|sign| line.contains(sign));
+    console.lines().find(tells).map(quoted)
 }
 
 /// What is missing at the end of the console of a guest that told all: without that end, nobody
@@ -129,11 +135,7 @@ fn signs(console: &str) -> Vec<String> {
 
 /// A console line without the kernel's timestamp, shortened.
 fn quoted(line: &str) -> String {
-    let line = line.trim();
-    let text = match line.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((time, text)) if time.trim().parse::<f64>().is_ok() => text.trim(),
-        _ => line,
-    };
+    let text = complaints::without_time(line);
     text.chars().take(MAX_QUOTED).collect()
 }
 
@@ -209,6 +211,20 @@ mod tests {
             let console = format!("{quiet}[   9.1] {said}\n[   9.2] Call Trace:\n");
             assert_eq!(complaint(&console).as_deref(), Some(said));
         }
+    }
+
+    #[test]
+    fn nothing_that_a_guest_says_reaches_a_terminal_as_a_command() {
+        let raw: Vec<u8> = (0..=255).collect();
+        let every: String = (0..=0x2ff_u32).filter_map(char::from_u32).collect();
+        for text in [clean(&raw), printable(&every)] {
+            let mut odd = text.chars().filter(|c| c.is_control());
+            assert!(odd.all(|c| "\n\t".contains(c)), "{text:?}");
+        }
+        assert_eq!(
+            printable("a\x1b[2Jb\u{9b}c\n\td"),
+            "a\u{fffd}[2Jb\u{fffd}c\n\td"
+        );
     }
 
     #[test]

@@ -45,6 +45,10 @@ pub fn differences(plan: &BootPlan, nonce: &str, hello: &Hello) -> Vec<String> {
             n => found.push(format!("command line: `{argument}` is there {n} times")),
         }
     }
+    found.extend(
+        plan.machine
+            .hardware_differences(hello.memory_kib, hello.processors),
+    );
     let bpf = hello.lsm.iter().any(|name| name == "bpf");
     if bpf != plan.machine.bpf_in_lsm {
         let expected = if bpf { "no `bpf`" } else { "`bpf`" };
@@ -115,11 +119,16 @@ mod tests {
     #[test]
     fn each_difference_is_found_and_named() {
         type Change = fn(&mut Hello);
-        let cases: [(Change, &str); 16] = [
+        let cases: [(Change, &str); 18] = [
             (
                 |h| h.version += 1,
-                "protocol version: expected `3`, saw `4`",
+                "protocol version: expected `4`, saw `5`",
             ),
+            (
+                |h| h.memory_kib = 1 << 20,
+                "memory: the kernel has 1048576 KiB, planned were 262144",
+            ),
+            (|h| h.processors = 2, "processors: 2, planned were 1"),
             (
                 |h| h.nonce = "n-2".into(),
                 "nonce: expected `n-1`, saw `n-2`",

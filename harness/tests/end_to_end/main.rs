@@ -18,3 +18,4 @@ mod sabotage;
 mod set_up;
 mod skips;
 mod support;
+mod telling;

@@ -13,7 +13,6 @@ use protocol::record::Record;
 use super::MatrixArgs;
 use crate::artifacts::{self, Artifacts, Program};
 use crate::channel::{Channel, Line};
-use crate::engine::LaunchWith;
 use crate::exit::{ExitCode, Failure, Result};
 use crate::image::disk::{self, Disk};
 use crate::image::pack::{self, PackInput, Packed};
@@ -22,7 +21,7 @@ use crate::kernels::ReadyKernel;
 use crate::kernels::apt::AptArchive;
 use crate::kernels::cache::Cache;
 use crate::kernels::fetch::{Fetcher, Options};
-use crate::launch::{self, Accelerator, Launcher, Machine, accel};
+use crate::launch::{self, Accelerator, Composer, Launcher, Machine, accel};
 use crate::manifest::{Kernel, Manifest};
 use crate::out_dir::OutDir;
 use crate::outcome::{Provenance, SuiteId};
@@ -34,8 +33,8 @@ use crate::setup::{self, Asked, Setup, Venv};
 pub(in crate::commands) struct AtHand {
     /// Where the results go.
     pub out: OutDir,
-    /// The launcher.
-    pub with: LaunchWith,
+    /// Who composes QEMU's commands.
+    pub composer: Composer,
     /// What goes into every guest.
     pub artifacts: Artifacts,
     /// What the results are of.
@@ -118,10 +117,7 @@ impl AtHand {
         progress.idle();
         Ok(Self {
             out,
-            with: LaunchWith {
-                launcher: args.launcher,
-                vng: Venv::in_cache(&cache).program("vng"),
-            },
+            composer: Composer::new(args.launcher, Venv::in_cache(&cache).program("vng"))?,
             provenance: artifacts.provenance(Timestamp::now()),
             artifacts,
             image,
@@ -179,10 +175,13 @@ impl AtHand {
         })
     }
 
-    /// Boots the first kernel on KVM with a plan of nothing, and tells whether its guest said
-    /// hello: more than that no accelerator needs to show.
-    fn marker_boot(&self) -> anyhow::Result<bool> {
-        let kernel = self.kernels.first().context("no kernel to try KVM with")?;
+    /// Boots a kernel on KVM with a plan of nothing: more than a hello no accelerator needs to show.
+    /// One of Debian's, if there is one, which runs on every other machine.
+    fn marker_boot(&self) -> anyhow::Result<accel::Marker> {
+        let is_known = |kernel: &&ReadyKernel| kernel.package_version.is_some();
+        let known = self.kernels.iter().find(is_known);
+        let kernel = known.or(self.kernels.first());
+        let kernel = kernel.context("no kernel to try KVM with")?;
         let plan = GuestPlan {
             version: protocol::VERSION,
             kernel: kernel.name.clone(),
@@ -204,13 +203,14 @@ impl AtHand {
         let mut channel = Channel::default();
         let mut said_hello = false;
         // Always the direct launcher: the question is KVM's, not virtme-ng's.
-        launch::boot(&machine, &launch::qemu::compose(&machine), |bytes, at| {
+        let composed = launch::qemu::compose(&machine);
+        let ending = launch::boot(&machine, &composed, |bytes, at| {
             let lines = channel.push(bytes, at);
             said_hello |= lines
                 .iter()
                 .any(|(_, line)| matches!(line, Line::Record(Record::Hello(_))));
         })?;
-        Ok(said_hello)
+        Ok(accel::Marker::of(said_hello, &ending, known.is_some()))
     }
 }
 

@@ -16,6 +16,7 @@ use crate::manifest::Skip;
 use crate::outcome::SuiteId;
 use crate::plan::{self, PlannedBoot, Wanted};
 use crate::report;
+use crate::tell;
 use crate::verdict::DeclaredSkip;
 
 /// Plans and packs every kernel; longest boots first.
@@ -30,11 +31,11 @@ pub(super) fn jobs(
         let (guest_plan, boots) = plan::kernel(kernel, wanted, accelerator, nonce);
         let image = at_hand.image(kernel, &guest_plan)?;
         if !image.missing_modules.is_empty() {
-            eprintln!(
+            tell::err(&format!(
                 "kernel {} has no module {}, which images/ asks for",
                 kernel.name,
                 image.missing_modules.join(", ")
-            );
+            ));
         }
         for boot in boots {
             jobs.push(job(at_hand, args, kernel, boot, &image, accelerator));
@@ -65,6 +66,7 @@ fn job(
             dir: report::files::boot_dir(at_hand.out.path(), &boot.suite),
         },
         skips: declared_skips(&kernel.skips, &boot.plan),
+        allows: kernel.allows.clone(),
         package_version: kernel.package_version.clone(),
         replaced_version: kernel
             .replaced

@@ -146,6 +146,8 @@ fn plan_on(bench: &mut Bench, filesystems: &[Filesystem]) {
             release: String::new(),
             version_word: None,
             cmdline: Vec::new(),
+            memory_mib: 256,
+            processors: 1,
             bpf_in_lsm: true,
             locked_down: false,
         },

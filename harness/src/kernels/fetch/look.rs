@@ -85,6 +85,7 @@ impl Fetcher<'_> {
             replaced: None,
             memory_mib: kernel.memory_mib,
             skips: kernel.skips.clone(),
+            allows: kernel.allows.clone(),
         }))
     }
 
@@ -120,6 +121,7 @@ impl Fetcher<'_> {
             replaced: None,
             memory_mib: kernel.memory_mib,
             skips: kernel.skips.clone(),
+            allows: kernel.allows.clone(),
         })
     }
 

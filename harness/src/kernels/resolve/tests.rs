@@ -41,6 +41,7 @@ fn kernel(series: &str) -> Kernel {
         },
         memory_mib: 256,
         skips: Vec::new(),
+        allows: Vec::new(),
         line: 1,
     }
 }

@@ -46,7 +46,7 @@ fn without_a_hello_from_the_planned_machine_nothing_is_judged() {
         ),
         (
             wrong(|h| h.version = 7),
-            "protocol version: expected `3`, saw `7`",
+            "protocol version: expected `4`, saw `7`",
         ),
         (
             wrong(|h| h.release = "6.12.0-9-cloud-amd64".into()),
