@@ -12,3 +12,4 @@ pub mod kernel;
 pub mod plan;
 pub mod report;
 pub mod skip;
+pub mod sweep;

@@ -12,6 +12,7 @@ use std::sync::mpsc;
 use anyhow::{Context, anyhow};
 use clap::Args;
 use globset::Glob;
+use protocol::plan::{Filesystem, GuestPlan};
 
 use super::matrix::MatrixArgs;
 use super::matrix::at_hand::AtHand;
@@ -29,6 +30,7 @@ use crate::sabotage::kernel::{self, Over};
 use crate::sabotage::plan;
 use crate::sabotage::report::{self as told, OfKernel};
 use crate::sabotage::skip;
+use crate::sabotage::sweep;
 use crate::tell;
 
 /// The kernel that is enough to see that the suite can fail: one that skips no mutant's proof.
@@ -58,9 +60,12 @@ pub struct SabotageArgs {
     /// Take the builds from a folder that `cargo xtask build` wrote
     #[arg(long, value_name = "DIR")]
     pub prebuilt: Option<PathBuf>,
-    /// Where the results go [default: target/sabotage]
+    /// Where the results go [default: target/sabotage, of a sweep target/sweep]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// Put every proof to an agent that enforces nothing but its own canaries, instead of the mutants
+    #[arg(long, conflicts_with_all = ["mutants", "list"])]
+    pub sweep: bool,
     /// Show the mutants, what they break and what must catch them, and run nothing
     #[arg(long)]
     pub list: bool,
@@ -106,9 +111,15 @@ pub fn run(args: &SabotageArgs, root: &Path) -> Result<ExitCode> {
     };
     let kernels = manifest::select(&manifest.kernels, &names)?;
     let of_matrix = as_matrix(args, root);
+    if args.sweep {
+        return sweep(args, root, &manifest, &kernels, &of_matrix);
+    }
     let at_hand = AtHand::get(&of_matrix, root, &manifest, &kernels, &BTreeSet::new())?;
     let choice = at_hand.accelerator(args.accel)?;
-    let jobs = jobs(&at_hand, args, &mutants, choice.accelerator)?;
+    let jobs = jobs(&at_hand, args, choice.accelerator, |kernel| {
+        let (mutants, _) = skip::part(&mutants, &kernel.skips);
+        plan::kernel(kernel, &mutants, choice.accelerator, nonce)
+    })?;
     let planned: Vec<PlannedBoot> = jobs.iter().map(|job| job.boot.clone()).collect();
     let done = boots(&at_hand, jobs, of_matrix.workers(), choice.notice);
     let judged = |ready: &ReadyKernel| {
@@ -134,14 +145,56 @@ pub fn run(args: &SabotageArgs, root: &Path) -> Result<ExitCode> {
         }
         false => tell::out(&told::table(&results)),
     };
-    if let Err(failure) = written.map_err(Failure::from).and(shown) {
-        tell::err(&format!("error: {failure}"));
-        return Ok(match told::exit_code(&results) {
-            ExitCode::AsDeclared => failure.code,
-            other => other,
+    told_or(told::exit_code(&results), written, shown)
+}
+
+/// The exit code of results that were to be written and shown: success only if they were.
+fn told_or(code: ExitCode, written: anyhow::Result<()>, shown: Result) -> Result<ExitCode> {
+    let Err(failure) = written.map_err(Failure::from).and(shown) else {
+        return Ok(code);
+    };
+    tell::err(&format!("error: {failure}"));
+    Ok(match code {
+        ExitCode::AsDeclared => failure.code,
+        other => other,
+    })
+}
+
+/// Puts every proof to the agent that stops nobody.
+fn sweep(
+    args: &SabotageArgs,
+    root: &Path,
+    manifest: &Manifest,
+    kernels: &[&manifest::Kernel],
+    of_matrix: &MatrixArgs,
+) -> Result<ExitCode> {
+    let filesystems = BTreeSet::from(Filesystem::ALL);
+    let at_hand = AtHand::get(of_matrix, root, manifest, kernels, &filesystems)?;
+    let choice = at_hand.accelerator(args.accel)?;
+    let jobs = jobs(&at_hand, args, choice.accelerator, |kernel| {
+        sweep::kernel(kernel, choice.accelerator, nonce)
+    })?;
+    let planned: Vec<PlannedBoot> = jobs.iter().map(|job| job.boot.clone()).collect();
+    let done = boots(&at_hand, jobs, of_matrix.workers(), choice.notice);
+    let swept = at_hand.kernels.iter().map(|ready| {
+        let of_kernel = planned
+            .iter()
+            .filter(|boot| boot.suite.kernel == ready.name);
+        let both = of_kernel.filter_map(|boot| {
+            let done = done.iter().find(|done| done.result.suite == boot.suite)?;
+            Some((&boot.plan, &done.result))
         });
-    }
-    Ok(told::exit_code(&results))
+        sweep::judge(&ready.name, &both.collect::<Vec<_>>())
+    });
+    let swept: Vec<sweep::Swept> = swept.collect();
+    let json = sweep::json(&swept)?;
+    let written =
+        report::files::write_whole(&at_hand.out.path().join(sweep::FILE), json.as_bytes());
+    let shown = match args.json {
+        true => tell::out(&json),
+        false => tell::out(&sweep::table(&swept)),
+    };
+    told_or(sweep::exit_code(&swept), written, shown)
 }
 
 /// The mutants that the patterns match; all without one.
@@ -185,7 +238,10 @@ pub(super) fn as_matrix(args: &SabotageArgs, root: &Path) -> MatrixArgs {
         jobs: args.jobs,
         agent: None,
         prebuilt: args.prebuilt.clone(),
-        out: Some(out.unwrap_or_else(|| root.join("target/sabotage"))),
+        out: Some(out.unwrap_or_else(|| {
+            root.join("target")
+                .join(if args.sweep { "sweep" } else { "sabotage" })
+        })),
         list: false,
         format: super::list::Format::Text,
         json: false,
@@ -199,13 +255,12 @@ pub(super) fn as_matrix(args: &SabotageArgs, root: &Path) -> MatrixArgs {
 fn jobs(
     at_hand: &AtHand,
     args: &SabotageArgs,
-    mutants: &[Mutant],
     accelerator: Accelerator,
+    plan: impl Fn(&ReadyKernel) -> (GuestPlan, Vec<PlannedBoot>),
 ) -> Result<Vec<Job>> {
     let mut jobs = Vec::new();
     for kernel in &at_hand.kernels {
-        let (mutants, _) = skip::part(mutants, &kernel.skips);
-        let (guest_plan, boots) = plan::kernel(kernel, &mutants, accelerator, nonce);
+        let (guest_plan, boots) = plan(kernel);
         let image = at_hand.image(kernel, &guest_plan)?;
         jobs.extend(boots.into_iter().map(|boot| Job {
             machine: Machine {

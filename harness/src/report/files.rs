@@ -19,6 +19,7 @@ use crate::bench::report::FILE as BENCH;
 use crate::launch::Files;
 use crate::outcome::{BootResult, Cases, SuiteId};
 use crate::sabotage::report::FILE as SABOTAGE;
+use crate::sabotage::sweep::FILE as SWEEP;
 
 /// The JUnit report, in `--out`.
 pub const JUNIT: &str = "junit.xml";
@@ -48,7 +49,7 @@ pub fn boot_dir(out: &Path, suite: &SuiteId) -> PathBuf {
 
 /// Removes the reports of an earlier run, so that none outlives a run that breaks off.
 pub fn remove_all(out: &Path) -> Result<()> {
-    for name in [JUNIT, RESULTS, RECORDS, SABOTAGE, BENCH] {
+    for name in [JUNIT, RESULTS, RECORDS, SABOTAGE, SWEEP, BENCH] {
         let path = out.join(name);
         match fs::remove_file(&path) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
