@@ -10,18 +10,21 @@
 //! nothing of the user's environment, and with a home of our own. It is asked once for each kind of
 //! machine, since that takes a second. What comes of it is held against what was asked.
 
+mod asked;
+mod desk;
+
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use tempfile::TempDir;
 
-use super::{Accelerator, Composed, Files, Machine, process, qemu};
+use self::asked::differences;
+use self::desk::{Desk, HOME};
+use super::{Accelerator, Composed, Machine, process};
 
 /// How long the dry run may take. It takes a second on an idle host.
 const DRY_RUN_LIMIT: Duration = Duration::from_secs(60);
@@ -112,7 +115,7 @@ impl Virtme {
             .env("PATH", search_path(&self.vng)?)
             .env("HOME", self.desk.path(HOME))
             .env("LANG", "C.UTF-8")
-            .current_dir(self.desk.folder.path());
+            .current_dir(self.desk.folder());
         let output = process::output(command, self.limit).context("virtme-ng's dry run")?;
         let stdout = String::from_utf8_lossy(&output.stdout);
         if !output.status.success() {
@@ -130,159 +133,6 @@ impl Virtme {
     }
 }
 
-/// The search path with virtme-ng's own folder first: `vng` starts its siblings by name.
-fn search_path(vng: &Path) -> Result<OsString> {
-    let own = vng.parent().context("vng stands in no folder")?.to_owned();
-    let inherited = std::env::var_os("PATH").unwrap_or_default();
-    std::env::join_paths(std::iter::once(own).chain(std::env::split_paths(&inherited)))
-        .context("a folder of the search path has a colon in it")
-}
-
-const HOME: &str = "home";
-const KERNEL: &str = "kernel";
-const INITRAMFS: &str = "initramfs";
-const RECORDS: &str = "records";
-const ROOT: &str = "root";
-/// Stands in for our part of the command line. As long as that at its longest, since virtme-ng
-/// looks at the length of the whole.
-const CMDLINE: &str = "aegisbpf.stands_in_for_the_command_line=\
-    0000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000\
-    0000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000\
-    0000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000";
-
-/// The folder that virtme-ng is asked in. Its path, and every name in it, means the same to a shell
-/// as to everyone else, and to QEMU within an option.
-#[derive(Debug)]
-struct Desk {
-    folder: TempDir,
-}
-
-impl Desk {
-    fn new() -> Result<Self> {
-        // Not where the user's TMPDIR says, which may be any name.
-        let folder = tempfile::Builder::new()
-            .prefix("aegisbpf-virtme-ng-")
-            .tempdir_in("/tmp");
-        let desk = Self {
-            folder: folder.context("making a folder in /tmp to ask virtme-ng in")?,
-        };
-        // The first place where virtme-ng looks for settings, and the last, as it is there.
-        let settings = desk.path(HOME).join(".config/virtme-ng");
-        let made = fs::create_dir_all(&settings)
-            .and_then(|()| fs::write(settings.join("virtme-ng.conf"), "{}"))
-            .and_then(|()| fs::create_dir(desk.path(ROOT)));
-        made.with_context(|| format!("filling {}", desk.folder.path().display()))?;
-        Ok(desk)
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn put_kernel(&self, vmlinuz: &Path) -> Result<()> {
-        let link = self.path(KERNEL);
-        match fs::remove_file(&link) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-            _ => symlink(std::path::absolute(vmlinuz)?, &link),
-        }
-        .with_context(|| format!("linking {} to {}", link.display(), vmlinuz.display()))
-    }
-
-    /// virtme-ng's command line for a kind of machine. Pure.
-    fn dry_run(&self, vng: &Path, kind: Kind) -> Vec<OsString> {
-        let path = |name: &str| self.path(name).display().to_string();
-        let mut extra = vec![
-            "-initrd".to_owned(),
-            path(INITRAMFS),
-            "-serial".to_owned(),
-            format!("file:{}", path(RECORDS)),
-            "-no-reboot".to_owned(),
-            // virtme-ng asks for `kvm:tcg`, so QEMU could replace the accelerator of the reports in
-            // silence. The last word counts.
-            "-machine".to_owned(),
-            accelerator_word(kind.accelerator),
-        ];
-        if kind.accelerator == Accelerator::Tcg {
-            // The last one counts. virtme-ng's own choice, `max`, makes TCG a tenth slower.
-            extra.extend(["-cpu", qemu::TCG_CPU].map(str::to_owned));
-        }
-        let mut argv = vec![vng.as_os_str().to_owned()];
-        let mut put = |word: String| argv.push(OsString::from(word));
-        for word in [
-            "--dry-run",
-            "--verbose",
-            "--disable-monitor",
-            "--force-9p",
-            "--disable-microvm",
-        ] {
-            put(word.to_owned());
-        }
-        if kind.accelerator == Accelerator::Tcg {
-            put("--disable-kvm".to_owned());
-        }
-        for (option, value) in [
-            ("--cpus", "1".to_owned()),
-            ("--memory", memory_word(kind.memory_mib)),
-            ("--root", path(ROOT)),
-            ("--append", CMDLINE.to_owned()),
-        ] {
-            put(option.to_owned());
-            put(value);
-        }
-        put(format!("--qemu-opts={}", extra.join(" ")));
-        put("--run".to_owned());
-        put(path(KERNEL));
-        argv
-    }
-
-    /// Puts what a machine is made of into the places of the stand-ins. Pure.
-    ///
-    /// # Errors
-    /// One doesn't stand exactly where it must.
-    fn fill(&self, words: &[String], machine: &Machine, root: &Path) -> Result<Vec<OsString>> {
-        let [kernel, initramfs, records, empty] =
-            [KERNEL, INITRAMFS, RECORDS, ROOT].map(|name| self.path(name).display().to_string());
-        let records_file = Files::of(&machine.dir).records;
-        let mut file = OsString::from("file:");
-        file.push(&records_file);
-        // Within one of QEMU's options a comma is doubled.
-        let root = root.display().to_string().replace(',', ",,");
-        let whole = [
-            (kernel, machine.vmlinuz.clone().into_os_string()),
-            (initramfs, machine.initramfs.clone().into_os_string()),
-            (format!("file:{records}"), file),
-        ];
-        let parts = [
-            (CMDLINE.to_owned(), machine.cmdline.clone()),
-            (format!("path={empty},"), format!("path={root},")),
-        ];
-        for stand_in in whole
-            .iter()
-            .map(|it| &it.0)
-            .chain(parts.iter().map(|it| &it.0))
-        {
-            let times = words
-                .iter()
-                .map(|word| word.matches(stand_in.as_str()).count());
-            let times: usize = times.sum();
-            ensure!(
-                times == 1,
-                "virtme-ng composed a command with {stand_in:?} {times} times in it, not once"
-            );
-        }
-        let filled = words.iter().map(|word| {
-            if let Some((_, own)) = whole.iter().find(|(stand_in, _)| stand_in == word) {
-                return own.clone();
-            }
-            let filled = parts.iter().fold(word.clone(), |word, (stand_in, own)| {
-                word.replace(stand_in, own)
-            });
-            OsString::from(filled)
-        });
-        Ok(filled.collect())
-    }
-}
-
 fn accelerator_word(accelerator: Accelerator) -> String {
     format!("accel={}", accelerator.name())
 }
@@ -291,95 +141,12 @@ fn memory_word(mib: u32) -> String {
     format!("{mib}M")
 }
 
-/// The options that a machine of ours may have. What they say counts in [`differences`] or makes no
-/// difference to a proof: devices that nothing of ours talks to.
-const OPTIONS: [&str; 18] = [
-    "-append",
-    "-chardev",
-    "-cpu",
-    "-device",
-    "-display",
-    "-echr",
-    "-fsdev",
-    "-initrd",
-    "-kernel",
-    "-m",
-    "-machine",
-    "-name",
-    "-net",
-    "-no-reboot",
-    "-parallel",
-    "-serial",
-    "-smp",
-    "-vga",
-];
-
-/// What differs between a composed command and the machine that was asked for. Pure.
-fn differences(argv: &[OsString], machine: &Machine) -> Vec<String> {
-    let mut found = Vec::new();
-    let mut options: Vec<(&OsStr, Vec<&OsStr>)> = Vec::new();
-    for word in argv.iter().skip(1) {
-        match options.last_mut() {
-            // No value of ours begins so, and each option has at most one.
-            _ if word.to_string_lossy().starts_with('-') => options.push((word, Vec::new())),
-            Some((_, values)) => values.push(word),
-            None => found.push(format!("{word:?} belongs to no option")),
-        }
-    }
-    for (option, values) in &options {
-        let known = OPTIONS.iter().any(|known| option == known);
-        let most = usize::from(*option != "-no-reboot");
-        if !known || values.len() != most {
-            found.push(format!("nobody asked for {option:?} {values:?}"));
-        }
-    }
-    let of = |name: &str| -> Vec<&OsStr> {
-        let meant = options.iter().filter(|(option, _)| *option == name);
-        meant.flat_map(|(_, values)| values).copied().collect()
-    };
-    let records = Files::of(&machine.dir).records;
-    let memory = memory_word(machine.memory_mib);
-    let mut file = OsString::from("file:");
-    file.push(&records);
-    let exact: [(&str, Vec<&OsStr>); 5] = [
-        ("-m", vec![memory.as_ref()]),
-        ("-smp", vec!["1".as_ref()]),
-        ("-kernel", vec![machine.vmlinuz.as_os_str()]),
-        ("-initrd", vec![machine.initramfs.as_os_str()]),
-        ("-serial", vec!["chardev:console".as_ref(), &file]),
-    ];
-    for (option, asked) in exact {
-        let composed = of(option);
-        if composed != asked {
-            found.push(format!("{option} is {composed:?}, not {asked:?}"));
-        }
-    }
-    let accelerator = accelerator_word(machine.accelerator);
-    let mut last = vec![("-machine", accelerator.as_str())];
-    if machine.accelerator == Accelerator::Tcg {
-        last.push(("-cpu", qemu::TCG_CPU));
-    }
-    for (option, asked) in last {
-        if of(option).last().is_none_or(|composed| *composed != asked) {
-            found.push(format!(
-                "{option} is {:?}, and not {asked:?} at last",
-                of(option)
-            ));
-        }
-    }
-    if !options.iter().any(|(option, _)| *option == "-no-reboot") {
-        found.push("-no-reboot is missing".to_owned());
-    }
-    let cmdline = of("-append").join(OsStr::new("\n"));
-    let cmdline = cmdline.to_string_lossy();
-    for argument in machine.cmdline.split_whitespace() {
-        let times = cmdline.split_whitespace().filter(|word| *word == argument);
-        let times = times.count();
-        if times != 1 {
-            found.push(format!("-append has {argument:?} {times} times, not once"));
-        }
-    }
-    found
+/// The search path with virtme-ng's own folder first: `vng` starts its siblings by name.
+fn search_path(vng: &Path) -> Result<OsString> {
+    let own = vng.parent().context("vng stands in no folder")?.to_owned();
+    let inherited = std::env::var_os("PATH").unwrap_or_default();
+    std::env::join_paths(std::iter::once(own).chain(std::env::split_paths(&inherited)))
+        .context("a folder of the search path has a colon in it")
 }
 
 /// One word quoted for a shell. A NUL can't stand in a path, so nothing is ever refused.
@@ -407,6 +174,9 @@ fn parse(stdout: &str) -> Result<Vec<String>> {
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
+    use tempfile::TempDir;
+
+    use super::desk::{CMDLINE, INITRAMFS, KERNEL, RECORDS, ROOT};
     use super::*;
 
     fn machine(accelerator: Accelerator) -> Machine {

@@ -61,8 +61,9 @@ static void hello(char *to, size_t size, const char *nonce)
 		strcat(strcat(list, word), "\"");
 	}
 	snprintf(to, size,
-		 "{\"record\":\"hello\",\"version\":3,\"nonce\":\"%s\",\"boot\":\"%s\","
+		 "{\"record\":\"hello\",\"version\":4,\"nonce\":\"%s\",\"boot\":\"%s\","
 		 "\"release\":\"%s\",\"version_string\":\"%s\",\"cmdline\":\"%s\","
+		 "\"memory_kib\":200000,\"processors\":1,"
 		 "\"lsm\":[%s],\"lockdown\":\"none\",\"btf\":true,\"tainted\":0,"
 		 "\"modules\":[],\"mismatches\":[]}\n",
 		 nonce, argument("aegisbpf.boot=", boot, sizeof(boot)), name.release,
