@@ -15,7 +15,9 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use crate::outcome::{BootResult, ProofResult, Status, SuiteId};
-use crate::plan::{self, Boot};
+use proofs::Boot;
+
+use crate::plan;
 use crate::verdict::{Documents, show_value};
 
 /// The arm that carries the report, in both proofs.

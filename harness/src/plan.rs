@@ -4,70 +4,21 @@
 //! each kernel the [`GuestPlan`] that goes into its image, and for each boot what the
 //! launcher and the verdict need. Pure.
 
-pub mod catalogue;
-
 use std::collections::BTreeSet;
 
 use globset::GlobSet;
 use protocol::plan::{BootPlan, ExpectedMachine, Filesystem, GuestPlan, PlannedProof};
 
+use proofs::Boot;
+
 use crate::kernels::ReadyKernel;
 use crate::launch::Accelerator;
 use crate::outcome::SuiteId;
 
+pub use proofs::{REAL_PROMOTION, SEAM_IS_FAITHFUL, SEAM_PROMOTION};
+
 /// The name of the suites that compare a kernel's boots.
 pub const CROSS_BOOT: &str = "cross-boot";
-
-/// The ways in which every kernel is booted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Boot {
-    /// `bpf` is in `lsm=`.
-    BpfLsm,
-    /// `bpf` is left out of `lsm=`.
-    NoBpfLsm,
-    /// `bpf` is in `lsm=`, and the kernel is locked down, so that no BPF program may read its
-    /// memory and nobody may trace it.
-    Lockdown,
-}
-
-const WITH_BPF: &str = "lsm=landlock,lockdown,yama,integrity,apparmor,bpf";
-
-impl Boot {
-    /// All of them, in the order in which they are reported.
-    pub const ALL: [Self; 3] = [Self::BpfLsm, Self::NoBpfLsm, Self::Lockdown];
-
-    /// Those that are compared.
-    pub const COMPARED: [Self; 2] = [Self::BpfLsm, Self::NoBpfLsm];
-
-    /// As it stands in suites, on the command line and in `kernels.toml`.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::BpfLsm => "bpf-lsm",
-            Self::NoBpfLsm => "no-bpf-lsm",
-            Self::Lockdown => "lockdown",
-        }
-    }
-
-    /// What it has on the command line and others don't: the LSMs that the kernel is asked to
-    /// run, and how far it is locked down. The kernel skips LSMs that it doesn't know, so one
-    /// list serves all kernels; without `lsm=` Debian's 5.10 would leave `bpf` out.
-    fn arguments(self) -> &'static [&'static str] {
-        match self {
-            Self::BpfLsm => &[WITH_BPF],
-            Self::NoBpfLsm => &["lsm=landlock,lockdown,yama,integrity,apparmor"],
-            Self::Lockdown => &[WITH_BPF, "lockdown=confidentiality"],
-        }
-    }
-
-    /// The one that a machine wakes up in if one argument of this boot is wrong.
-    fn other(self) -> Self {
-        match self {
-            Self::BpfLsm => Self::NoBpfLsm,
-            Self::NoBpfLsm | Self::Lockdown => Self::BpfLsm,
-        }
-    }
-}
 
 /// What the user asked for.
 #[derive(Debug)]
@@ -93,19 +44,30 @@ pub struct PlannedBoot {
     pub cmdline: String,
 }
 
-/// The proof that compares two boots, with the proofs whose reports it compares.
-pub const SEAM_IS_FAITHFUL: &str = "seam-is-faithful";
-
-/// The proof that yields the real report of the signal tier.
-pub const REAL_PROMOTION: &str = "promotes-to-enforce-signal";
-
-/// The proof that yields the seam's report of the signal tier.
-pub const SEAM_PROMOTION: &str = "seam-promotes-to-enforce-signal";
+/// Every proof of a boot, those of one configuration together. With `sabotaged_agent`, those that
+/// need the sabotaged build too.
+#[must_use]
+pub fn catalogue(boot: Boot, sabotaged_agent: bool) -> Vec<PlannedProof> {
+    let all = proofs::of_boot(boot, sabotaged_agent);
+    let planned: Vec<PlannedProof> = all.iter().map(proofs::Proof::planned).collect();
+    let mut configurations: Vec<&str> = Vec::new();
+    for proof in &planned {
+        if !configurations.contains(&proof.configuration.as_str()) {
+            configurations.push(&proof.configuration);
+        }
+    }
+    let of = |name: &str| -> Vec<PlannedProof> {
+        let proofs = planned.iter();
+        let of = proofs.filter(|proof| proof.configuration == name);
+        of.cloned().collect()
+    };
+    configurations.into_iter().flat_map(of).collect()
+}
 
 /// The proofs asked for, of one boot, in the order of the catalogue.
 #[must_use]
 pub fn proofs(boot: Boot, wanted: &Wanted) -> Vec<PlannedProof> {
-    catalogue::proofs(boot, wanted.sabotaged_agent)
+    catalogue(boot, wanted.sabotaged_agent)
         .into_iter()
         .filter(|proof| {
             let needed =
@@ -181,7 +143,7 @@ pub fn boot(
     proofs: Vec<PlannedProof>,
     nonce: String,
 ) -> PlannedBoot {
-    let ours = arguments(boot, name);
+    let (kind, ours) = (boot.kind(), arguments(boot, name));
     let cmdline = format!("{} {}{nonce}", ours.join(" "), protocol::NONCE_ARG);
     PlannedBoot {
         suite: SuiteId {
@@ -195,9 +157,9 @@ pub fn boot(
                 version_word: kernel.version_word.clone(),
                 cmdline: ours,
                 memory_mib: kernel.memory_mib,
-                processors: 1,
-                bpf_in_lsm: boot != Boot::NoBpfLsm,
-                locked_down: boot == Boot::Lockdown,
+                processors: kind.processors,
+                bpf_in_lsm: kind.bpf_in_lsm,
+                locked_down: kind.locked_down,
             },
             proofs,
             bench: None,
@@ -210,11 +172,18 @@ pub fn boot(
 /// The same plan for a machine that wakes up in the other boot, which must be noticed.
 #[must_use]
 pub fn in_other_boot(planned: PlannedBoot, boot: Boot) -> PlannedBoot {
-    let others = boot.other().arguments().join(" ");
-    let cmdline = planned
-        .cmdline
-        .replace(&boot.arguments().join(" "), &others);
+    let others = other(boot).kind().arguments.join(" ");
+    let ours = boot.kind().arguments.join(" ");
+    let cmdline = planned.cmdline.replace(&ours, &others);
     PlannedBoot { cmdline, ..planned }
+}
+
+/// The boot that a machine wakes up in if one argument of this one is wrong.
+fn other(boot: Boot) -> Boot {
+    match boot {
+        Boot::BpfLsm => Boot::NoBpfLsm,
+        Boot::NoBpfLsm | Boot::Lockdown => Boot::BpfLsm,
+    }
 }
 
 /// The plan for a kernel's guest, which the command line picks one boot of.
@@ -245,7 +214,7 @@ fn arguments(boot: Boot, name: &str) -> Vec<String> {
         "rdinit=/init",
     ]
     .iter()
-    .chain(boot.arguments())
+    .chain(boot.kind().arguments)
     .map(|argument| (*argument).to_owned())
     .chain([format!("{}{name}", protocol::BOOT_ARG)])
     .collect()
@@ -333,17 +302,17 @@ mod tests {
         for one in Boot::ALL {
             let name = one.name();
             let planned = boot(&ready(), one, name, Vec::new(), "n".to_owned());
-            let other = in_other_boot(planned.clone(), one);
+            let woken = in_other_boot(planned.clone(), one);
             let mut words: Vec<&str> = planned.cmdline.split(' ').collect();
             let at = words.iter().position(|word| word.starts_with("lsm="));
             let at = at.expect("every boot has a list of LSMs");
             words.splice(
-                at..at + one.arguments().len(),
-                one.other().arguments().iter().copied(),
+                at..at + one.kind().arguments.len(),
+                other(one).kind().arguments.iter().copied(),
             );
-            assert_eq!(other.cmdline.split(' ').collect::<Vec<_>>(), words);
-            assert_ne!(other.cmdline, planned.cmdline, "{name}");
-            assert_eq!(other.plan, planned.plan);
+            assert_eq!(woken.cmdline.split(' ').collect::<Vec<_>>(), words);
+            assert_ne!(woken.cmdline, planned.cmdline, "{name}");
+            assert_eq!(woken.plan, planned.plan);
         }
     }
 
@@ -381,7 +350,7 @@ mod tests {
     #[test]
     fn every_planned_proof_is_one_that_can_fail() {
         for boot in Boot::ALL {
-            let proofs = catalogue::proofs(boot, true);
+            let proofs = catalogue(boot, true);
             let ids: BTreeSet<&str> = proofs.iter().map(|proof| proof.id.as_str()).collect();
             assert_eq!(ids.len(), proofs.len(), "an id twice in {}", boot.name());
             for proof in &proofs {
@@ -400,7 +369,7 @@ mod tests {
     #[test]
     fn proofs_of_one_configuration_stand_together() {
         for boot in Boot::ALL {
-            let proofs = catalogue::proofs(boot, true);
+            let proofs = catalogue(boot, true);
             let mut seen: Vec<&str> = Vec::new();
             for proof in &proofs {
                 if seen.last() != Some(&proof.configuration.as_str()) {

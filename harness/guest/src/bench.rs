@@ -23,12 +23,12 @@ use protocol::bench::{
 use protocol::record::Level;
 use serde_json::Value;
 
-use crate::agent::{Agent, Ended, Running, Start};
-use crate::bpf_objects;
-use crate::cgroup::Place;
 use crate::channel::Channel;
-use crate::configuration::Configuration;
 use ground::Ground;
+use proofs::acts::agent::{Agent, Ended, Running, Start};
+use proofs::acts::bpf_objects;
+use proofs::acts::cgroup::Place;
+use proofs::configuration::{self, Configuration};
 pub use timer::serve;
 use timer::{Answer, Operation, Timer};
 
@@ -290,21 +290,12 @@ impl Observed {
     }
 }
 
-/// How the agent is started for a tier. The weaker ones are reached through the seam, in a kernel
-/// that runs the BPF LSM, so that one boot measures all.
+/// How the agent is started for a tier.
 fn configuration(tier: EnforcingTier) -> Configuration<'static> {
-    let (name, arguments): (_, &[&str]) = match tier {
-        EnforcingTier::Lsm => ("bench-lsm", &["--enforce"]),
-        EnforcingTier::Modret => ("bench-modret", &["--enforce", "--enforce-fallback=modret"]),
-        EnforcingTier::Signal => ("bench-signal", &["--enforce", "--enforce-fallback=signal"]),
-    };
-    Configuration {
-        name,
-        arguments,
-        seam: tier != EnforcingTier::Lsm,
-        sabotage: None,
-        becomes_ready: true,
-        denies_trees: false,
+    match tier {
+        EnforcingTier::Lsm => configuration::BENCH_LSM,
+        EnforcingTier::Modret => configuration::BENCH_MODRET,
+        EnforcingTier::Signal => configuration::BENCH_SIGNAL,
     }
 }
 
@@ -313,11 +304,7 @@ fn configuration(tier: EnforcingTier) -> Configuration<'static> {
 /// # Errors
 /// Anything else would be given out as what that tier costs.
 fn check_report(planned: &PlannedLife, report: &Value) -> Result<()> {
-    let state = match planned.tier {
-        EnforcingTier::Lsm => "ENFORCE",
-        EnforcingTier::Modret => "ENFORCE_MODRET",
-        EnforcingTier::Signal => "ENFORCE_SIGNAL",
-    };
+    let state = configuration(planned.tier).state;
     if report["runtime_state"] != state {
         bail!(
             "its report says {}, where {state} is measured",

@@ -104,29 +104,7 @@ pub fn mount_all() -> Result<()> {
 ///
 /// Returns their names, or what went wrong with the first that didn't load.
 pub fn load_modules() -> Result<Vec<String>> {
-    load_listed(Path::new(protocol::MODULES_ORDER))
-}
-
-/// Loads what a list of the image names; there may be no such list.
-///
-/// # Errors
-/// A module can't be read or loaded.
-pub fn load_listed(list: &Path) -> Result<Vec<String>> {
-    let Ok(order) = fs::read_to_string(list) else {
-        return Ok(Vec::new());
-    };
-    let mut loaded = Vec::new();
-    for name in order.lines().filter(|line| !line.is_empty()) {
-        let path = Path::new(protocol::MODULES_DIR).join(name);
-        let image = fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
-        match rustix::system::init_module(&image, c"") {
-            Ok(()) | Err(rustix::io::Errno::EXIST) => loaded.push(name.to_owned()),
-            Err(error) => {
-                return Err(error).with_context(|| format!("loading the module {name}"));
-            }
-        }
-    }
-    Ok(loaded)
+    proofs::acts::load_listed(Path::new(protocol::MODULES_ORDER))
 }
 
 /// Describes the machine and holds it against the plan; gives the boot if the plan has it.
@@ -162,7 +140,7 @@ pub fn look_around(
             .split(',')
             .map(str::to_owned)
             .collect(),
-        lockdown: lockdown()?,
+        lockdown: proofs::acts::lockdown()?,
         btf: fs::File::open("/sys/kernel/btf/vmlinux").is_ok(),
         tainted: tainted(),
         modules: Vec::new(),
@@ -269,29 +247,6 @@ fn mismatches(expected: &ExpectedMachine, hello: &Hello) -> Vec<String> {
         found.push("the kernel has no BTF at /sys/kernel/btf/vmlinux".to_owned());
     }
     found
-}
-
-/// The level that the kernel is locked down to; none without the lockdown LSM.
-///
-/// # Errors
-/// The kernel's file can't be read, or marks no level.
-pub fn lockdown() -> Result<Option<String>> {
-    const PATH: &str = "/sys/kernel/security/lockdown";
-    match fs::read_to_string(PATH) {
-        Ok(text) => {
-            let level = in_brackets(&text).with_context(|| format!("{PATH} says {text:?}"))?;
-            Ok(Some(level.to_owned()))
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error).with_context(|| format!("reading {PATH}")),
-    }
-}
-
-/// The word that the kernel marks among those that it offers, as in `none [integrity]`.
-fn in_brackets(text: &str) -> Option<&str> {
-    let words = text.split_whitespace();
-    let mut marked = words.filter_map(|word| word.strip_prefix('[')?.strip_suffix(']'));
-    marked.next()
 }
 
 /// `/proc/sys/kernel/tainted`; all bits set where it can't be read, so that it is noticed.
@@ -427,17 +382,6 @@ mod tests {
         let mut hello = hello();
         hello.lockdown = None;
         assert_eq!(mismatches(&expected(), &hello), [""; 0]);
-    }
-
-    #[test]
-    fn the_lockdown_level_is_the_marked_one() {
-        let marked = in_brackets("none integrity [confidentiality]\n");
-        assert_eq!(marked, Some("confidentiality"));
-        assert_eq!(
-            in_brackets("[none] integrity confidentiality"),
-            Some("none")
-        );
-        assert_eq!(in_brackets("none integrity confidentiality"), None);
     }
 
     #[test]

@@ -6,33 +6,11 @@
 //! no other user space; whoever commits the forbidden acts is this binary re-executed
 //! (`/init act …`, `/init actors …`).
 
-mod act;
-mod agent;
-mod arms;
-mod attempt;
 mod bench;
-mod bpf_objects;
-mod bypass;
-mod cgroup;
 mod channel;
-mod configuration;
-mod filesystems;
-mod ioctl;
-mod lab;
 mod machine;
-mod many;
-mod map_caller;
-mod outsider;
-mod paused;
-mod privation;
-mod proofs;
-mod reports;
 mod runner;
 mod stopwatch;
-mod tier;
-mod told;
-mod tracer;
-mod wait;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -41,13 +19,17 @@ use anyhow::{Context, Result};
 use protocol::plan::GuestPlan;
 use protocol::record::Level;
 
+use proofs::acts::ways::actors;
+use proofs::acts::{act, attempt, many, map_caller, privation};
+use proofs::promises::every_way;
+
 use crate::channel::Channel;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
     match arguments.get(1).map(String::as_str) {
         Some("act") => return act::commit(&arguments[2..]),
-        Some("actors") => return bypass::actors::serve(&arguments[2..]),
+        Some("actors") => return actors::serve(&arguments[2..], every_way::go),
         _ => {}
     }
     match arguments.get(1).map(String::as_str) {

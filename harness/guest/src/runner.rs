@@ -9,28 +9,28 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
-use anyhow::{Error, Result, anyhow};
-use protocol::plan::{BootPlan, PlannedProof};
+use anyhow::{Context, Error, Result, anyhow};
+use protocol::plan::{BootPlan, Expectation, PlannedProof};
 use protocol::record::{Level, Observation, Outcome};
 use protocol::sabotage::{self, World};
 
-use crate::agent::{self, Agent, Ended, Start};
-use crate::arms::Ground;
-use crate::attempt;
-use crate::bpf_objects;
-use crate::bypass::actors::Actors;
-use crate::bypass::trees;
+use proofs::acts::Acts;
+use proofs::acts::agent::{self, Agent, Ended, Start};
+use proofs::acts::arms::Ground;
+use proofs::acts::filesystems::{Filesystems, Made};
+use proofs::acts::lab::{During, Lab, NotHere, Seen};
+use proofs::acts::ways::actors::Actors;
+use proofs::acts::ways::trees;
+use proofs::acts::{attempt, bpf_objects, many};
+use proofs::configuration::{self, Configuration};
+use proofs::{Boot, Proof};
+
 use crate::channel::Channel;
-use crate::configuration::{self, Configuration};
-use crate::filesystems::{Filesystems, Made};
-use crate::lab::{During, Lab, NotHere, Seen};
-use crate::many;
-use crate::proofs::{self, Proof};
 use crate::stopwatch::Stopwatch;
 
 struct InProgress<'a> {
     planned: &'a PlannedProof,
-    proof: Box<dyn Proof + 'a>,
+    proof: Proof,
     seen: Seen,
     unseen: Option<Unseen>,
 }
@@ -57,9 +57,9 @@ const NOTHING_MEASURED: i32 = 77;
 
 impl InProgress<'_> {
     /// Goes through one phase, unless an earlier one broke: one proof's trouble is its own.
-    fn phase(&mut self, name: &str, phase: impl FnOnce(&dyn Proof, &mut Seen) -> Result<()>) {
+    fn phase(&mut self, name: &str, phase: impl FnOnce(&dyn Acts, &mut Seen) -> Result<()>) {
         if self.unseen.is_none() {
-            let went = phase(&*self.proof, &mut self.seen);
+            let went = phase(&*self.proof.acts, &mut self.seen);
             self.unseen = went
                 .err()
                 .map(|error| error.context(name.to_owned()).into());
@@ -88,7 +88,7 @@ pub fn run(boot: &BootPlan, limit: Duration, channel: &mut Channel) -> Result<()
         for proof in &planned {
             channel.started(&proof.id, name)?;
         }
-        match run_configuration(name, &planned, limit, &mut filesystems, channel) {
+        match run_configuration(&boot.boot, name, &planned, limit, &mut filesystems, channel) {
             Ok(proofs) => proofs
                 .into_iter()
                 .try_for_each(|proof| tell(proof, channel))?,
@@ -127,19 +127,21 @@ fn broken_world(name: &str) -> Option<World> {
 /// # Errors
 /// The guest itself couldn't.
 fn run_configuration<'a>(
+    boot: &str,
     name: &str,
     planned: &[&'a PlannedProof],
     limit: Duration,
     filesystems: &mut Filesystems,
     channel: &mut Channel,
 ) -> Result<Vec<InProgress<'a>>> {
-    let configuration = &configuration::by_name(name)?;
+    let configuration = configuration::by_name(name);
+    let configuration =
+        &configuration.with_context(|| format!("this guest knows no configuration {name:?}"))?;
     let mut watch = Stopwatch::start();
     let ground = Ground::make(limit)?;
     if broken_world(name) == Some(World::SecretMissing) {
         ground.lose_secret()?;
     }
-    let goes_ways = planned.iter().any(|proof| proof.bypass.is_some());
     let mut rules = String::new();
     let mut protected = Vec::new();
     if configuration.denies_trees {
@@ -148,10 +150,10 @@ fn run_configuration<'a>(
     }
     let mut proofs = Vec::new();
     for &planned in planned {
-        let proof = proofs::of(planned)?;
-        rules.push_str(&proof.rules()?);
-        rules.push_str(&proof.rules_on_reports(&agent::folder(configuration)));
-        protected.extend_from_slice(proof.protected());
+        let proof = known(boot, planned)?;
+        rules.push_str(&proof.acts.rules()?);
+        rules.push_str(&proof.acts.rules_on_reports(&agent::folder(configuration)));
+        protected.extend_from_slice(proof.acts.protected());
         proofs.push(InProgress {
             planned,
             proof,
@@ -161,7 +163,7 @@ fn run_configuration<'a>(
     }
     let policy = ground.policy(&protected, &rules);
     let agent = Agent::prepare(configuration, &policy, limit)?;
-    let actors = match goes_ways {
+    let actors = match proofs.iter().any(|proof| proof.proof.acts.needs_actors()) {
         true => Some(RefCell::new(Actors::start(limit)?)),
         false => None,
     };
@@ -203,7 +205,7 @@ fn run_configuration<'a>(
     let left: Vec<String> = bpf_objects::all()?.difference(&objects).cloned().collect();
     for proof in proofs
         .iter_mut()
-        .filter(|proof| proof.proof.watches_bpf_objects())
+        .filter(|proof| watches_bpf_objects(proof.planned))
     {
         let objects = left.clone();
         proof
@@ -211,6 +213,24 @@ fn run_configuration<'a>(
             .other("left-behind", Observation::BpfLeft { objects });
     }
     Ok(proofs)
+}
+
+/// The proof of that id in this boot.
+///
+/// # Errors
+/// This guest has none.
+fn known(boot: &str, planned: &PlannedProof) -> Result<Proof> {
+    let (id, _) = sabotage::split(&planned.id);
+    let of_boot = Boot::from_name(boot).map(|boot| proofs::of_boot(boot, true));
+    let mut proofs = of_boot.unwrap_or_default().into_iter();
+    let found = proofs.find(|proof| proof.id == id);
+    found.with_context(|| format!("this guest knows no proof {id:?} of the boot {boot:?}"))
+}
+
+/// Whether the arm `left-behind` is to be observed: BPF objects that outlive the agent.
+fn watches_bpf_objects(planned: &PlannedProof) -> bool {
+    let mut arms = planned.arms.iter();
+    arms.any(|arm| arm.expect == Expectation::NoBpfLeft)
 }
 
 /// Makes the file system that a proof takes place on, and adds its rules to the others; or
@@ -272,7 +292,7 @@ fn live(
             if !configuration.becomes_ready {
                 return Err(anyhow!("it became ready, where it was to refuse").into());
             }
-            let ends_itself = proofs.iter().any(|proof| proof.proof.ends_agent());
+            let ends_itself = proofs.iter().any(|proof| proof.proof.acts.ends_agent());
             if !ended.status.success() && !ends_itself {
                 return Err(ended.error("asked to stop, it").into());
             }

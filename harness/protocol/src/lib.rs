@@ -1,6 +1,6 @@
 //! The records that the guest (PID 1 in the VM) and the host exchange. Types only.
 //!
-//! Two directions, one module each, and the vocabulary of both in [`bench`], [`bypass`] and
+//! Two directions, one module each, and the vocabulary of both in [`bench`] and
 //! [`sabotage`]:
 //! - host → guest: [`plan::GuestPlan`], packed into the initramfs as `/plan.json`, plus the
 //!   two arguments on the kernel command line that select a boot and carry its nonce;
@@ -10,7 +10,6 @@
 //! expectation never leaves the plan. Both sides carry [`VERSION`] and refuse another one.
 
 pub mod bench;
-pub mod bypass;
 pub mod plan;
 pub mod record;
 pub mod sabotage;

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::bench::BenchPlan;
-use crate::bypass::Bypass;
+
 use crate::record::{Effect, Fate};
 
 /// Everything one kernel's guest may be asked to do; the command line picks the boot.
@@ -89,9 +89,6 @@ pub struct PlannedProof {
     pub id: String,
     /// The agent's configuration under which it runs; proofs of one configuration share it.
     pub configuration: String,
-    /// The way to a denied file that it goes; none for proofs with a procedure of their own.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub bypass: Option<Bypass>,
     /// The file system that it takes place on, where it isn't the guest's own ground.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filesystem: Option<Filesystem>,

@@ -28,7 +28,9 @@ use crate::exit::{ExitCode, Failure, Result};
 use crate::kernels::ReadyKernel;
 use crate::launch::{Accelerator, Files, Launcher, Machine, accel};
 use crate::manifest::{self, Manifest};
-use crate::plan::{self as boots, Boot};
+use proofs::Boot;
+
+use crate::plan as boots;
 use crate::progress::{Progress as _, Terminal};
 use crate::report;
 use crate::tell;

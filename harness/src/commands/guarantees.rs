@@ -9,37 +9,47 @@ use clap::Args;
 use walkdir::WalkDir;
 
 use crate::exit::{ExitCode, Failure, Result};
-use crate::guarantees::{Finding, check, parse, render};
+use crate::guarantees::{difference, on_no_kernel, render, shown};
 use crate::manifest::Manifest;
 use crate::outcome::BootResult;
-use crate::plan::catalogue::bypass;
+use crate::report::files::write_whole;
 use crate::report::json;
 use crate::tell;
 
 /// What to do with the document.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct GuaranteesArgs {
+    /// Write GUARANTEES.md from the promises
+    #[arg(long, conflicts_with = "results")]
+    pub write: bool,
     /// Show what the run in this folder found of each promise, as a table for a release
     #[arg(long, value_name = "DIR")]
     pub results: Option<PathBuf>,
 }
 
-/// Holds `GUARANTEES.md` of the checkout at `root` against the catalogue of proofs, and shows
-/// a run's results by promise if asked to.
+/// Holds `GUARANTEES.md` of the checkout at `root` against the promises, or writes it from them, and
+/// shows a run's results by promise if asked to.
 ///
 /// # Errors
-/// The two differ; a file can't be read.
+/// The two differ; a file can't be read or written.
 pub fn run(args: &GuaranteesArgs, root: &Path) -> Result<ExitCode> {
     let path = root.join("GUARANTEES.md");
+    let written = proofs::contract::document();
+    if args.write {
+        write_whole(&path, written.as_bytes())?;
+    }
     let text = fs::read_to_string(&path)
         .with_context(|| format!("reading {}", path.display()))
         .map_err(Failure::usage)?;
     let kernels = Manifest::load(&root.join("kernels.toml"))?.kernels;
-    let shown = check::shown(&kernels);
-    let promises = parse(&text).map_err(|findings| differs(&findings))?;
-    let findings = check::differences(&promises, &shown, &bypass::table());
+    let mut findings: Vec<String> = difference(&text, &written).into_iter().collect();
+    findings.extend(on_no_kernel(&kernels));
     if !findings.is_empty() {
-        return Err(differs(&findings));
+        let told = anyhow!(
+            "GUARANTEES.md isn't what the proofs show:\n{}",
+            findings.join("\n")
+        );
+        return Err(Failure::new(ExitCode::Failed, told));
     }
     match &args.results {
         Some(folder) => {
@@ -48,27 +58,21 @@ pub fn run(args: &GuaranteesArgs, root: &Path) -> Result<ExitCode> {
             tell::out(&format!(
                 "{}\n{}\n{}",
                 provenance.map_err(Failure::usage)?,
-                render::table(&promises, &shown, &results),
+                render::table(&results),
                 render::races(&results)
             ))?;
         }
-        None => tell::out(&format!(
-            "GUARANTEES.md: {} promises, and a proof for each line of theirs; {} proofs, each \
-             planned on a kernel\n",
-            promises.len(),
-            shown.len()
-        ))?,
+        None => {
+            let promises = proofs::ALL.iter();
+            let proofs: usize = promises.map(|promise| shown(promise).len()).sum();
+            tell::out(&format!(
+                "GUARANTEES.md: {} promises, as written; {proofs} proofs, each planned on a \
+                 kernel\n",
+                proofs::ALL.len(),
+            ))?;
+        }
     }
     Ok(ExitCode::AsDeclared)
-}
-
-fn differs(findings: &[Finding]) -> Failure {
-    let told: Vec<String> = findings.iter().map(Finding::to_string).collect();
-    let told = anyhow!(
-        "GUARANTEES.md isn't what the proofs show:\n{}",
-        told.join("\n")
-    );
-    Failure::new(ExitCode::Failed, told)
 }
 
 /// Every `results.json` in the folder and beneath: a run of a workflow has one a kernel.

@@ -103,7 +103,7 @@ mod tests {
     use super::*;
     use crate::exit::ExitCode;
     use crate::manifest::Manifest;
-    use crate::plan::Boot;
+    use proofs::Boot;
 
     fn listed(kernels: usize, format: Format) -> Result<String> {
         let kernels =

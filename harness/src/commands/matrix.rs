@@ -15,7 +15,7 @@ use clap::Args;
 use protocol::plan::Filesystem;
 
 use super::list::{self, Format};
-use super::proofs;
+use super::proof_names;
 use crate::cross_boot;
 use crate::engine::{self, Done};
 use crate::event::Event;
@@ -24,7 +24,9 @@ use crate::kernels::ReadyKernel;
 use crate::launch::{Launcher, accel};
 use crate::manifest::{self, Manifest};
 use crate::outcome::{BootResult, Cases, SuiteId};
-use crate::plan::{self, Boot, CROSS_BOOT, Wanted};
+use proofs::Boot;
+
+use crate::plan::{self, CROSS_BOOT, Wanted};
 use crate::report::{self, screen::Screen};
 use crate::tell;
 use crate::verdict::{self, RunVerdict};
@@ -37,7 +39,7 @@ pub struct MatrixArgs {
     #[arg(long = "kernel", value_name = "NAME|GLOB")]
     pub kernels: Vec<String>,
     /// Only these boots
-    #[arg(long = "boot", value_enum, value_name = "NAME")]
+    #[arg(long = "boot", value_parser = boot, value_name = "NAME")]
     pub boots: Vec<Boot>,
     /// Only these proofs, by id or glob
     #[arg(long = "proof", value_name = "GLOB")]
@@ -100,15 +102,15 @@ impl MatrixArgs {
 pub fn run(args: &MatrixArgs, root: &Path) -> Result<ExitCode> {
     let manifest = Manifest::load(&root.join("kernels.toml"))?;
     let kernels = manifest::select(&manifest.kernels, &args.kernels)?;
-    let globs = proofs::globs(&args.proofs)?;
+    let globs = proof_names::globs(&args.proofs)?;
     let boots = boots(&args.boots);
     let wanted = Wanted {
         boots: &boots,
         proofs: globs.as_ref(),
         sabotaged_agent: args.agent.is_none(),
     };
-    proofs::check_skips(&manifest)?;
-    proofs::check_each_matches(&args.proofs, &wanted)?;
+    proof_names::check_skips(&manifest)?;
+    proof_names::check_each_matches(&args.proofs, &wanted)?;
     if args.list {
         tell::out(&list::render(&kernels, &wanted, args.format)?)?;
         return Ok(ExitCode::AsDeclared);
@@ -121,6 +123,14 @@ pub fn run(args: &MatrixArgs, root: &Path) -> Result<ExitCode> {
 }
 
 /// The boots asked for, each once and in the order of reports; without any wish all.
+/// The boot of a name on the command line.
+fn boot(name: &str) -> std::result::Result<Boot, String> {
+    Boot::from_name(name).ok_or_else(|| {
+        let names = Boot::ALL.map(Boot::name);
+        format!("possible values: {}", names.join(", "))
+    })
+}
+
 fn boots(asked: &[Boot]) -> Vec<Boot> {
     let wanted = |boot: &Boot| asked.is_empty() || asked.contains(boot);
     Boot::ALL.into_iter().filter(wanted).collect()

@@ -30,7 +30,7 @@ use crate::sabotage::kernel::{self, Over};
 use crate::sabotage::plan;
 use crate::sabotage::report::{self as told, OfKernel};
 use crate::sabotage::skip;
-use crate::sabotage::sweep;
+use crate::sabotage::sweep::{self, Null, Sweep};
 use crate::tell;
 
 /// The kernel that is enough to see that the suite can fail: one that skips no mutant's proof.
@@ -160,7 +160,7 @@ fn told_or(code: ExitCode, written: anyhow::Result<()>, shown: Result) -> Result
     })
 }
 
-/// Puts every proof to the agent that stops nobody.
+/// Puts every proof to the agents of the null sweeps.
 fn sweep(
     args: &SabotageArgs,
     root: &Path,
@@ -176,17 +176,19 @@ fn sweep(
     })?;
     let planned: Vec<PlannedBoot> = jobs.iter().map(|job| job.boot.clone()).collect();
     let done = boots(&at_hand, jobs, of_matrix.workers(), choice.notice);
-    let swept = at_hand.kernels.iter().map(|ready| {
+    let swept = at_hand.kernels.iter().flat_map(|ready| {
         let of_kernel = planned
             .iter()
             .filter(|boot| boot.suite.kernel == ready.name);
-        let both = of_kernel.filter_map(|boot| {
-            let done = done.iter().find(|done| done.result.suite == boot.suite)?;
-            Some((&boot.plan, &done.result))
-        });
-        sweep::judge(&ready.name, &both.collect::<Vec<_>>())
+        let boots: Vec<_> = of_kernel
+            .filter_map(|boot| {
+                let done = done.iter().find(|done| done.result.suite == boot.suite)?;
+                Some((&boot.plan, &done.result))
+            })
+            .collect();
+        Null::BOTH.map(|null| sweep::judge(&ready.name, null, &boots))
     });
-    let swept: Vec<sweep::Swept> = swept.collect();
+    let swept: Vec<Sweep> = swept.collect();
     let json = sweep::json(&swept)?;
     let written =
         report::files::write_whole(&at_hand.out.path().join(sweep::FILE), json.as_bytes());

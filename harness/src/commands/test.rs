@@ -70,7 +70,7 @@ pub fn run(args: &TestArgs, root: &Path) -> Result<ExitCode> {
     ensure_components(args.no_setup)?;
     // Gets kernels and binaries ready for the tests that boot machines.
     matrix::prepare(&matrix, root)?;
-    guarantees::run(&GuaranteesArgs { results: None }, root)?;
+    guarantees::run(&GuaranteesArgs::default(), root)?;
     let shell = Shell::new().context("starting the checks")?;
     shell.change_dir(root);
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));

@@ -1,18 +1,17 @@
 //! A run as a table kernel × promise, in Markdown: what a release shows for what it says.
 //!
-//! In: promises, what the catalogue shows for them, judged suites. Out: text. Pure.
+//! In: judged suites. Out: text. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result, bail};
 
-use super::Promise;
-use crate::guarantees::check::Shown;
+use super::{Shown, shown};
 use crate::outcome::{BootResult, Provenance, Race, Status};
 
 /// The table, with the kernels in the order of the results.
 #[must_use]
-pub fn table(promises: &[Promise], shown: &[Shown], results: &[BootResult]) -> String {
+pub fn table(results: &[BootResult]) -> String {
     let kernels = kernels(results);
     let mut text = header("promise", &kernels);
     text.push_str("| *package* |");
@@ -23,10 +22,9 @@ pub fn table(promises: &[Promise], shown: &[Shown], results: &[BootResult]) -> S
         text.push_str(&format!(" {} |", package.unwrap_or("by path")));
     }
     text.push('\n');
-    for promise in promises {
+    for promise in proofs::ALL {
         text.push_str(&format!("| `{}` |", promise.id));
-        let proofs = shown.iter().filter(|shown| shown.is_for(promise));
-        let proofs: Vec<&Shown> = proofs.collect();
+        let proofs = shown(promise);
         for kernel in &kernels {
             text.push_str(&format!(" {} |", cell(kernel, &proofs, results)));
         }
@@ -138,7 +136,7 @@ enum Answer {
 
 /// What is known of a promise on one kernel: how its proofs came out, each in the boot that it is
 /// promised for.
-fn cell(kernel: &str, proofs: &[&Shown], results: &[BootResult]) -> String {
+fn cell(kernel: &str, proofs: &[Shown], results: &[BootResult]) -> String {
     let answers: Vec<Answer> = proofs
         .iter()
         .map(|shown| answer(kernel, shown, results))
@@ -176,103 +174,65 @@ fn answer(kernel: &str, shown: &Shown, results: &[BootResult]) -> Answer {
 
 #[cfg(test)]
 mod tests {
-    use super::super::check::tests::shown;
-    use super::super::tests::promises;
-    use super::super::{EVERY_WAY, check};
     use super::*;
     use crate::report::samples::{boot, proof};
 
-    const DENIES: &str = "enforce-denies-open";
     const KILLS: &str = "kills-denied-open";
+    const ATTACH: &str = "attach-is-not-enforcement";
 
-    fn row(results: &[BootResult]) -> String {
-        let table = table(&promises(), &shown(), results);
-        table.lines().last().expect("a line a promise").to_owned()
+    /// What the table has for the promise that one program attaches in both boots and enforces in
+    /// one.
+    fn cell_of(results: &[BootResult]) -> String {
+        let table = table(results);
+        let row = format!("| `{ATTACH}` | ");
+        let row = table.lines().find_map(|line| line.strip_prefix(&row));
+        row.expect("a line a promise").to_owned()
     }
 
-    fn results(denies: Status, kills: Status) -> Vec<BootResult> {
+    fn results(first: Status, second: Status) -> Vec<BootResult> {
         vec![
-            boot("6.1", "bpf-lsm", vec![proof(DENIES, denies, &[])]),
-            boot("6.1", "no-bpf-lsm", vec![proof(KILLS, kills, &[])]),
+            boot("6.1", "bpf-lsm", vec![proof(ATTACH, first, &[])]),
+            boot(
+                "6.1",
+                "no-bpf-lsm",
+                vec![proof(ATTACH, second, &[]), proof(KILLS, second, &[])],
+            ),
         ]
     }
 
     #[test]
     fn a_cell_counts_what_was_shown() {
         use Status::{Failed, Incomplete, Passed, Skipped, UndeclaredSkip};
-        for (denies, kills, expected) in [
-            (Passed, Passed, "2 ok"),
-            (Passed, Skipped, "1 ok, 1 skipped"),
-            (Skipped, Skipped, "2 skipped"),
-            (Passed, Failed, "**FAIL**"),
-            (Passed, UndeclaredSkip, "**FAIL**"),
-            (Passed, Incomplete, "1 unknown"),
+        for (first, second, expected) in [
+            (Passed, Passed, "2 ok |"),
+            (Passed, Skipped, "1 ok, 1 skipped |"),
+            (Skipped, Skipped, "2 skipped |"),
+            (Passed, Failed, "**FAIL** |"),
+            (Passed, UndeclaredSkip, "**FAIL** |"),
+            (Passed, Incomplete, "1 unknown |"),
         ] {
-            let results = results(denies, kills);
-            assert_eq!(row(&results), format!("| `denies-open` | {expected} |"));
+            assert_eq!(cell_of(&results(first, second)), expected);
         }
     }
 
     #[test]
     fn what_was_not_run_or_ran_in_a_faulty_boot_is_unknown() {
         let mut results = results(Status::Passed, Status::Passed);
-        assert_eq!(row(&results[..1]), "| `denies-open` | 1 unknown |");
+        assert_eq!(cell_of(&results[..1]), "1 unknown |");
         results[1].faults = vec!["no `end` record".to_owned()];
-        assert_eq!(row(&results), "| `denies-open` | 1 unknown |");
-    }
-
-    /// As `attach-is-not-enforcement` is, which shows one thing in each boot.
-    fn one_id_in_both_boots() -> (Vec<Promise>, Vec<Shown>) {
-        let (mut promises, mut shown) = (promises(), shown());
-        for (row, shown) in promises[0].rows.iter_mut().zip(&mut shown) {
-            row.proof = "attach".to_owned();
-            shown.proof = "attach".to_owned();
-        }
-        (promises, shown)
+        assert_eq!(cell_of(&results), "1 unknown |");
     }
 
     #[test]
     fn a_proof_counts_in_the_boot_that_it_is_promised_for_and_in_no_other() {
-        let (promises, shown) = one_id_in_both_boots();
-        let attach = |in_boot| {
-            let proofs = vec![proof("attach", Status::Passed, &[])];
-            boot("6.1", in_boot, proofs)
-        };
-        let row = |results: &[BootResult]| {
-            let table = table(&promises, &shown, results);
-            table.lines().last().expect("a line a promise").to_owned()
-        };
-        let both = [attach("bpf-lsm"), attach("no-bpf-lsm")];
-        assert_eq!(row(&both), "| `denies-open` | 2 ok |");
+        let both = results(Status::Passed, Status::Passed);
+        assert_eq!(cell_of(&both), "2 ok |");
         for one in both.chunks(1) {
-            assert_eq!(row(one), "| `denies-open` | 1 unknown |");
+            assert_eq!(cell_of(one), "1 unknown |");
         }
         // The same run, given twice, shows no more than once.
-        let twice = [attach("bpf-lsm"), attach("bpf-lsm")];
-        assert_eq!(row(&twice), "| `denies-open` | 1 unknown |");
-    }
-
-    #[test]
-    fn a_way_counts_in_its_boot() {
-        let mut promises = promises();
-        promises[0].id = EVERY_WAY.to_owned();
-        let run = |in_boot| {
-            let proofs = vec![proof("enforce-stops-dot", Status::Passed, &[])];
-            let table = table(&promises, &shown(), &[boot("6.1", in_boot, proofs)]);
-            table.lines().last().expect("a line a promise").to_owned()
-        };
-        assert_eq!(run("bpf-lsm"), "| `every-way` | 1 ok |");
-        assert_eq!(run("no-bpf-lsm"), "| `every-way` | 1 unknown |");
-    }
-
-    #[test]
-    fn the_catalogue_says_in_which_boot_each_half_of_a_promise_is_shown() {
-        let shown = check::shown(&[]);
-        let attach = shown.iter();
-        let attach = attach.filter(|shown| shown.proof == "attach-is-not-enforcement");
-        let places: Vec<_> = attach.map(|shown| (&*shown.boot, &*shown.state)).collect();
-        let expected = [("bpf-lsm", "ENFORCE"), ("no-bpf-lsm", "ENFORCE_SIGNAL")];
-        assert_eq!(places, expected);
+        let twice = [both[0].clone(), both[0].clone()];
+        assert_eq!(cell_of(&twice), "1 unknown |");
     }
 
     #[test]
@@ -280,7 +240,7 @@ mod tests {
         let mut results = results(Status::Passed, Status::Passed);
         assert_eq!(races(&results), "");
         let (attempts, leaks) = (32, 8);
-        results[1].proofs[0].race = Some(Race { attempts, leaks });
+        results[1].proofs[1].race = Some(Race { attempts, leaks });
         results.push(boot("7.3", "no-bpf-lsm", vec![]));
         let expected = "| race | 6.1 | 7.3 |\n| --- | --- | --- |\n\
                         | `kills-denied-open` | 8 of 32 attempts leaked (25 %) | unknown |\n";
@@ -290,14 +250,13 @@ mod tests {
     #[test]
     fn each_kernel_has_a_column() {
         let mut results = results(Status::Passed, Status::Passed);
-        results.push(boot(
-            "7.3",
-            "bpf-lsm",
-            vec![proof(DENIES, Status::Passed, &[])],
-        ));
-        let table = table(&promises(), &shown(), &results);
+        results.push(boot("7.3", "bpf-lsm", vec![]));
+        let table = table(&results);
         assert_eq!(table.lines().next(), Some("| promise | 6.1 | 7.3 |"));
-        assert_eq!(row(&results), "| `denies-open` | 2 ok | 1 unknown |");
+        for promise in proofs::ALL {
+            let row = format!("\n| `{}` |", promise.id);
+            assert_eq!(table.matches(&row).count(), 1, "{}", promise.id);
+        }
     }
 
     #[test]

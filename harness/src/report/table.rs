@@ -7,7 +7,9 @@
 use super::summary::{self, Word};
 use crate::launch::Files;
 use crate::outcome::{BootResult, Status};
-use crate::plan::{Boot, CROSS_BOOT};
+use proofs::Boot;
+
+use crate::plan::CROSS_BOOT;
 
 /// The row that shows a fault of the boot itself.
 const BOOT_ROW: &str = "(the boot itself)";

@@ -78,7 +78,7 @@ pub fn judge(mutant: &Mutant, results: &[&ProofResult], faults: &[String]) -> Ju
         boot: mutant.boot.name().to_owned(),
         breaks: mutant.breaks.to_owned(),
         fate,
-        proof: mutant.proof.to_owned(),
+        proof: mutant.proof.to_string(),
         arm: mutant.arm.to_owned(),
         why,
         not_passed: not_passed
@@ -134,18 +134,19 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::plan::Boot;
-    use crate::sabotage::catalogue::Way;
+    use std::borrow::Cow;
+
+    use proofs::{Boot, Tried};
 
     const MUTANT: Mutant = Mutant {
         name: "bad",
         breaks: "a promise",
         boot: Boot::BpfLsm,
-        proof: "a-proof",
+        proof: Cow::Borrowed("a-proof"),
         arm: "during",
         says: "saw allowed",
         shows_as: Status::Failed,
-        way: Way::Shared,
+        tried: Tried::Shared,
         breaks_off: false,
     };
 

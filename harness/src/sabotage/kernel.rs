@@ -8,7 +8,9 @@ use std::time::Duration;
 use protocol::record::Record;
 use protocol::sabotage::{self as mark, CONTROL};
 
-use super::catalogue::{Mutant, Way};
+use proofs::{Boot, Tried};
+
+use super::catalogue::Mutant;
 use super::judge::{self, Judged};
 use super::report::OfKernel;
 use super::skip;
@@ -16,7 +18,7 @@ use crate::channel::{Channel, Line};
 use crate::launch::Accelerator;
 use crate::manifest::Skip;
 use crate::outcome::{BootResult, Ending, ProofResult, Status};
-use crate::plan::{Boot, PlannedBoot};
+use crate::plan::PlannedBoot;
 use crate::verdict;
 
 /// A boot that is over.
@@ -43,7 +45,7 @@ pub fn judge(
     let (to_try, skipped) = skip::part(mutants, skips);
     let judged = |mutant: &Mutant| {
         let shared = of(mutant.boot.name());
-        if let (Way::LostRecord, Some(shared)) = (mutant.way, shared) {
+        if let (Tried::LostRecord, Some(shared)) = (mutant.tried, shared) {
             return lost_record(mutant, shared);
         }
         let alone = of(&mark::with(mutant.boot.name(), mutant.name));
@@ -92,7 +94,7 @@ impl Control {
 
 /// Judges the control's own records once more, with one of them lost.
 fn lost_record(mutant: &Mutant, over: &Over) -> Judged {
-    let proof = mark::with(mutant.proof, CONTROL);
+    let proof = mark::with(&mutant.proof, CONTROL);
     let mut channel = Channel::default();
     channel.push(&lose(&over.records, &proof, mutant.arm), Duration::ZERO);
     channel.close();
@@ -104,7 +106,7 @@ fn lost_record(mutant: &Mutant, over: &Over) -> Judged {
     let with_loss: Vec<ProofResult> = proofs
         .filter(|result| result.id == proof)
         .map(|result| ProofResult {
-            id: mark::with(mutant.proof, mutant.name),
+            id: mark::with(&mutant.proof, mutant.name),
             ..result
         })
         .collect();
@@ -146,7 +148,7 @@ mod tests {
         Mutant {
             name: "bad",
             boot: BOOT,
-            proof: samples::PROMOTES,
+            proof: samples::PROMOTES.into(),
             arm: "report",
             says: "/runtime_state",
             ..catalogue::all()[0]
@@ -213,12 +215,16 @@ mod tests {
     #[test]
     fn a_mutant_in_a_boot_of_its_own_is_held_against_the_control_in_the_shared_one() {
         let alone = Mutant {
-            way: Way::Alone,
+            tried: Tried::Alone,
             ..bad()
         };
         let shared = || (boot("6.1", "no-bpf-lsm", vec![control()]), Vec::new());
         let own = || boot("6.1", "no-bpf-lsm@bad", vec![caught()]);
-        let judged = of_boots(&[alone], &[], &[shared(), (own(), Vec::new())]);
+        let judged = of_boots(
+            std::slice::from_ref(&alone),
+            &[],
+            &[shared(), (own(), Vec::new())],
+        );
         assert_eq!(fates(&judged), [Fate::Caught]);
         assert_eq!(judged.control_passed, 1);
         let mut faulty = own();
@@ -262,16 +268,16 @@ mod tests {
         let lost = Mutant {
             says: "no evidence came",
             shows_as: Status::Incomplete,
-            way: Way::LostRecord,
+            tried: Tried::LostRecord,
             ..bad()
         };
         let shared = || boot("6.1", "no-bpf-lsm", vec![control()]);
-        let judged = of_boots(&[lost], &[], &[(shared(), records())]);
+        let judged = of_boots(std::slice::from_ref(&lost), &[], &[(shared(), records())]);
         assert_eq!(fates(&judged), [Fate::Caught], "{:?}", judged.mutants);
         // Of another arm, nothing is lost.
         let other = Mutant {
             arm: "before",
-            ..lost
+            ..lost.clone()
         };
         let judged = of_boots(&[other], &[], &[(shared(), records())]);
         assert_eq!(fates(&judged), [Fate::Missed], "{:?}", judged.mutants);

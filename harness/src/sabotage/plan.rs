@@ -5,40 +5,26 @@
 use protocol::plan::{GuestPlan, PlannedProof};
 use protocol::sabotage;
 
-use super::catalogue::{Mutant, Way};
+use proofs::{Boot, Tried};
+
+use super::catalogue::Mutant;
 use crate::kernels::ReadyKernel;
 use crate::launch::Accelerator;
-use crate::plan::{self, Boot, PlannedBoot, catalogue};
+use crate::plan::{self, PlannedBoot, catalogue};
 
-/// Proofs that a mutant is put to beside its own, where they share a configuration: they wait for
-/// nothing, so they cost next to nothing, and show what else it breaks.
-const COMPANY: [&str; 12] = [
-    "enforce-denies-open",
-    "enforce-holds-out",
-    "seam-promotes-to-enforce-signal",
-    "seam-kills-denied-open",
-    "promotes-to-enforce-modret",
-    "modret-denies-open",
-    "modret-holds-out",
-    "modret-no-pretend",
-    "promotes-to-enforce-signal",
-    "kills-denied-open",
-    "signal-holds-out",
-    "no-pretend",
-];
-
-/// The proofs that a mutant is put to.
+/// The proofs that a mutant is put to: its own, and those of its configuration that wait for
+/// nothing.
 #[must_use]
 pub fn proofs(mutant: &Mutant) -> Vec<PlannedProof> {
-    let all = catalogue::proofs(mutant.boot, true);
+    let all = proofs::of_boot(mutant.boot, true);
     let own = all.iter().find(|proof| proof.id == mutant.proof);
-    let configuration = own.map(|proof| proof.configuration.clone());
-    all.into_iter()
+    let configuration = own.map(|proof| proof.configuration.name);
+    all.iter()
         .filter(|proof| {
-            let company = COMPANY.contains(&proof.id.as_str())
-                && Some(&proof.configuration) == configuration.as_ref();
+            let company = proof.is_quick && Some(proof.configuration.name) == configuration;
             company || proof.id == mutant.proof
         })
+        .map(proofs::Proof::planned)
         .collect()
 }
 
@@ -58,7 +44,10 @@ pub fn kernel(
             continue;
         }
         let mut planned = control(boot, &of_boot);
-        for mutant in of_boot.iter().filter(|mutant| mutant.way == Way::Shared) {
+        for mutant in of_boot
+            .iter()
+            .filter(|mutant| mutant.tried == Tried::Shared)
+        {
             planned.extend(
                 proofs(mutant)
                     .into_iter()
@@ -70,13 +59,13 @@ pub fn kernel(
             let name = sabotage::with(boot.name(), mutant.name);
             let proofs = proofs(mutant).into_iter();
             let proofs = proofs.map(|proof| with(proof, mutant.name)).collect();
-            match mutant.way {
-                Way::Alone => boots.push(plan::boot(kernel, boot, &name, proofs, nonce())),
-                Way::WrongBoot => {
+            match mutant.tried {
+                Tried::Alone => boots.push(plan::boot(kernel, boot, &name, proofs, nonce())),
+                Tried::WrongBoot => {
                     let planned = plan::boot(kernel, boot, &name, proofs, nonce());
                     boots.push(plan::in_other_boot(planned, boot));
                 }
-                Way::Shared | Way::LostRecord => {}
+                Tried::Shared | Tried::LostRecord => {}
             }
         }
     }
@@ -90,7 +79,7 @@ fn control(boot: Boot, mutants: &[&Mutant]) -> Vec<PlannedProof> {
         .flat_map(|mutant| proofs(mutant))
         .map(|proof| proof.id)
         .collect();
-    let all = catalogue::proofs(boot, true).into_iter();
+    let all = catalogue(boot, true).into_iter();
     all.filter(|proof| needed.contains(&proof.id))
         .map(|proof| with(proof, sabotage::CONTROL))
         .collect()
@@ -129,19 +118,10 @@ mod tests {
     #[test]
     fn nothing_but_a_mutant_has_the_mark_in_its_name() {
         for boot in Boot::ALL {
-            for proof in catalogue::proofs(boot, true) {
+            for proof in catalogue(boot, true) {
                 assert_eq!(sabotage::split(&proof.id).1, None);
                 assert_eq!(sabotage::split(&proof.configuration).1, None);
             }
-        }
-    }
-
-    #[test]
-    fn the_company_is_made_of_proofs_that_there_are() {
-        let all = Boot::ALL.into_iter();
-        let all: Vec<PlannedProof> = all.flat_map(|boot| catalogue::proofs(boot, true)).collect();
-        for id in COMPANY {
-            assert!(all.iter().any(|proof| proof.id == id), "{id}");
         }
     }
 }

@@ -32,13 +32,13 @@ pub fn part(mutants: &[Mutant], skips: &[Skip]) -> (Vec<Mutant>, Vec<Skipped>) {
     for mutant in mutants {
         let mut skips = skips.iter();
         let boot = mutant.boot.name();
-        match skips.find(|skip| skip.is_of(boot, mutant.proof)) {
-            None => to_try.push(*mutant),
+        match skips.find(|skip| skip.is_of(boot, &mutant.proof)) {
+            None => to_try.push(mutant.clone()),
             Some(skip) => skipped.push(Skipped {
                 mutant: mutant.name.to_owned(),
                 boot: boot.to_owned(),
                 breaks: mutant.breaks.to_owned(),
-                proof: mutant.proof.to_owned(),
+                proof: mutant.proof.to_string(),
                 arm: mutant.arm.to_owned(),
                 reason: skip.reason.clone(),
             }),

@@ -156,7 +156,6 @@ mod tests {
         let planned = |arms: &[&str]| PlannedProof {
             id: "a-proof".to_owned(),
             configuration: "signal".to_owned(),
-            bypass: None,
             filesystem: None,
             arms: arms
                 .iter()

@@ -78,7 +78,6 @@ fn proof(id: &str, configuration: &str, arms: Vec<PlannedArm>) -> PlannedProof {
     PlannedProof {
         id: id.into(),
         configuration: configuration.into(),
-        bypass: None,
         filesystem: None,
         arms,
     }

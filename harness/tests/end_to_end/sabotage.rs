@@ -3,7 +3,8 @@ use std::fs;
 use std::path::Path;
 
 use harness::artifacts::note_origin;
-use harness::sabotage::catalogue::{self, Way};
+use harness::sabotage::catalogue;
+use proofs::Tried;
 use protocol::sabotage::{VARIABLE, World};
 
 use crate::support::{Checkout, Ran, artifacts, artifacts_with, pretend_artifacts};
@@ -12,7 +13,7 @@ use crate::support::{Checkout, Ran, artifacts, artifacts_with, pretend_artifacts
 fn signs() -> BTreeSet<String> {
     let all = catalogue::all().into_iter();
     let of_agent = all
-        .filter(|mutant| !matches!(mutant.way, Way::LostRecord | Way::WrongBoot))
+        .filter(|mutant| !matches!(mutant.tried, Tried::LostRecord | Tried::WrongBoot))
         .map(|mutant| mutant.name)
         .filter(|name| World::from_name(name).is_none());
     of_agent

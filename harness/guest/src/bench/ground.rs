@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use protocol::bench::Case;
 
-use crate::cgroup;
+use proofs::acts::cgroup;
 
 /// The folder of the files that rules name, and nothing else is in it.
 const NAMED: &str = "/srv/named";

@@ -21,9 +21,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use protocol::bench::{Case, EnforcingTier, Samples};
 
-use crate::act::NOT_TRIED;
-use crate::cgroup::{self, Place};
-use crate::wait;
+use proofs::acts::act::NOT_TRIED;
+use proofs::acts::cgroup::{self, Place};
+use proofs::acts::wait;
 
 /// What is done again and again, and must come out the same each time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

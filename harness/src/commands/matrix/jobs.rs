@@ -143,7 +143,7 @@ mod tests {
 
     use super::*;
     use crate::launch::{Launcher, accel::Wish};
-    use crate::plan::Boot;
+    use proofs::Boot;
 
     #[derive(Debug, Parser)]
     struct Line {
@@ -160,7 +160,7 @@ mod tests {
     }
 
     fn proofs(ids: &[&str]) -> Vec<PlannedProof> {
-        let all = plan::catalogue::proofs(Boot::NoBpfLsm, true);
+        let all = plan::catalogue(Boot::NoBpfLsm, true);
         let is_one = |proof: &PlannedProof| ids.contains(&proof.id.as_str());
         all.into_iter().filter(is_one).collect()
     }

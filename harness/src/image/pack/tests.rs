@@ -136,7 +136,6 @@ fn plan_on(bench: &mut Bench, filesystems: &[Filesystem]) {
     let proofs = filesystems.iter().map(|filesystem| PlannedProof {
         id: format!("holds-on-{}", filesystem.name()),
         configuration: "enforce".to_owned(),
-        bypass: None,
         filesystem: Some(*filesystem),
         arms: Vec::new(),
     });

@@ -1,0 +1,448 @@
+//! Attempts at more than opening a file for reading, and the account of each as a document:
+//! `{"fate", "leaked", "pid", "events"}`.
+//!
+//! The guest re-executes itself for each, since it may cost the process its life, and the
+//! account's `events` are all that the agent told of that process.
+
+use std::ffi::CString;
+use std::fmt::Write as _;
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, Read as _, Write as _};
+use std::os::fd::{AsRawFd as _, FromRawFd as _};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use protocol::record::{Fate, Observation};
+use rustix::fs::{CWD, FileType, Mode, RenameFlags};
+use serde_json::{Value, json};
+
+use crate::acts::act::{self, NOT_TRIED};
+use crate::acts::cgroup::{self, Place};
+use crate::acts::wait;
+
+/// The content of a file whose execution prints something.
+pub const SCRIPT: &str = "#!/init exclaim\n";
+
+/// What is tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verb {
+    /// Opens a file, and copies it to the output.
+    Read,
+    /// The same, by a process that ignores SIGTERM.
+    ReadIgnoringTerm,
+    /// The same, by a handle of the file: `path` is a folder of its file system, `to` the handle.
+    ReadByHandle,
+    /// Opens it for writing only.
+    Write,
+    /// Opens it for reading and writing.
+    ReadWrite,
+    /// Opens it for appending.
+    Append,
+    /// Opens it for reading, and truncates it by that.
+    Truncate,
+    /// Executes it.
+    Execute,
+    /// Opens a folder and lists it.
+    List,
+    /// Opens a file that mustn't be there yet.
+    Create,
+    /// Makes a folder.
+    Mkdir,
+    /// Makes a FIFO.
+    Mknod,
+    /// Makes a symbolic link.
+    Symlink,
+    /// Gives a file a second name, `to`.
+    Link,
+    /// Gives it another one.
+    Rename,
+    /// Swaps the names of two.
+    Exchange,
+    /// Changes its mode.
+    Chmod,
+}
+
+const VERBS: [(Verb, &str); 17] = [
+    (Verb::Read, "read"),
+    (Verb::ReadIgnoringTerm, "read-ignoring-term"),
+    (Verb::ReadByHandle, "read-by-handle"),
+    (Verb::Write, "write"),
+    (Verb::ReadWrite, "read-write"),
+    (Verb::Append, "append"),
+    (Verb::Truncate, "truncate"),
+    (Verb::Execute, "execute"),
+    (Verb::List, "list"),
+    (Verb::Create, "create"),
+    (Verb::Mkdir, "mkdir"),
+    (Verb::Mknod, "mknod"),
+    (Verb::Symlink, "symlink"),
+    (Verb::Link, "link"),
+    (Verb::Rename, "rename"),
+    (Verb::Exchange, "exchange"),
+    (Verb::Chmod, "chmod"),
+];
+
+impl Verb {
+    fn name(self) -> &'static str {
+        let known = VERBS.iter().find(|(verb, _)| *verb == self);
+        known.map_or("", |(_, name)| name)
+    }
+
+    fn from_name(name: &str) -> Option<Self> {
+        let known = VERBS.iter().find(|(_, known)| *known == name);
+        known.map(|(verb, _)| *verb)
+    }
+}
+
+/// The child's side: `attempt CGROUP_DIR VERB PATH TO`.
+pub fn commit(arguments: &[String]) -> ExitCode {
+    let [cgroup, verb, path, to] = arguments else {
+        return ExitCode::from(NOT_TRIED);
+    };
+    let Some(verb) = Verb::from_name(verb) else {
+        return ExitCode::from(NOT_TRIED);
+    };
+    if cgroup::join(Path::new(cgroup)).is_err() {
+        return ExitCode::from(NOT_TRIED + 1);
+    }
+    let error = match carry_out(verb, Path::new(path), to) {
+        Ok(bytes) => match io::stdout().write_all(&bytes) {
+            Ok(()) => return ExitCode::SUCCESS,
+            Err(_) => return ExitCode::from(NOT_TRIED + 2),
+        },
+        Err(error) => error,
+    };
+    let errno = error
+        .raw_os_error()
+        .and_then(|errno| u8::try_from(errno).ok());
+    ExitCode::from(errno.unwrap_or(NOT_TRIED + 3))
+}
+
+/// What [`SCRIPT`] comes to.
+pub fn exclaim() -> ExitCode {
+    println!("executed");
+    ExitCode::SUCCESS
+}
+
+/// Does it, and gives what there was to read.
+fn carry_out(verb: Verb, path: &Path, to: &str) -> io::Result<Vec<u8>> {
+    let mut options = OpenOptions::new();
+    let mode = Mode::from_raw_mode(0o600);
+    match verb {
+        Verb::Read => return read(File::open(path)?),
+        Verb::ReadIgnoringTerm => {
+            // SAFETY: ignoring a signal runs no handler, so nothing of ours is called by it.
+            unsafe { libc::signal(libc::SIGTERM, libc::SIG_IGN) };
+            return read(File::open(path)?);
+        }
+        Verb::ReadByHandle => return read(open_handle(path, to)?),
+        Verb::Write => drop(options.write(true).open(path)?),
+        Verb::ReadWrite => return read(options.read(true).write(true).open(path)?),
+        Verb::Append => drop(options.append(true).open(path)?),
+        Verb::Truncate => {
+            options.read(true).custom_flags(libc::O_TRUNC);
+            drop(options.open(path)?);
+        }
+        Verb::Execute => return Err(Command::new(path).exec()),
+        Verb::List => {
+            let names = fs::read_dir(path)?.map(|entry| Ok(entry?.file_name()));
+            let names = names.collect::<io::Result<Vec<_>>>()?;
+            return Ok(names
+                .iter()
+                .flat_map(|name| name.as_bytes().to_vec())
+                .collect());
+        }
+        Verb::Create => drop(options.write(true).create_new(true).open(path)?),
+        Verb::Mkdir => fs::create_dir(path)?,
+        Verb::Mknod => rustix::fs::mknodat(CWD, path, FileType::Fifo, mode, 0)?,
+        Verb::Symlink => rustix::fs::symlink("target", path)?,
+        Verb::Link => fs::hard_link(path, to)?,
+        Verb::Rename => fs::rename(path, to)?,
+        Verb::Chmod => fs::set_permissions(path, Permissions::from_mode(0o640))?,
+        Verb::Exchange => {
+            rustix::fs::renameat_with(CWD, path, CWD, to, RenameFlags::EXCHANGE)?;
+        }
+    }
+    Ok(Vec::new())
+}
+
+fn read(mut file: File) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// One try, by a process of its own.
+#[derive(Debug, Clone, Copy)]
+pub struct Attempt<'a> {
+    /// By which program: this one, or a copy of it.
+    pub program: &'a Path,
+    /// What.
+    pub verb: Verb,
+    /// On what.
+    pub path: &'a Path,
+    /// The other path, or what else the verb takes.
+    pub to: &'a Path,
+    /// From where.
+    pub place: Place,
+}
+
+impl<'a> Attempt<'a> {
+    /// On one path, from a plain place.
+    pub fn on(verb: Verb, path: &'a Path) -> Self {
+        let (to, place) = (Path::new(""), Place::Plain);
+        Self {
+            program: Path::new("/proc/self/exe"),
+            verb,
+            path,
+            to,
+            place,
+        }
+    }
+
+    /// On two paths, from a plain place.
+    pub fn between(verb: Verb, path: &'a Path, to: &'a Path) -> Self {
+        Self {
+            to,
+            ..Self::on(verb, path)
+        }
+    }
+
+    /// The same by a copy of this program.
+    pub fn by(self, program: &'a Path) -> Self {
+        Self { program, ..self }
+    }
+
+    /// The same from an exempt place.
+    pub fn exempt(self) -> Self {
+        let place = Place::Exempt;
+        Self { place, ..self }
+    }
+
+    /// Tries, and gives the account.
+    ///
+    /// # Errors
+    /// The process couldn't be started, or didn't end within the limit.
+    pub fn make(&self, limit: Duration) -> Result<Value> {
+        let mut child = Command::new(self.program)
+            .args(["attempt".as_ref(), self.place.dir().as_os_str()])
+            .arg(self.verb.name())
+            .args([self.path, self.to])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("starting the process that attempts it")?;
+        let pid = child.id();
+        let mut output = child.stdout.take().context("its stdout is piped")?;
+        // Safe to read after its end: what there is to read is far smaller than a pipe's buffer.
+        let status = wait::ended(&mut child, limit, "the process that attempts it")?;
+        let mut bytes = Vec::new();
+        output
+            .read_to_end(&mut bytes)
+            .context("reading its output")?;
+        let leaked = !bytes.is_empty();
+        Ok(json!({"fate": word(act::fate(status)), "leaked": leaked, "pid": pid, "events": null}))
+    }
+
+    /// Tries, and gives only what came of it.
+    ///
+    /// # Errors
+    /// As [`Self::make`].
+    pub fn fate(&self, limit: Duration) -> Result<Value> {
+        Ok(self.make(limit)?["fate"].take())
+    }
+}
+
+/// An account with what else came of the attempt, as an observation.
+pub fn account(mut document: Value, also: Value) -> Observation {
+    if let (Value::Object(document), Value::Object(also)) = (&mut document, also) {
+        document.extend(also);
+    }
+    Observation::Document { document }
+}
+
+/// A fate in the word by which a plan's clauses know it.
+pub fn word(fate: Fate) -> String {
+    match fate {
+        Fate::Allowed => "allowed".to_owned(),
+        Fate::Denied { errno: libc::EPERM } => "EPERM".to_owned(),
+        Fate::Denied { errno } => format!("errno {errno}"),
+        Fate::Killed {
+            signal: libc::SIGKILL,
+        } => "SIGKILL".to_owned(),
+        Fate::Killed {
+            signal: libc::SIGTERM,
+        } => "SIGTERM".to_owned(),
+        Fate::Killed { signal } => format!("signal {signal}"),
+        Fate::Broken { code } => format!("not tried: {code}"),
+    }
+}
+
+/// Adds to each account what the agent told of its process, as far as a plan can know it.
+pub fn join<'a>(events: &[Value], observations: impl Iterator<Item = &'a mut Observation>) {
+    for observation in observations {
+        let Observation::Document { document } = observation else {
+            continue;
+        };
+        if document.get("events") != Some(&Value::Null) {
+            continue;
+        }
+        let mine = events
+            .iter()
+            .filter(|event| event["tgid"] == document["pid"]);
+        let told = mine.map(|event| {
+            let [rule, hook, outcome, matched, access] =
+                ["rule", "hook", "outcome", "matched", "access"].map(|field| &event[field]);
+            let mut told = json!({"rule": rule, "hook": hook, "outcome": outcome,
+                                  "matched": matched, "access": access});
+            // Of next to nobody.
+            if let Some(spared) = event["spared"].as_str() {
+                told["spared"] = spared.into();
+            }
+            told
+        });
+        document["events"] = told.collect();
+    }
+}
+
+/// As much of `struct file_handle` as any file system here needs.
+#[repr(C)]
+struct Handle {
+    bytes: u32,
+    kind: i32,
+    handle: [u8; 128],
+}
+
+/// A file's handle, as text for [`Verb::ReadByHandle`].
+///
+/// # Errors
+/// Its file system gives none.
+pub fn handle(path: &Path) -> Result<String> {
+    let mut handle = Handle {
+        bytes: 128,
+        kind: 0,
+        handle: [0; 128],
+    };
+    let name = CString::new(path.as_os_str().as_bytes()).context("a path with a NUL")?;
+    let mut mount = 0;
+    // SAFETY: the name ends with a NUL, and the handle has as many bytes as it says.
+    let got = unsafe {
+        libc::name_to_handle_at(
+            libc::AT_FDCWD,
+            name.as_ptr(),
+            (&raw mut handle).cast(),
+            &raw mut mount,
+            0,
+        )
+    };
+    if got != 0 {
+        return Err(io::Error::last_os_error()).context("asking for a file's handle");
+    }
+    let mut text = handle.kind.to_string();
+    for byte in &handle.handle[..handle.bytes as usize] {
+        write!(text, " {byte}")?;
+    }
+    Ok(text)
+}
+
+fn open_handle(folder: &Path, text: &str) -> io::Result<File> {
+    let odd = |_| io::Error::from(io::ErrorKind::InvalidInput);
+    let mut words = text.split(' ');
+    let mut handle = Handle {
+        bytes: 0,
+        kind: words.next().unwrap_or_default().parse().map_err(odd)?,
+        handle: [0; 128],
+    };
+    for (byte, word) in handle.handle.iter_mut().zip(words) {
+        *byte = word.parse().map_err(odd)?;
+        handle.bytes += 1;
+    }
+    let mount = File::open(folder)?;
+    // SAFETY: the handle has as many bytes as it says.
+    let fd = unsafe {
+        libc::open_by_handle_at(mount.as_raw_fd(), (&raw mut handle).cast(), libc::O_RDONLY)
+    };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just given it to us.
+    Ok(unsafe { File::from_raw_fd(fd) })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt as _;
+    use std::process::ExitStatus;
+
+    use super::*;
+
+    #[test]
+    fn every_verb_is_known_by_its_name_and_no_other() {
+        for (verb, name) in VERBS {
+            assert_eq!(verb.name(), name);
+            assert_eq!(Verb::from_name(name), Some(verb));
+        }
+        assert_eq!(Verb::from_name("unlink"), None);
+    }
+
+    #[test]
+    fn a_fate_is_exact() {
+        let of = |raw| word(act::fate(ExitStatus::from_raw(raw)));
+        assert_eq!(of(0), "allowed");
+        assert_eq!(of(libc::EPERM << 8), "EPERM");
+        assert_eq!(of(libc::EACCES << 8), "errno 13");
+        assert_eq!(of(libc::SIGKILL), "SIGKILL");
+        assert_eq!(of(libc::SIGTERM), "SIGTERM");
+        assert_eq!(of(libc::SIGHUP), "signal 1");
+        assert_eq!(of(i32::from(NOT_TRIED) << 8), "not tried: 200");
+    }
+
+    #[test]
+    fn an_account_has_all_events_of_its_process_and_no_other_document_any() {
+        let event = |tgid| {
+            json!({"tgid": tgid, "rule": "r", "hook": "h", "outcome": "denied",
+                   "matched": "name", "access": "read", "spared": null, "time": "now"})
+        };
+        let document = json!({"fate": "EPERM", "leaked": false, "pid": 7, "events": null});
+        let report = Observation::Document {
+            document: json!({"pid": 7}),
+        };
+        let mut seen = [account(document, json!({"exists": false})), report.clone()];
+        let mut spared = event(7);
+        spared["spared"] = "agent".into();
+        join(&[event(7), event(8), spared], seen.iter_mut());
+        let Observation::Document { document } = &seen[0] else {
+            panic!("it stays a document");
+        };
+        assert_eq!(document["events"].as_array().expect("joined").len(), 2);
+        assert_eq!(document["events"][0]["matched"], "name");
+        assert_eq!(document["events"][0].get("time"), None);
+        assert_eq!(document["events"][0].get("spared"), None);
+        assert_eq!(document["events"][1]["spared"], "agent");
+        assert_eq!(document["exists"], false);
+        assert_eq!(seen[1], report);
+    }
+
+    #[test]
+    fn what_a_file_denies_is_told_by_its_errno_and_what_it_lets_by_its_bytes() {
+        let path = std::env::temp_dir().join(format!("guest-attempt-{}", std::process::id()));
+        let missing = carry_out(Verb::Read, &path, "").expect_err("it isn't there");
+        assert_eq!(missing.raw_os_error(), Some(libc::ENOENT));
+        assert_eq!(carry_out(Verb::Create, &path, "").expect("it wasn't"), b"");
+        let twice = carry_out(Verb::Create, &path, "").expect_err("it is there");
+        fs::write(&path, "secret").expect("a file of our own");
+        let read = carry_out(Verb::Read, &path, "");
+        let truncated = carry_out(Verb::Truncate, &path, "");
+        let length = fs::metadata(&path).map(|metadata| metadata.len());
+        fs::remove_file(&path).expect("a file of our own");
+        assert_eq!(twice.raw_os_error(), Some(libc::EEXIST));
+        assert_eq!(read.expect("it may be read"), b"secret");
+        assert_eq!(truncated.expect("it may be truncated"), b"");
+        assert_eq!(length.expect("it is there"), 0);
+    }
+}

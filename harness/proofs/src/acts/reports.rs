@@ -1,0 +1,132 @@
+//! The agent's report, each time that it is written anew.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use rustix::fs::inotify::{CreateFlags, WatchFlags, add_watch, init};
+use serde_json::Value;
+
+use crate::acts::agent::Running;
+use crate::acts::wait;
+
+/// Sees every report from when it began to watch, as long as it looks in time.
+pub struct Reports<'a> {
+    agent: &'a Running,
+    inotify: File,
+    limit: Duration,
+}
+
+impl<'a> Reports<'a> {
+    /// Watches from now on.
+    ///
+    /// # Errors
+    /// The report's folder can't be watched.
+    pub fn watch(agent: &'a Running, report: &Path, limit: Duration) -> Result<Self> {
+        let inotify = init(CreateFlags::CLOEXEC).context("watching the report")?;
+        let folder = report.parent().context("a report without a folder")?;
+        // Whole and by a rename is how it comes.
+        add_watch(&inotify, folder, WatchFlags::MOVED_TO).context("watching its folder")?;
+        Ok(Self {
+            agent,
+            inotify: File::from(inotify),
+            limit,
+        })
+    }
+
+    /// Waits until the report is another one or the agent has ended; whether it is up then.
+    ///
+    /// # Errors
+    /// Neither happened within the limit, or the report isn't the agent's.
+    pub fn renewed_before_end(&mut self) -> Result<bool> {
+        let process = self.agent.process()?;
+        let first = self.agent.report()?["generated_at"].take();
+        loop {
+            let what = "a newer report or the agent's end";
+            if wait::either(&process, &self.inotify, self.limit, what)? {
+                return Ok(false);
+            }
+            self.inotify
+                .read(&mut [0; 4096])
+                .context("reading that the report is new")?;
+            if self.agent.report()?["generated_at"] != first {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// The report as it is now or comes to be, once it is a wanted one.
+    ///
+    /// # Errors
+    /// Nothing new was written within the limit, or what was isn't the agent's.
+    pub fn next(&mut self, what: &str, mut wanted: impl FnMut(&Value) -> bool) -> Result<Value> {
+        loop {
+            let report = self.agent.report()?;
+            if wanted(&report) {
+                return Ok(report);
+            }
+            wait::readable(&self.inotify, self.limit, what)?;
+            // What the events say is known; they are only to be gone.
+            let read = self.inotify.read(&mut [0; 4096]);
+            read.context("reading that the report is new")?;
+        }
+    }
+
+    /// The report once it has this state, or the fourth from now on.
+    ///
+    /// # Errors
+    /// As [`Reports::next`].
+    pub fn soon(&mut self, state: &str) -> Result<Value> {
+        let (mut written, mut last) = (0, Value::Null);
+        self.next(state, |report| {
+            if last != report["generated_at"] {
+                written += 1;
+                last = report["generated_at"].clone();
+            }
+            report["runtime_state"] == state || written > 4
+        })
+    }
+}
+
+/// Milliseconds since 1970 at a time as the report has it, `2026-01-02T03:04:05.678Z`.
+///
+/// # Errors
+/// It is no such time.
+pub fn milliseconds(time: &Value) -> Result<i64> {
+    let text = time.as_str().unwrap_or_default();
+    let numbers: Vec<i64> = text
+        .split(|c: char| !c.is_ascii_digit())
+        .filter_map(|number| number.parse().ok())
+        .collect();
+    let [year, month, day, hour, minute, second, thousandth] = numbers[..] else {
+        anyhow::bail!("no time: {time}");
+    };
+    // With years that begin in March, leap days come last: days before a month are a formula.
+    let (year, month) = if month > 2 {
+        (year, month - 3)
+    } else {
+        (year - 1, month + 9)
+    };
+    let days = year * 365 + year / 4 - year / 100 + year / 400 + (month * 153 + 2) / 5 + day;
+    let seconds = ((days - 719_469) * 24 + hour) * 3600 + minute * 60 + second;
+    Ok(seconds * 1000 + thousandth)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_time_is_a_number_that_grows_over_months_and_years() {
+        let at = |time: &str| milliseconds(&json!(time)).unwrap();
+        assert_eq!(at("1970-01-01T00:00:00.000Z"), 0);
+        assert_eq!(at("2000-03-01T00:00:00.001Z"), 951_868_800_001);
+        let of_a_leap_year = at("2024-03-01T00:00:00.000Z") - at("2024-02-28T23:59:59.999Z");
+        assert_eq!(of_a_leap_year, 86_400_001);
+        assert!(milliseconds(&Value::Null).is_err());
+    }
+}

@@ -1,0 +1,426 @@
+//! The configurations in which the agent is put to the proofs: what a user could type.
+
+use protocol::sabotage::{self, World};
+
+use crate::tier::Tier;
+
+/// How the agent is started for a group of proofs, which share its one life.
+#[derive(Debug, Clone, Copy)]
+pub struct Configuration<'a> {
+    /// Its name in the plan.
+    pub name: &'a str,
+    /// The tier that it ends up in; where it ends up in none, the strongest that was asked for.
+    pub tier: Tier,
+    /// The state in the agent's report as long as nothing happens to it.
+    pub state: &'static str,
+    /// Arguments of `run` beside the policy and the readiness descriptor.
+    pub arguments: &'static [&'static str],
+    /// Whether the LSM list is read through the seam, with `bpf` left out.
+    pub seam: bool,
+    /// The mutant that the sabotaged build is to be; none runs the agent as shipped.
+    pub sabotage: Option<&'a str>,
+    /// What the agent is started without; none where it has all that root has.
+    pub privation: Option<Privation>,
+    /// Whether the agent is to become ready; otherwise it is to end by itself.
+    pub becomes_ready: bool,
+    /// Whether its policy denies the trees to which every way leads, too. Reports that are
+    /// compared must come of one policy.
+    pub denies_trees: bool,
+}
+
+/// What an agent is started without: less than root has on a whole machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Privation {
+    /// `CAP_SYS_RESOURCE`, with little room in `RLIMIT_MEMLOCK`.
+    SysResource,
+    /// The mount of securityfs.
+    Securityfs,
+    /// The mount of tracefs.
+    Tracefs,
+    /// `perf_event_open(2)`, which a seccomp filter refuses with `EPERM`, as those of containers
+    /// do.
+    PerfEvents,
+}
+
+const FALLBACK_TO_SIGNAL: &[&str] = &[
+    "--enforce",
+    "--enforce-fallback=signal",
+    "--enforce-gate-mode=audit-fallback",
+];
+
+const FALLBACK_TO_MODRET: &[&str] = &[
+    "--enforce",
+    "--enforce-fallback=modret",
+    "--enforce-gate-mode=audit-fallback",
+];
+
+/// The agent as shipped, on the machine as it is, which becomes ready in its tier.
+const fn shipped(
+    name: &'static str,
+    tier: Tier,
+    arguments: &'static [&'static str],
+) -> Configuration<'static> {
+    let state = match tier {
+        Tier::Lsm => "ENFORCE",
+        Tier::Modret => "ENFORCE_MODRET",
+        Tier::Signal => "ENFORCE_SIGNAL",
+    };
+    Configuration {
+        name,
+        tier,
+        state,
+        arguments,
+        seam: false,
+        sabotage: None,
+        privation: None,
+        becomes_ready: true,
+        denies_trees: false,
+    }
+}
+
+pub(crate) const ENFORCE: Configuration = Configuration {
+    denies_trees: true,
+    ..shipped("enforce", Tier::Lsm, &["--enforce"])
+};
+pub(crate) const MODRET: Configuration = Configuration {
+    denies_trees: true,
+    ..shipped("modret", Tier::Modret, FALLBACK_TO_MODRET)
+};
+pub(crate) const SIGNAL: Configuration = Configuration {
+    denies_trees: true,
+    ..shipped("signal", Tier::Signal, FALLBACK_TO_SIGNAL)
+};
+pub(crate) const SEAM_SIGNAL: Configuration = Configuration {
+    seam: true,
+    denies_trees: true,
+    ..shipped("seam-signal", Tier::Signal, FALLBACK_TO_SIGNAL)
+};
+pub(crate) const FAIL_CLOSED: Configuration = Configuration {
+    state: "REFUSED",
+    becomes_ready: false,
+    ..shipped("fail-closed", Tier::Lsm, &["--enforce"])
+};
+pub(crate) const AUDIT_FALLBACK: Configuration = Configuration {
+    state: "AUDIT_FALLBACK",
+    ..shipped(
+        "audit-fallback",
+        Tier::Lsm,
+        &["--enforce", "--enforce-gate-mode=audit-fallback"],
+    )
+};
+pub(crate) const SEAM_AUDIT_FALLBACK: Configuration = Configuration {
+    state: "AUDIT_FALLBACK",
+    seam: true,
+    ..shipped(
+        "seam-audit-fallback",
+        Tier::Lsm,
+        &["--enforce", "--enforce-gate-mode=audit-fallback"],
+    )
+};
+pub(crate) const ENFORCE_FILESYSTEMS: Configuration = shipped(
+    "enforce-filesystems",
+    Tier::Lsm,
+    &["--enforce", "--verify-interval=0.2"],
+);
+pub(crate) const MODRET_FILESYSTEMS: Configuration = shipped(
+    "modret-filesystems",
+    Tier::Modret,
+    &[
+        "--enforce",
+        "--enforce-fallback=modret",
+        "--verify-interval=0.2",
+    ],
+);
+pub(crate) const SIGNAL_FILESYSTEMS: Configuration = shipped(
+    "signal-filesystems",
+    Tier::Signal,
+    &[
+        "--enforce",
+        "--enforce-fallback=signal",
+        "--verify-interval=0.2",
+    ],
+);
+pub(crate) const ENFORCE_IDENTITY: Configuration =
+    shipped("enforce-identity", Tier::Lsm, &["--enforce"]);
+pub(crate) const MODRET_IDENTITY: Configuration = shipped(
+    "modret-identity",
+    Tier::Modret,
+    &["--enforce", "--enforce-fallback=modret"],
+);
+pub(crate) const SIGNAL_IDENTITY: Configuration = shipped(
+    "signal-identity",
+    Tier::Signal,
+    &["--enforce", "--enforce-fallback=signal"],
+);
+pub(crate) const SIGNAL_TERM: Configuration = shipped(
+    "signal-term",
+    Tier::Signal,
+    &[
+        "--enforce",
+        "--enforce-fallback=signal",
+        "--enforce-signal=TERM",
+    ],
+);
+pub(crate) const REJECTS_GUARD: Configuration = Configuration {
+    sabotage: Some("rejects-guard"),
+    ..shipped("rejects-guard", Tier::Lsm, &["--enforce"])
+};
+pub(crate) const REJECTS_LSM: Configuration = Configuration {
+    sabotage: Some("rejects-lsm"),
+    ..shipped("rejects-lsm", Tier::Signal, FALLBACK_TO_SIGNAL)
+};
+// New evidence would end what is to be seen.
+pub(crate) const SIGNAL_REFUSED: Configuration = Configuration {
+    sabotage: Some("signal-refused"),
+    ..shipped(
+        "signal-refused",
+        Tier::Signal,
+        &[
+            "--enforce",
+            "--enforce-fallback=signal",
+            "--verify-interval=3600",
+        ],
+    )
+};
+pub(crate) const SIGNAL_REFUSED_UNREAD: Configuration = Configuration {
+    sabotage: Some("signal-refused"),
+    ..shipped(
+        "signal-refused-unread",
+        Tier::Signal,
+        &[
+            "--enforce",
+            "--enforce-fallback=signal",
+            "--verify-interval=0.5",
+        ],
+    )
+};
+pub(crate) const LOCKDOWN_ENFORCE: Configuration =
+    shipped("lockdown-enforce", Tier::Lsm, &["--enforce"]);
+pub(crate) const LOCKDOWN_MODRET: Configuration = Configuration {
+    seam: true,
+    ..shipped(
+        "lockdown-modret",
+        Tier::Modret,
+        &["--enforce", "--enforce-fallback=modret"],
+    )
+};
+pub(crate) const LOCKDOWN_SIGNAL: Configuration = Configuration {
+    state: "REFUSED",
+    seam: true,
+    becomes_ready: false,
+    ..shipped(
+        "lockdown-signal",
+        Tier::Signal,
+        &["--enforce", "--enforce-fallback=signal"],
+    )
+};
+pub(crate) const LOCKDOWN_ENFORCE_UNREADABLE: Configuration = shipped(
+    "lockdown-enforce-unreadable",
+    Tier::Lsm,
+    &["--enforce", "--enforce-gate-mode=audit-fallback"],
+);
+pub(crate) const LOCKDOWN_FAIL_CLOSED: Configuration = Configuration {
+    state: "REFUSED",
+    becomes_ready: false,
+    ..shipped("lockdown-fail-closed", Tier::Lsm, &["--enforce"])
+};
+pub(crate) const LSM_RETURNS_ZERO: Configuration = Configuration {
+    state: "REFUSED",
+    sabotage: Some("lsm-returns-zero"),
+    becomes_ready: false,
+    ..shipped("lsm-returns-zero", Tier::Lsm, &["--enforce"])
+};
+pub(crate) const ENFORCE_VERIFYING: Configuration = shipped(
+    "enforce-verifying",
+    Tier::Lsm,
+    &["--enforce", "--verify-interval=0.2"],
+);
+pub(crate) const MODRET_VERIFYING: Configuration = shipped(
+    "modret-verifying",
+    Tier::Modret,
+    &[
+        "--enforce",
+        "--enforce-fallback=modret",
+        "--verify-interval=0.2",
+    ],
+);
+pub(crate) const SIGNAL_VERIFYING: Configuration = shipped(
+    "signal-verifying",
+    Tier::Signal,
+    &[
+        "--enforce",
+        "--enforce-fallback=signal",
+        "--verify-interval=0.2",
+    ],
+);
+pub(crate) const ENFORCE_EXITING: Configuration = shipped(
+    "enforce-exiting",
+    Tier::Lsm,
+    &["--enforce", "--verify-interval=0.2", "--on-degraded=exit"],
+);
+pub(crate) const MODRET_EXITING: Configuration = shipped(
+    "modret-exiting",
+    Tier::Modret,
+    &[
+        "--enforce",
+        "--enforce-fallback=modret",
+        "--verify-interval=0.2",
+        "--on-degraded=exit",
+    ],
+);
+pub(crate) const SIGNAL_EXITING: Configuration = shipped(
+    "signal-exiting",
+    Tier::Signal,
+    &[
+        "--enforce",
+        "--enforce-fallback=signal",
+        "--verify-interval=0.2",
+        "--on-degraded=exit",
+    ],
+);
+// Ended by another signal than the rest.
+pub(crate) const ENFORCE_HUNG_UP: Configuration =
+    shipped("enforce-hung-up", Tier::Lsm, &["--enforce"]);
+// A verification would add its own events to those that are counted.
+pub(crate) const ENFORCE_MANY: Configuration = shipped(
+    "enforce-many",
+    Tier::Lsm,
+    &["--enforce", "--verify-interval=3600"],
+);
+pub(crate) const MODRET_MANY: Configuration = shipped(
+    "modret-many",
+    Tier::Modret,
+    &[
+        "--enforce",
+        "--enforce-fallback=modret",
+        "--verify-interval=3600",
+    ],
+);
+pub(crate) const SIGNAL_MANY: Configuration = shipped(
+    "signal-many",
+    Tier::Signal,
+    &[
+        "--enforce",
+        "--enforce-fallback=signal",
+        "--verify-interval=3600",
+    ],
+);
+pub(crate) const SIGNAL_NEEDS: Configuration = shipped(
+    "signal-needs",
+    Tier::Signal,
+    &["--enforce", "--enforce-fallback=signal"],
+);
+pub(crate) const ENFORCE_WITHOUT_SYS_RESOURCE: Configuration = Configuration {
+    privation: Some(Privation::SysResource),
+    ..shipped("enforce-without-sys-resource", Tier::Lsm, &["--enforce"])
+};
+pub(crate) const UNMOUNTED_SECURITYFS: Configuration = Configuration {
+    state: "REFUSED",
+    privation: Some(Privation::Securityfs),
+    becomes_ready: false,
+    ..shipped("unmounted-securityfs", Tier::Lsm, &["--enforce"])
+};
+pub(crate) const UNMOUNTED_TRACEFS: Configuration = Configuration {
+    state: "REFUSED",
+    privation: Some(Privation::Tracefs),
+    becomes_ready: false,
+    ..shipped(
+        "unmounted-tracefs",
+        Tier::Signal,
+        &["--enforce", "--enforce-fallback=signal"],
+    )
+};
+pub(crate) const REFUSED_PERF_EVENTS: Configuration = Configuration {
+    state: "REFUSED",
+    privation: Some(Privation::PerfEvents),
+    becomes_ready: false,
+    ..shipped(
+        "refused-perf-events",
+        Tier::Signal,
+        &["--enforce", "--enforce-fallback=signal"],
+    )
+};
+
+/// What is measured of a tier. The weaker ones are reached through the seam, in a kernel that runs
+/// the BPF LSM, so that one boot measures all.
+pub const BENCH_LSM: Configuration = shipped("bench-lsm", Tier::Lsm, &["--enforce"]);
+/// See [`BENCH_LSM`].
+pub const BENCH_MODRET: Configuration = Configuration {
+    seam: true,
+    ..shipped(
+        "bench-modret",
+        Tier::Modret,
+        &["--enforce", "--enforce-fallback=modret"],
+    )
+};
+/// See [`BENCH_LSM`].
+pub const BENCH_SIGNAL: Configuration = Configuration {
+    seam: true,
+    ..shipped(
+        "bench-signal",
+        Tier::Signal,
+        &["--enforce", "--enforce-fallback=signal"],
+    )
+};
+
+/// Finds a configuration by the name that a plan gives it. A mutant behind the name says what is
+/// broken in the sabotaged build; what the guest itself breaks leaves the agent as it is.
+#[must_use]
+pub fn by_name(name: &str) -> Option<Configuration<'_>> {
+    let (known_as, mutant) = sabotage::split(name);
+    let found = ALL.iter().find(|known| known.name == known_as)?;
+    let sabotage = match mutant {
+        // Nothing is broken but what this configuration is about.
+        Some(sabotage::CONTROL) => found.sabotage.or(mutant),
+        Some(mutant) if World::from_name(mutant).is_none() => Some(mutant),
+        Some(_) | None => found.sabotage,
+    };
+    Some(Configuration {
+        name,
+        sabotage,
+        ..**found
+    })
+}
+
+/// All configurations that proofs run in.
+pub const ALL: &[&Configuration] = &[
+    &ENFORCE,
+    &MODRET,
+    &SIGNAL,
+    &SEAM_SIGNAL,
+    &FAIL_CLOSED,
+    &AUDIT_FALLBACK,
+    &SEAM_AUDIT_FALLBACK,
+    &ENFORCE_FILESYSTEMS,
+    &MODRET_FILESYSTEMS,
+    &SIGNAL_FILESYSTEMS,
+    &ENFORCE_IDENTITY,
+    &MODRET_IDENTITY,
+    &SIGNAL_IDENTITY,
+    &SIGNAL_TERM,
+    &REJECTS_GUARD,
+    &REJECTS_LSM,
+    &SIGNAL_REFUSED,
+    &SIGNAL_REFUSED_UNREAD,
+    &LOCKDOWN_ENFORCE,
+    &LOCKDOWN_MODRET,
+    &LOCKDOWN_SIGNAL,
+    &LOCKDOWN_ENFORCE_UNREADABLE,
+    &LOCKDOWN_FAIL_CLOSED,
+    &LSM_RETURNS_ZERO,
+    &ENFORCE_VERIFYING,
+    &MODRET_VERIFYING,
+    &SIGNAL_VERIFYING,
+    &ENFORCE_EXITING,
+    &MODRET_EXITING,
+    &SIGNAL_EXITING,
+    &ENFORCE_HUNG_UP,
+    &ENFORCE_MANY,
+    &MODRET_MANY,
+    &SIGNAL_MANY,
+    &SIGNAL_NEEDS,
+    &ENFORCE_WITHOUT_SYS_RESOURCE,
+    &UNMOUNTED_SECURITYFS,
+    &UNMOUNTED_TRACEFS,
+    &REFUSED_PERF_EVENTS,
+];

@@ -1,0 +1,95 @@
+//! The promises, one file each, and the order in which they are written and proven.
+
+mod accounts_for_lost_events;
+mod admits_passed_over;
+mod admits_refused_signal;
+mod admits_unreadable_rules;
+mod attach_is_not_enforcement;
+mod attaches_what_is_needed;
+mod audit_fallback_when_asked;
+mod denies_handle;
+mod denies_open;
+mod ends_at_hangup;
+mod ends_with_its_agent;
+pub mod every_way;
+mod exits_when_degraded;
+mod fails_closed;
+mod follows_identity;
+mod guards_names;
+mod holds_folder;
+mod holds_many_rules;
+mod holds_on;
+mod holds_out;
+mod holds_under_lockdown;
+mod knows_reused_inode;
+mod leaves_nothing_behind;
+mod no_pretend;
+mod notices_lost_program;
+mod outlives_rejected_programs;
+mod promotes;
+mod refuses_hook_that_returns_zero;
+mod refuses_signal_under_lockdown;
+mod renews_evidence;
+mod runs_without_sys_resource;
+mod says_how_to_mend;
+mod seam_is_faithful;
+mod seam_only_lowers;
+mod shows_copies;
+mod spares_protected;
+mod splits_access;
+mod stays_up;
+mod tells_of_this_machine;
+mod term_can_be_ignored;
+
+pub use self::promotes::{REAL_PROMOTION, SEAM_PROMOTION};
+pub use self::seam_is_faithful::SEAM_IS_FAITHFUL;
+use crate::promise::Promise;
+
+/// All of them. The proofs of a configuration run in this order.
+pub const ALL: &[&Promise] = &[
+    &denies_open::PROMISE,
+    &holds_out::PROMISE,
+    &holds_on::EXT4,
+    &holds_on::XFS,
+    &holds_on::BTRFS,
+    &holds_on::TMPFS,
+    &holds_on::OVERLAYFS,
+    &follows_identity::PROMISE,
+    &guards_names::PROMISE,
+    &guards_names::LEAVES_NAMES_OPEN,
+    &holds_folder::PROMISE,
+    &splits_access::PROMISE,
+    &knows_reused_inode::PROMISE,
+    &denies_handle::PROMISE,
+    &holds_many_rules::PROMISE,
+    &accounts_for_lost_events::PROMISE,
+    &spares_protected::PROMISE,
+    &term_can_be_ignored::PROMISE,
+    &attach_is_not_enforcement::PROMISE,
+    &refuses_hook_that_returns_zero::PROMISE,
+    &outlives_rejected_programs::PROMISE,
+    &promotes::PROMISE,
+    &attaches_what_is_needed::PROMISE,
+    &shows_copies::PROMISE,
+    &no_pretend::PROMISE,
+    &seam_only_lowers::PROMISE,
+    &fails_closed::PROMISE,
+    &says_how_to_mend::PROMISE,
+    &runs_without_sys_resource::PROMISE,
+    &audit_fallback_when_asked::PROMISE,
+    &tells_of_this_machine::PROMISE,
+    &renews_evidence::PROMISE,
+    &stays_up::PROMISE,
+    &leaves_nothing_behind::PROMISE,
+    &ends_at_hangup::PROMISE,
+    &ends_with_its_agent::PROMISE,
+    &notices_lost_program::PROMISE,
+    &admits_refused_signal::PROMISE,
+    &admits_passed_over::PROMISE,
+    &exits_when_degraded::PROMISE,
+    &seam_is_faithful::PROMISE,
+    &holds_under_lockdown::PROMISE,
+    &admits_unreadable_rules::PROMISE,
+    &refuses_signal_under_lockdown::PROMISE,
+    &every_way::PROMISE,
+];
