@@ -221,7 +221,7 @@ fn run_configuration<'a>(
 /// This guest has none.
 fn known(boot: &str, planned: &PlannedProof) -> Result<Proof> {
     let (id, _) = sabotage::split(&planned.id);
-    let of_boot = Boot::from_name(boot).map(|boot| proofs::of_boot(boot, true));
+    let of_boot = Boot::from_name(sabotage::split(boot).0).map(|boot| proofs::of_boot(boot, true));
     let mut proofs = of_boot.unwrap_or_default().into_iter();
     let found = proofs.find(|proof| proof.id == id);
     found.with_context(|| format!("this guest knows no proof {id:?} of the boot {boot:?}"))

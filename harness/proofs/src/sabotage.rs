@@ -169,7 +169,7 @@ impl Sweeps {
 pub const STOPS_NOBODY: &str = "enforces-only-canaries";
 
 /// The mutant that is the agent of [`Sweeps::denies_all`].
-pub const DENIES_ALL: &str = "denies-everything";
+pub const DENIES_ALL: &str = "denies-all";
 
 #[cfg(test)]
 mod tests {
