@@ -72,6 +72,7 @@ fn measurements(fired: bool) -> Measurements {
                 expected: "killed:SIGKILL".to_owned(),
                 observed: observed.to_owned(),
                 hits,
+                recursion_misses: 0..0,
             }),
             reason: (!fired).then(|| "it wasn't killed".to_owned()),
         };

@@ -241,10 +241,12 @@ impl Bench {
         let errand = self.decoys.errand(hook, action);
         let child = round.canary.prepare(&errand)?;
         let pid = child.pid;
+        let before = self.recursion_misses(hook)?;
         self.tally.arm(hook.number, pid);
         let outcome = child.release();
         let hits = self.tally.disarm();
         let (fate, duration) = outcome?;
+        let after = self.recursion_misses(hook)?;
         let expected = match (action, hook.tier) {
             (Action::Observe, _) => Fate::Allowed,
             (Action::Deny, Tier::Lsm | Tier::Modret) => Fate::Denied(libc::EPERM),
@@ -257,6 +259,13 @@ impl Bench {
             expected: expected.to_string(),
             observed: fate.to_string(),
             hits,
+            recursion_misses: before..after,
         })
+    }
+
+    /// How often the kernel skipped a hook's program; 0 if it isn't attached.
+    fn recursion_misses(&self, hook: &Hook) -> Result<u64> {
+        let counts = self.programs.recursion_misses([hook.program].into_iter())?;
+        Ok(counts.first().copied().unwrap_or(0))
     }
 }

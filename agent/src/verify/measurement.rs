@@ -2,6 +2,8 @@
 //!
 //! In: what the canaries showed. Out: a [`Measurement`] for each hook and action. Pure.
 
+use std::ops::Range;
+
 use anyhow::Result;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -25,6 +27,10 @@ pub struct Evidence {
     pub observed: String,
     /// How often this very hook's program counted it.
     pub hits: u64,
+    /// The program's `recursion_misses` before the canary was sent and after its end. Not in the
+    /// report: two runs on the same machine differ in it.
+    #[serde(skip)]
+    pub recursion_misses: Range<u64>,
 }
 
 /// What is known of one hook with one action.
@@ -118,12 +124,7 @@ pub fn judge(measurement: &mut Measurement, evidence: Result<Evidence>, now: Tim
         Ok(evidence) => {
             // One act, one hit: more would mean that something else was counted.
             let good = evidence.observed == evidence.expected && evidence.hits == 1;
-            measurement.reason = (!good).then(|| {
-                format!(
-                    "the canary was to be {} with 1 hit, and was {} with {}",
-                    evidence.expected, evidence.observed, evidence.hits
-                )
-            });
+            measurement.reason = (!good).then(|| why_not_good(&evidence));
             if good {
                 measurement.verdict = Verdict::Verified;
                 measurement.verified_at = Some(now);
@@ -131,6 +132,18 @@ pub fn judge(measurement: &mut Measurement, evidence: Result<Evidence>, now: Tim
             measurement.evidence = Some(evidence);
         }
     }
+}
+
+fn why_not_good(evidence: &Evidence) -> String {
+    let Range { start, end } = evidence.recursion_misses;
+    let skipped = match end > start {
+        true => format!(" (the program's recursion_misses went from {start} to {end} meanwhile)"),
+        false => String::new(),
+    };
+    format!(
+        "the canary was to be {} with 1 hit, and was {} with {}{skipped}",
+        evidence.expected, evidence.observed, evidence.hits
+    )
 }
 
 #[cfg(test)]
@@ -145,6 +158,7 @@ mod tests {
             expected: "denied:EPERM".to_owned(),
             observed: observed.to_owned(),
             hits,
+            recursion_misses: 0..0,
         })
     }
 
