@@ -73,6 +73,7 @@ fn measurements(fired: bool) -> Measurements {
                 observed: observed.to_owned(),
                 hits,
                 recursion_misses: 0..0,
+                sent: 1,
             }),
             reason: (!fired).then(|| "it wasn't killed".to_owned()),
         };
