@@ -72,6 +72,8 @@ fn measurements(fired: bool) -> Measurements {
                 expected: "killed:SIGKILL".to_owned(),
                 observed: observed.to_owned(),
                 hits,
+                recursion_misses: 0..0,
+                sent: 1,
             }),
             reason: (!fired).then(|| "it wasn't killed".to_owned()),
         };

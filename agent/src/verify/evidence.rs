@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use super::canary::{Canary, Fate};
 use super::losses::Counts;
 use super::measurement::{Evidence, Measurement};
+use super::resend::until_shown;
 use crate::classes::hooks::{HOOKS, Hook, Role};
 use crate::classes::{Contents, Decoys, Maps, Rules};
 use crate::host::cgroups::{FreshCgroup, Hierarchy};
@@ -51,6 +52,8 @@ pub struct Round {
     /// Before the cgroup, so that it is dead before that is removed.
     canary: Canary,
     cgroup: FreshCgroup,
+    /// How long canaries were sent again.
+    sending_again: Duration,
 }
 
 impl Bench {
@@ -163,7 +166,11 @@ impl Bench {
         let canary = Canary::start()?;
         cgroup.admit(canary.pid())?;
         self.on_canaries += started.elapsed();
-        Ok(Round { canary, cgroup })
+        Ok(Round {
+            canary,
+            cgroup,
+            sending_again: Duration::ZERO,
+        })
     }
 
     /// Attaches a hook's program and sends a canary through it.
@@ -197,7 +204,8 @@ impl Bench {
 
     /// Sends a canary through an attached hook again. Where that shows that it doesn't work
     /// any more, the program is attached anew: whoever detached it must do it again, and the
-    /// next round will tell.
+    /// next round will tell. Where it shows nothing, the program stays: else whoever has the kernel
+    /// skip it for the canaries would have it gone for a moment.
     pub fn retry(
         &mut self,
         hook: &Hook,
@@ -206,7 +214,7 @@ impl Bench {
         measurement: &mut Measurement,
     ) {
         self.verify(hook, action, round, measurement);
-        if measurement.verdict != Verdict::Verified && round.is_ok() {
+        if measurement.is_broken() {
             self.programs.detach(hook.program);
             if let Err(refusal) = self.programs.attach(hook.program, hook.attach) {
                 let before = measurement.reason.take().unwrap_or_default();
@@ -230,7 +238,13 @@ impl Bench {
     ) {
         let started = Instant::now();
         let evidence = match round {
-            Ok(round) => self.send_canary(hook, action, round),
+            Ok(round) => {
+                let mut spent = round.sending_again;
+                let send = || self.send_canary(hook, action, round);
+                let shown = until_shown(&mut spent, Instant::now, send);
+                round.sending_again = spent;
+                shown
+            }
             Err(error) => Err(anyhow::anyhow!("{error:#}")),
         };
         self.on_canaries += started.elapsed();
@@ -241,10 +255,12 @@ impl Bench {
         let errand = self.decoys.errand(hook, action);
         let child = round.canary.prepare(&errand)?;
         let pid = child.pid;
+        let before = self.recursion_misses(hook)?;
         self.tally.arm(hook.number, pid);
         let outcome = child.release();
         let hits = self.tally.disarm();
         let (fate, duration) = outcome?;
+        let after = self.recursion_misses(hook)?;
         let expected = match (action, hook.tier) {
             (Action::Observe, _) => Fate::Allowed,
             (Action::Deny, Tier::Lsm | Tier::Modret) => Fate::Denied(libc::EPERM),
@@ -257,6 +273,14 @@ impl Bench {
             expected: expected.to_string(),
             observed: fate.to_string(),
             hits,
+            recursion_misses: before..after,
+            sent: 1,
         })
+    }
+
+    /// How often the kernel skipped a hook's program; 0 if it isn't attached.
+    fn recursion_misses(&self, hook: &Hook) -> Result<u64> {
+        let counts = self.programs.recursion_misses([hook.program].into_iter())?;
+        Ok(counts.first().copied().unwrap_or(0))
     }
 }

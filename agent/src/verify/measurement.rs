@@ -2,10 +2,13 @@
 //!
 //! In: what the canaries showed. Out: a [`Measurement`] for each hook and action. Pure.
 
+use std::ops::Range;
+
 use anyhow::Result;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::canary::Fate;
 use crate::classes::hooks::{HOOKS, Hook, Need, Role};
 use crate::posture::gate::Verdict;
 use crate::posture::{Action, Class, Tier};
@@ -25,6 +28,40 @@ pub struct Evidence {
     pub observed: String,
     /// How often this very hook's program counted it.
     pub hits: u64,
+    /// The program's `recursion_misses` before the canary was sent and after its end. Not in the
+    /// report: two runs on the same machine differ in it.
+    #[serde(skip)]
+    pub recursion_misses: Range<u64>,
+    /// How many canaries were sent until this one. Not in the report either.
+    #[serde(skip)]
+    pub sent: u32,
+}
+
+/// What a canary shows of the program that it was sent through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shown {
+    /// The program did what the claim needs.
+    Works,
+    /// It didn't.
+    Fails,
+    /// The kernel skipped the program, which may work or not.
+    Nothing,
+}
+
+impl Evidence {
+    /// What the canary shows. Good evidence stays good while the program is skipped for others,
+    /// since a program that was skipped counts no hit. Bad evidence is excused only if it is just
+    /// what a skipped program leaves: an act that nobody hindered and nobody counted.
+    pub fn shown(&self) -> Shown {
+        let Range { start, end } = self.recursion_misses;
+        let let_by = self.observed == Fate::Allowed.to_string() && self.hits == 0;
+        // One act, one hit: more would mean that something else was counted.
+        match self.observed == self.expected && self.hits == 1 {
+            true => Shown::Works,
+            false if let_by && end > start => Shown::Nothing,
+            false => Shown::Fails,
+        }
+    }
 }
 
 /// What is known of one hook with one action.
@@ -43,6 +80,13 @@ pub struct Measurement {
 }
 
 impl Measurement {
+    /// Whether a canary showed that the program doesn't work. Else it is to stay attached: what
+    /// can't be shown to work may work.
+    pub fn is_broken(&self) -> bool {
+        let shown = self.evidence.as_ref().map(Evidence::shown);
+        self.verdict != Verdict::Verified && shown == Some(Shown::Fails)
+    }
+
     /// Nothing was tried yet.
     pub fn not_tried() -> Self {
         Self {
@@ -116,15 +160,9 @@ pub fn judge(measurement: &mut Measurement, evidence: Result<Evidence>, now: Tim
             measurement.reason = Some(format!("no canary could be sent: {error:#}"));
         }
         Ok(evidence) => {
-            // One act, one hit: more would mean that something else was counted.
-            let good = evidence.observed == evidence.expected && evidence.hits == 1;
-            measurement.reason = (!good).then(|| {
-                format!(
-                    "the canary was to be {} with 1 hit, and was {} with {}",
-                    evidence.expected, evidence.observed, evidence.hits
-                )
-            });
-            if good {
+            let shown = evidence.shown();
+            measurement.reason = why_not_good(&evidence, shown);
+            if shown == Shown::Works {
                 measurement.verdict = Verdict::Verified;
                 measurement.verified_at = Some(now);
             }
@@ -133,19 +171,103 @@ pub fn judge(measurement: &mut Measurement, evidence: Result<Evidence>, now: Tim
     }
 }
 
+fn why_not_good(evidence: &Evidence, shown: Shown) -> Option<String> {
+    let Evidence { sent, hits, .. } = evidence;
+    match shown {
+        Shown::Works => None,
+        Shown::Fails => Some(format!(
+            "the canary was to be {} with 1 hit, and was {} with {hits}",
+            evidence.expected, evidence.observed
+        )),
+        Shown::Nothing => Some(format!(
+            "nothing shows that it works: the kernel skipped the program for {sent} canaries in a \
+             row (recursion_misses went from {} to {} during the last), since a task was preempted \
+             within it, or within a call on a map, on the same processor; the next verification \
+             tries again",
+            evidence.recursion_misses.start, evidence.recursion_misses.end
+        )),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn evidence(observed: &str, hits: u64) -> Result<Evidence> {
-        Ok(Evidence {
+        Ok(after("denied:EPERM", observed, hits, 5..5))
+    }
+
+    fn after(expected: &str, observed: &str, hits: u64, recursion_misses: Range<u64>) -> Evidence {
+        Evidence {
             pid: 7,
             cgroup: 8,
             duration_us: 9,
-            expected: "denied:EPERM".to_owned(),
+            expected: expected.to_owned(),
             observed: observed.to_owned(),
             hits,
-        })
+            recursion_misses,
+            sent: 3,
+        }
+    }
+
+    #[test]
+    fn only_a_canary_that_was_let_by_and_not_counted_may_have_been_skipped() {
+        let (denied, killed, allowed) = ("denied:EPERM", "killed:SIGKILL", "allowed");
+        for (expected, observed, hits, grown, shown) in [
+            (denied, denied, 1, false, Shown::Works),
+            (denied, denied, 1, true, Shown::Works),
+            (denied, denied, 0, true, Shown::Fails),
+            (denied, denied, 2, true, Shown::Fails),
+            (denied, allowed, 0, false, Shown::Fails),
+            (denied, allowed, 0, true, Shown::Nothing),
+            (denied, allowed, 1, true, Shown::Fails),
+            (denied, "denied:errno 2", 0, true, Shown::Fails),
+            (denied, "control-failed", 0, true, Shown::Fails),
+            (denied, "stuck", 0, true, Shown::Fails),
+            (killed, killed, 1, true, Shown::Works),
+            (killed, "killed:signal 15", 1, true, Shown::Fails),
+            (killed, allowed, 0, false, Shown::Fails),
+            (killed, allowed, 0, true, Shown::Nothing),
+            // Only watched.
+            (allowed, allowed, 1, true, Shown::Works),
+            (allowed, allowed, 0, false, Shown::Fails),
+            (allowed, allowed, 0, true, Shown::Nothing),
+        ] {
+            let case = after(expected, observed, hits, 5..5 + u64::from(grown));
+            assert_eq!(case.shown(), shown, "{case:?}");
+        }
+    }
+
+    #[test]
+    fn a_claim_is_lost_without_evidence_but_only_a_broken_program_is_replaced() {
+        for (evidence, broken) in [
+            (evidence("allowed", 0), true),
+            (evidence("denied:EPERM", 1), false),
+            (Ok(after("denied:EPERM", "allowed", 0, 5..7)), false),
+            (Err(anyhow::anyhow!("no room")), false),
+        ] {
+            let works = evidence.as_ref().is_ok_and(|evidence| evidence.hits == 1);
+            let mut measurement = Measurement::not_tried();
+            judge(&mut measurement, evidence, Timestamp::UNIX_EPOCH);
+            assert_eq!(measurement.verdict == Verdict::Verified, works);
+            assert_eq!(measurement.is_broken(), broken);
+        }
+    }
+
+    #[test]
+    fn who_reads_the_reason_learns_that_the_program_was_skipped() {
+        let mut measurement = Measurement::not_tried();
+        let skipped = after("denied:EPERM", "allowed", 0, 5..7);
+        judge(&mut measurement, Ok(skipped), Timestamp::UNIX_EPOCH);
+        let reason = measurement.reason.unwrap();
+        assert!(
+            reason.contains("skipped the program for 3 canaries"),
+            "{reason}"
+        );
+        assert!(
+            reason.contains("recursion_misses went from 5 to 7"),
+            "{reason}"
+        );
     }
 
     #[test]

@@ -4,4 +4,5 @@ pub mod canary;
 pub mod evidence;
 pub mod losses;
 pub mod measurement;
+pub mod resend;
 pub mod trials;

@@ -353,6 +353,16 @@ fn try_hook(
 
 /// Notes what was measured, and tells the log if it isn't as it should be.
 fn note(known: &mut Measurements, hook: &Hook, action: Action, measurement: Measurement) {
+    let evidence = measurement.evidence.as_ref();
+    if let Some(skipped) = evidence.map(|evidence| evidence.sent.saturating_sub(1))
+        && skipped > 0
+        && measurement.verdict == Verdict::Verified
+    {
+        log::info(format_args!(
+            "{}: the kernel skipped {} for {skipped} canaries, and the next met its fate",
+            hook.name, hook.program
+        ));
+    }
     if let Some(reason) = &measurement.reason {
         log::warn(format_args!("{}: {reason}", hook.name));
     }

@@ -23,6 +23,29 @@ pub struct Call {
 /// A process that is held still, and let go when this is dropped.
 struct Held(libc::pid_t);
 
+/// What a process that is traced stopped at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    /// It was to stop wherever it was.
+    Interrupt,
+    /// It ran into a trap.
+    Trap,
+    /// It is about to get this signal.
+    Signal(i32),
+}
+
+impl Stop {
+    /// What the status of a stopped process tells.
+    fn of(status: i32) -> Self {
+        // As both show SIGTRAP, the event above the signal tells them apart.
+        match (status >> 16, libc::WSTOPSIG(status)) {
+            (libc::PTRACE_EVENT_STOP, _) => Self::Interrupt,
+            (_, libc::SIGTRAP) => Self::Trap,
+            (_, signal) => Self::Signal(signal),
+        }
+    }
+}
+
 /// Makes a process with one thread make the call, and gives the raw result.
 ///
 /// # Errors
@@ -51,22 +74,37 @@ impl Held {
         request(libc::PTRACE_SEIZE, pid, 0, ptr::null_mut()).context("seizing it")?;
         let held = Self(pid);
         request(libc::PTRACE_INTERRUPT, pid, 0, ptr::null_mut()).context("stopping it")?;
-        held.wait()?;
+        held.wait_for(Stop::Interrupt)?;
         Ok(held)
     }
 
     /// Lets it run into the trap.
     fn run(&self) -> Result<()> {
-        request(libc::PTRACE_CONT, self.0, 0, ptr::null_mut()).context("running it")?;
-        let signal = self.wait()?;
-        if signal != libc::SIGTRAP {
-            bail!("it got the signal {signal} before it came to the trap");
+        self.go_on(0)?;
+        self.wait_for(Stop::Trap)
+    }
+
+    /// Waits until it stops so. A signal may stop it first (SIGCHLD, say, for an agent whose canary
+    /// just ended), which is passed on.
+    fn wait_for(&self, wanted: Stop) -> Result<()> {
+        loop {
+            match self.wait()? {
+                stop if stop == wanted => return Ok(()),
+                Stop::Signal(signal) => self.go_on(signal)?,
+                stop => bail!("it came to the stop {stop:?} in place of {wanted:?}"),
+            }
         }
+    }
+
+    /// Lets it run, with a signal or 0.
+    fn go_on(&self, signal: i32) -> Result<()> {
+        let signal = ptr::without_provenance_mut(signal.cast_unsigned() as usize);
+        request(libc::PTRACE_CONT, self.0, 0, signal).context("running it")?;
         Ok(())
     }
 
-    /// Waits until it stops, and gives the signal that stopped it.
-    fn wait(&self) -> Result<i32> {
+    /// Waits until it stops.
+    fn wait(&self) -> Result<Stop> {
         let mut status = 0;
         // SAFETY: the status outlives the call. A process that is traced stops or ends soon,
         // since nothing blocks in what it is made to do.
@@ -77,7 +115,7 @@ impl Held {
         if !libc::WIFSTOPPED(status) {
             bail!("it ended");
         }
-        Ok(libc::WSTOPSIG(status))
+        Ok(Stop::of(status))
     }
 
     fn registers(&self) -> Result<libc::user_regs_struct> {
@@ -143,4 +181,43 @@ fn raw(
     // SAFETY: the address is the other process's and checked by the kernel; the data is a
     // number, or points to what the request reads or writes and lives through the call.
     unsafe { libc::ptrace(request, pid, address, data) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::CommandExt as _;
+    use std::process::Command;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn a_process_that_gets_signals_meanwhile_makes_the_call_all_the_same() {
+        let mut child = Command::new("sleep").arg0("signalled").arg("60").spawn();
+        let child = child.as_mut().expect("sleep(1)");
+        let pid = child.id();
+        let done = AtomicBool::new(false);
+        let getpid = Call {
+            number: libc::SYS_getpid,
+            arguments: [0; 3],
+        };
+        let results: Vec<Result<i64>> = thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    // SAFETY: takes no pointer. Ignored by default, but not before it has stopped
+                    // whoever is traced.
+                    unsafe { libc::kill(pid.cast_signed(), libc::SIGCHLD) };
+                }
+            });
+            let results = (0..200).map(|_| make_call(pid, &getpid)).collect();
+            done.store(true, Ordering::Relaxed);
+            results
+        });
+        child.kill().unwrap();
+        child.wait().unwrap();
+        for result in results {
+            assert_eq!(result.unwrap(), i64::from(pid));
+        }
+    }
 }
