@@ -13,6 +13,7 @@ mod attempt;
 mod bench;
 mod bpf_objects;
 mod bypass;
+mod cause;
 mod cgroup;
 mod channel;
 mod configuration;
@@ -33,6 +34,7 @@ mod tier;
 mod told;
 mod tracer;
 mod wait;
+mod worlds;
 
 use std::process::ExitCode;
 use std::time::Duration;

@@ -78,7 +78,8 @@ fn a_guest_that_hangs_is_ended_after_the_limit_and_leaves_no_qemu() {
 fn a_guest_that_hangs_in_a_proof_fails_that_proof() {
     let machine = Machine::new().guest("HANGS_IN_PROOF");
     let ran = machine.boot(PROOF, &["--boot-limit", "30"]);
-    let words = "the guest died or hung in this proof; the guest hung: not done after 30 s";
+    let words = "the guest died or hung in this proof, in its phase before; the guest hung: not done \
+                 after 30 s";
     ran.expect(1, &[]);
     let proof = machine.checkout.proof();
     assert_eq!(proof.status, Status::Failed);

@@ -25,6 +25,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use super::ring::{self, By};
 use super::trees::{self, Tree};
 use super::{fanotify, late, raw, traced};
+use crate::lab::NotHere;
 
 /// Where the mount namespace of its own has the tree.
 const ELSEWHERE: &str = "/tmp";
@@ -42,15 +43,18 @@ const CONTENT: &[u8] = b"nobody's secret\n";
 pub enum Failure {
     /// It never came to the forbidden call.
     NotTried(Error),
-    /// This kernel has no such way.
-    Missing(&'static str),
+    /// This kernel has no such way, for this reason.
+    Missing(NotHere),
     /// The forbidden call failed.
     Refused(Errno),
 }
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self::NotTried(error)
+        match error.downcast() {
+            Ok(not_here) => Self::Missing(not_here),
+            Err(error) => Self::NotTried(error),
+        }
     }
 }
 
@@ -231,7 +235,8 @@ pub fn go(way: Bypass, setting: &Setting) -> Result<Option<OwnedFd>, Failure> {
             match raw::openat2(folder.as_fd(), c".", ResolveFlags::CACHED) {
                 Ok(_) => {}
                 Err(Errno::INVAL) => {
-                    return Err(Failure::Missing("the kernel doesn't know RESOLVE_CACHED"));
+                    let why = "the kernel doesn't know RESOLVE_CACHED";
+                    return Err(Failure::Missing(NotHere(why.to_owned())));
                 }
                 Err(error) => return Err(anyhow!(error).context("a look at the cache").into()),
             }

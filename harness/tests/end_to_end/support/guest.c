@@ -61,7 +61,7 @@ static void hello(char *to, size_t size, const char *nonce)
 		strcat(strcat(list, word), "\"");
 	}
 	snprintf(to, size,
-		 "{\"record\":\"hello\",\"version\":4,\"nonce\":\"%s\",\"boot\":\"%s\","
+		 "{\"record\":\"hello\",\"version\":5,\"nonce\":\"%s\",\"boot\":\"%s\","
 		 "\"release\":\"%s\",\"version_string\":\"%s\",\"cmdline\":\"%s\","
 		 "\"memory_kib\":200000,\"processors\":1,"
 		 "\"lsm\":[%s],\"lockdown\":\"none\",\"btf\":true,\"tainted\":0,"
@@ -142,7 +142,7 @@ int main(void)
 		tell(port, "{\"record\":\"evidence\",\"id\":\"enforce-denies-open\",\"arm\":\"bef");
 	if (SCENE == SKIPS_END)
 		tell(port, "{\"record\":\"proof_finished\",\"id\":\"enforce-denies-open\","
-			   "\"outcome\":\"skipped\",\"reason\":\"no reason\",\"tainted\":0}\n");
+			   "\"outcome\":\"skipped\",\"reason\":\"no reason\",\"took_us\":0,\"tainted\":0}\n");
 	reboot(RB_AUTOBOOT);
 	return 1;
 }
