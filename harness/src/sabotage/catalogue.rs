@@ -2,6 +2,7 @@
 
 use crate::outcome::Status;
 use crate::plan::Boot;
+use crate::verdict::UNDECLARED_SKIP;
 
 /// Something that is broken on purpose.
 #[derive(Debug, Clone, Copy)]
@@ -549,12 +550,57 @@ fn world() -> Vec<Mutant> {
             [DENIES, "not judged", "LSM list: expected `bpf`"],
             Way::WrongBoot,
         ),
+        lacking(
+            "no-io-uring",
+            "the kernel has no io_uring",
+            "enforce-stops-io-uring",
+            "the kernel has no io_uring (CONFIG_IO_URING)",
+        ),
+        lacking(
+            "no-userfaultfd",
+            "the kernel has no userfaultfd",
+            "enforce-stops-late-path",
+            "the kernel has no userfaultfd (CONFIG_USERFAULTFD)",
+        ),
+        lacking(
+            "no-fanotify",
+            "the kernel has no fanotify",
+            "enforce-stops-fanotify",
+            "the kernel has no fanotify (CONFIG_FANOTIFY)",
+        ),
+        lacking(
+            "no-ia32-emulation",
+            "the kernel takes no 32-bit system calls",
+            "enforce-stops-compat",
+            "the kernel takes no 32-bit system calls (CONFIG_IA32_EMULATION)",
+        ),
+        lacking(
+            "no-user-namespaces",
+            "the kernel allows no user namespaces",
+            "enforce-stops-user-namespace",
+            "the kernel's user namespaces (CONFIG_USER_NS) are switched off",
+        ),
     ]
+}
+
+/// A kernel that lacks what a proof needs, which mustn't be taken for a denial or a broken promise.
+fn lacking(
+    name: &'static str,
+    breaks: &'static str,
+    proof: &'static str,
+    says: &'static str,
+) -> Mutant {
+    Mutant {
+        shows_as: Status::UndeclaredSkip,
+        ..mutant(Boot::BpfLsm, name, breaks, [proof, UNDECLARED_SKIP, says])
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+
+    use protocol::sabotage::World;
 
     use super::*;
     use crate::plan::catalogue;
@@ -580,7 +626,8 @@ mod tests {
             let proof = proofs.iter().find(|proof| proof.id == mutant.proof);
             let proof = proof.unwrap_or_else(|| panic!("{}: {}", mutant.name, mutant.proof));
             let there = proof.arms.iter().any(|arm| arm.arm == mutant.arm);
-            assert!(there || mutant.way == Way::WrongBoot, "{}", mutant.name);
+            let of_none = mutant.way == Way::WrongBoot || mutant.arm == UNDECLARED_SKIP;
+            assert!(there || of_none, "{}", mutant.name);
         }
     }
 
@@ -590,6 +637,8 @@ mod tests {
         for mutant in all() {
             let may_be_incomplete = of_world.contains(&mutant.name);
             assert_eq!(mutant.shows_as == Status::Incomplete, may_be_incomplete);
+            let is_skip = mutant.shows_as == Status::UndeclaredSkip;
+            assert!(!is_skip || World::from_name(mutant.name).is_some());
         }
     }
 }
