@@ -88,6 +88,28 @@ fn a_guest_that_hangs_in_a_proof_fails_that_proof() {
 
 #[test]
 #[ignore = "boots machines; `cargo xtask test` runs it"]
+fn a_kernel_that_dies_fails_the_one_proof_that_ran_with_what_it_had_seen() {
+    const OTHER: &str = "enforce-holds-out";
+    let machine = Machine::new().guest("DIES_IN_PROOF");
+    let ran = machine.boot(PROOF, &["--proof", OTHER]);
+    ran.expect(1, &[]);
+    let proofs = machine.checkout.boot().proofs;
+    let of = |id: &str| proofs.iter().find(|proof| proof.id == id).expect("planned");
+    let died = of(PROOF);
+    assert_eq!(died.status, Status::Failed);
+    let words = "the guest died or hung in this proof, in its phase during; kernel panic: ";
+    assert!(died.reasons[0].starts_with(words), "{died:#?}");
+    let seen = "observed before that: during: an act that was denied with EPERM";
+    assert_eq!(died.reasons[1], seen);
+    let other = of(OTHER);
+    assert_eq!(other.status, Status::Incomplete);
+    let words = "not reached: the machine died while enforce-denies-open was running, in its \
+                 phase during";
+    assert_eq!(other.reasons, [words]);
+}
+
+#[test]
+#[ignore = "boots machines; `cargo xtask test` runs it"]
 fn a_hello_cut_half_way_is_incomplete() {
     let machine = Machine::new().guest("CUTS_HELLO");
     let ran = machine.boot(PROOF, &[]);

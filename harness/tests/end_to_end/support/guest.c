@@ -17,6 +17,7 @@ enum scene {
 	ENDS,            /* PID 1 ends, which the kernel doesn't survive */
 	HANGS,           /* never says a word */
 	HANGS_IN_PROOF,  /* says hello, starts a proof, and never another word */
+	DIES_IN_PROOF,   /* starts two proofs, and dies while the first has its agent up */
 	CUTS_HELLO,      /* half a hello, then the machine ends */
 	CUTS_EVIDENCE,   /* half an evidence, then the machine ends */
 	SKIPS_END,       /* a whole proof's frame, but no end */
@@ -138,6 +139,18 @@ int main(void)
 	if (SCENE == HANGS_IN_PROOF)
 		for (;;)
 			pause();
+	if (SCENE == DIES_IN_PROOF) {
+		tell(port, "{\"record\":\"proof_started\",\"id\":\"enforce-holds-out\","
+			   "\"configuration\":\"enforce\"}\n");
+		tell(port, "{\"record\":\"phase\",\"id\":\"enforce-denies-open\","
+			   "\"configuration\":\"enforce\",\"phase\":\"during\"}\n");
+		tell(port, "{\"record\":\"preliminary\",\"id\":\"enforce-denies-open\","
+			   "\"arm\":\"during\",\"observation\":{\"kind\":\"act\","
+			   "\"pid\":7,\"target\":\"/srv/secret\",\"passed\":null,"
+			   "\"fate\":{\"kind\":\"denied\",\"errno\":1},\"leaked\":false,"
+			   "\"effects\":[],\"helper\":null,\"events\":[]}}\n");
+		return 3;
+	}
 	if (SCENE == CUTS_EVIDENCE)
 		tell(port, "{\"record\":\"evidence\",\"id\":\"enforce-denies-open\",\"arm\":\"bef");
 	if (SCENE == SKIPS_END)
