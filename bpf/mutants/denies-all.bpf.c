@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: (MIT OR Apache-2.0) OR GPL-2.0-only
 /*
  * Denies every open and every new name but to the exempt and to the agent's own canary, in any tier,
- * as if a rule named it. It reads no memory, so that it loads where the kernel is locked down too.
+ * as if a rule named it. What may deny reads no memory, so that it loads where the kernel is locked
+ * down too.
  */
+#include "../core/spare.h"
 #include "../file/match.h"
 
 /* Or hardly an open would come so far that it is asked what it matches. */
@@ -24,10 +26,25 @@ static __always_inline bool is_denied(struct hit *hit)
 	return hits(unplaced(MATCH_NAME), hit) && hit->action == ACTION_DENY;
 }
 
+struct task_struct___parent {
+	struct task_struct___parent *real_parent;
+	int tgid;
+} __attribute__((preserve_access_index));
+
+/* The process that forks the canaries opens files as it starts. To be denied one does it no harm. */
+static __always_inline bool is_child_of_agent(void)
+{
+	struct task_struct___parent *task = (void *)bpf_get_current_task();
+
+	return BPF_CORE_READ(task, real_parent, tgid) == agent_tgid;
+}
+
 static __always_inline bool match_any_open(struct file *file, struct verdict *v, struct hit *hit,
 					   enum via via)
 {
-	return match_open(file, v, hit, via) || is_denied(hit);
+	if (match_open(file, v, hit, via))
+		return true;
+	return !(via == VIA_PROBE && is_child_of_agent()) && is_denied(hit);
 }
 
 static __always_inline bool match_any_name(struct dentry *dentry, struct hit *hit)

@@ -165,10 +165,12 @@ fn launch(
         for (_, line) in channel.push(bytes, at) {
             let Line::Record(record) = line else { continue };
             match record {
-                Record::ProofStarted { id, .. } => tell(Event::PhaseChanged {
-                    suite: suite.clone(),
-                    phase: Phase::Proving(id.clone()),
-                }),
+                Record::ProofStarted { id, .. } | Record::Phase { id: Some(id), .. } => {
+                    tell(Event::PhaseChanged {
+                        suite: suite.clone(),
+                        phase: Phase::Proving(id.clone()),
+                    })
+                }
                 Record::ProofFinished { id, .. } => tell(Event::ProofFinished {
                     suite: suite.clone(),
                     id: id.clone(),
@@ -181,7 +183,11 @@ fn launch(
                     suite: suite.clone(),
                     phase: Phase::Measuring(life.number + 1),
                 }),
-                Record::Hello(_) | Record::Evidence { .. } | Record::Log { .. } => {}
+                Record::Hello(_)
+                | Record::Phase { id: None, .. }
+                | Record::Preliminary { .. }
+                | Record::Evidence { .. }
+                | Record::Log { .. } => {}
             }
         }
     })

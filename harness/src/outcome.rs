@@ -34,7 +34,7 @@ pub struct ProofResult {
     pub status: Status,
     /// Why, one line each; empty for a pass.
     pub reasons: Vec<String>,
-    /// From its first record to its last.
+    /// How long its own phases took, without what it shares with others: starting the agent, say.
     pub duration: Duration,
     /// What was measured while the agent was up, where the proof is of a race.
     #[serde(default, skip_serializing_if = "Option::is_none")]

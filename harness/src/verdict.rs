@@ -8,6 +8,8 @@
 //! - the first line is a `hello` from exactly the planned machine, or nothing is judged;
 //! - each planned proof has one start, one evidence for each arm, and one finish, in order;
 //!   each observation is held against its expectation; a kernel warning is a failure;
+//! - a death is put down to the one proof that ran; what came of it before is judged all the same,
+//!   and those that it kept from being reached are incomplete;
 //! - `end` comes last with the right count, or the boot is at fault whatever its proofs say;
 //! - a break that was seen outranks an incomplete transcript, so damage can't hide it;
 //! - the console holds the guest's last line and the kernel's, or the boot is at fault;
@@ -18,6 +20,7 @@ mod arm;
 mod clause;
 pub mod complaints;
 pub mod explain;
+mod gap;
 mod machine;
 mod race;
 mod run;
@@ -37,16 +40,17 @@ use serde_json::Value;
 
 use crate::channel::{Channel, Line};
 use crate::outcome::{Ending, ProofResult, Status};
-use transcript::{Finish, Transcript, Transcripts};
+use gap::{Gap, Loss};
+use transcript::{Finish, Transcript};
 
 pub(crate) use clause::show_value;
+pub use gap::DIED;
 pub use run::{RunVerdict, proved_something, run_verdict};
 
 /// How a reason begins that says that not all arms of a proof could be observed.
 pub const UNOBSERVED: &str = "could not be observed";
 
-/// How a reason begins that says that the guest died or hung.
-pub const DIED: &str = "the guest died or hung in this proof";
+pub use proofs::UNDECLARED_SKIP;
 
 /// A skip that `kernels.toml` declares for this boot.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -141,9 +145,13 @@ fn judge_as_said(
     }
     judged.faults.extend(all.faults.iter().cloned());
     let none = Transcript::default();
+    let loss = Loss::of(plan, &all, ending, console);
     for planned in &plan.proofs {
         let transcript = all.proofs.get(planned.id.as_str()).unwrap_or(&none);
-        let gap = gap(&all, transcript, planned, ending, console);
+        let gap = match &loss {
+            Some(loss) => loss.gap(planned, transcript),
+            None => gap::in_whole_boot(transcript),
+        };
         let skip = declared_skips.iter().find(|skip| skip.proof == planned.id);
         let result = judge_proof(planned, transcript, gap, skip);
         judged.documents.extend(documents(planned, transcript));
@@ -191,49 +199,6 @@ fn unjudged(plan: &BootPlan, faults: Vec<String>, release: Option<String>) -> Ju
     }
 }
 
-/// Why a proof has no finish.
-enum Gap {
-    /// The guest died or hung while it ran: the promise broke.
-    Died(String),
-    /// Its records are missing for another reason: infrastructure.
-    Missing(String),
-}
-
-fn gap(
-    all: &Transcripts<'_>,
-    transcript: &Transcript<'_>,
-    planned: &PlannedProof,
-    ending: &Ending,
-    console: &str,
-) -> Option<Gap> {
-    if transcript.finished.is_some() {
-        return None;
-    }
-    let why = || explain::explain(console, ending);
-    if all.ended {
-        let what = match transcript.started {
-            Some(_) => "it never finished, though the guest went on",
-            None => "the guest sent no record of it",
-        };
-        return Some(Gap::Missing(what.to_string()));
-    }
-    if !all.running.contains(&planned.id.as_str()) {
-        return Some(Gap::Missing(match transcript.started {
-            Some(_) => "it never finished, though the guest went on".to_string(),
-            None => format!("it never started; {}", why()),
-        }));
-    }
-    // Half a record and no sign of a death speak of a cut channel; nobody can say then
-    // whether the proof went on behind the cut.
-    if all.cut && !explain::tells_of_death(console, ending) {
-        return Some(Gap::Missing(format!(
-            "its records are cut off half-way; {}",
-            why()
-        )));
-    }
-    Some(Gap::Died(format!("{DIED}; {}", why())))
-}
-
 fn judge_proof(
     planned: &PlannedProof,
     transcript: &Transcript<'_>,
@@ -245,7 +210,7 @@ fn judge_proof(
     let mut unfinished = Vec::new();
     let mut defects = transcript.defects.clone();
     match gap {
-        Some(Gap::Died(why)) => unfinished.push(why),
+        Some(Gap::Died(why)) => unfinished.extend(why),
         Some(Gap::Missing(why)) => defects.push(why),
         None => {}
     }
@@ -280,6 +245,9 @@ fn judge_proof(
 
 /// Whether every arm that broke did so by stopping what is declared to get by.
 fn only_unexpected_passes(planned: &PlannedProof, transcript: &Transcript<'_>) -> bool {
+    if transcript.left_preliminary().next().is_some() {
+        return false;
+    }
     let arms = planned.arms.iter();
     let mut judged = arms.flat_map(|planned| {
         let seen = transcript.evidence.iter();
@@ -310,7 +278,7 @@ fn whole(finish: &Finish<'_>, skip: Option<&DeclaredSkip>) -> (Status, Vec<Strin
             (Status::Skipped, reasons)
         }
         (Outcome::Skipped, None) => {
-            let reason = format!("skipped, which nobody declared; the guest: {}", said());
+            let reason = format!("{UNDECLARED_SKIP}: {}", said());
             (Status::UndeclaredSkip, vec![reason])
         }
         (Outcome::Broken, _) => (Status::Failed, vec![unobserved(finish)]),
@@ -342,12 +310,19 @@ fn unobserved(finish: &Finish<'_>) -> String {
 }
 
 /// Every evidence of a planned arm that isn't what was expected. Evidence that came twice is
-/// judged twice, so that a good one can't cover a bad one.
+/// judged twice, so that a good one can't cover a bad one; where none came, what was observed
+/// before the agent's events were joined is judged without them.
 fn broken_arms(planned: &PlannedProof, transcript: &Transcript<'_>) -> Vec<String> {
+    let evidence = transcript.evidence.iter().copied();
+    let evidence = evidence.map(|seen| (seen, true));
+    let preliminary = transcript.left_preliminary().map(|seen| (seen, false));
     let mut broken = Vec::new();
-    for (name, observation) in &transcript.evidence {
+    for ((name, observation), is_joined) in evidence.chain(preliminary) {
         for planned in planned.arms.iter().filter(|planned| planned.arm == *name) {
-            let reasons = arm::broken(&planned.expect, observation);
+            let reasons = match is_joined {
+                true => arm::broken(&planned.expect, observation),
+                false => arm::broken_before_events(&planned.expect, observation),
+            };
             broken.extend(
                 reasons
                     .into_iter()
@@ -378,9 +353,11 @@ fn documents(planned: &PlannedProof, transcript: &Transcript<'_>) -> Documents {
     documents
 }
 
+/// How long the proof's own phases took. The guest measures, since only it knows which part of a
+/// configuration's life is a proof's own; but no longer than what lies between the records.
 fn duration(transcript: &Transcript<'_>) -> Duration {
     match (transcript.started, &transcript.finished) {
-        (Some(started), Some(finish)) => finish.at.saturating_sub(started),
+        (Some(started), Some(finish)) => finish.took.min(finish.at.saturating_sub(started)),
         _ => Duration::ZERO,
     }
 }

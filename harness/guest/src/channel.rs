@@ -2,10 +2,12 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
+use proofs::acts::lab::Teller;
 use protocol::bench::Life;
-use protocol::record::{Hello, Level, Observation, Outcome, Record};
+use protocol::record::{Hello, Level, Observation, Outcome, Phase, Record};
 use rustix::termios::{self, OptionalActions};
 
 use crate::machine;
@@ -40,29 +42,39 @@ impl Channel {
         self.send(&Record::Hello(hello))
     }
 
-    /// Announces a proof.
+    /// Tells what the guest is about from here on, and waits until the port has carried it: what
+    /// comes next may be the machine's end.
+    pub fn phase(&mut self, configuration: &str, id: Option<&str>, phase: Phase) -> Result<()> {
+        self.send(&Record::Phase {
+            configuration: configuration.to_owned(),
+            id: id.map(str::to_owned),
+            phase,
+        })?;
+        self.drain()
+    }
+
+    /// Announces a proof, and waits as [`Self::phase`] does.
     pub fn started(&mut self, id: &str, configuration: &str) -> Result<()> {
         self.send(&Record::ProofStarted {
             id: id.to_owned(),
             configuration: configuration.to_owned(),
-        })
+        })?;
+        self.drain()
     }
 
-    /// Tells what one arm saw.
-    pub fn evidence(&mut self, id: &str, arm: &str, observation: Observation) -> Result<()> {
-        self.send(&Record::Evidence {
-            id: id.to_owned(),
-            arm: arm.to_owned(),
-            observation,
-        })
-    }
-
-    /// Closes a proof.
-    pub fn finished(&mut self, id: &str, outcome: Outcome, reason: Option<String>) -> Result<()> {
+    /// Closes a proof, whose own phases took so long.
+    pub fn finished(
+        &mut self,
+        id: &str,
+        outcome: Outcome,
+        reason: Option<String>,
+        took: Duration,
+    ) -> Result<()> {
         self.send(&Record::ProofFinished {
             id: id.to_owned(),
             outcome,
             reason,
+            took_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
             tainted: machine::tainted(),
         })
     }
@@ -71,7 +83,7 @@ impl Channel {
     /// measured next isn't to be interrupted by it.
     pub fn life(&mut self, life: Life) -> Result<()> {
         self.send(&Record::Life(life))?;
-        termios::tcdrain(&self.port).context("draining the result channel")
+        self.drain()
     }
 
     /// Keeps something worth keeping.
@@ -86,6 +98,10 @@ impl Channel {
     pub fn end(mut self) -> Result<()> {
         let count = self.count;
         self.send(&Record::End { count })?;
+        self.drain()
+    }
+
+    fn drain(&self) -> Result<()> {
         termios::tcdrain(&self.port).context("draining the result channel")
     }
 
@@ -97,5 +113,23 @@ impl Channel {
             .with_context(|| format!("writing to {PORT}"))?;
         self.count += 1;
         Ok(())
+    }
+}
+
+impl Teller for Channel {
+    fn preliminary(&mut self, id: &str, arm: &str, observation: Observation) -> Result<()> {
+        self.send(&Record::Preliminary {
+            id: id.to_owned(),
+            arm: arm.to_owned(),
+            observation,
+        })
+    }
+
+    fn evidence(&mut self, id: &str, arm: &str, observation: Observation) -> Result<()> {
+        self.send(&Record::Evidence {
+            id: id.to_owned(),
+            arm: arm.to_owned(),
+            observation,
+        })
     }
 }

@@ -1,27 +1,28 @@
 //! Runs the planned proofs, one configuration of the agent after the other.
 //!
-//! The proofs of a configuration share one life of the agent. All are announced before it,
-//! so that a kernel that dies in it is blamed on them; each goes through *before* (agent
-//! absent), *during* and *after*. Acts are told at the end, joined with the agent's own
-//! events: once the agent has stopped, its stream is complete, and a missing event is known
-//! to be missing without waiting for it.
+//! The proofs of a configuration share one life of the agent: each goes through *before* (agent
+//! absent), *during* and *after*. What is begun is told before it begins, and what is seen as soon
+//! as it is seen, so that a machine that dies is put down to the one proof that ran, and what came
+//! before isn't lost. Only the agent's events wait: once it has stopped, its stream is complete,
+//! and a missing event is known to be missing without waiting for it.
 
 use std::cell::RefCell;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Error, Result, anyhow};
 use protocol::plan::{BootPlan, Expectation, PlannedProof};
-use protocol::record::{Level, Observation, Outcome};
+use protocol::record::{Level, Observation, Outcome, Phase};
 use protocol::sabotage::{self, World};
 
 use proofs::acts::Acts;
 use proofs::acts::agent::{self, Agent, Ended, Start};
 use proofs::acts::arms::Ground;
 use proofs::acts::filesystems::{Filesystems, Made};
-use proofs::acts::lab::{During, Lab, NotHere, Seen};
+use proofs::acts::lab::{During, Lab, Seen, Teller, Unjoined};
 use proofs::acts::ways::actors::Actors;
 use proofs::acts::ways::trees;
-use proofs::acts::{attempt, bpf_objects, many};
+use proofs::acts::worlds::Lost;
+use proofs::acts::{attempt, bpf_objects, cause, many};
 use proofs::configuration::{self, Configuration};
 use proofs::{Boot, Proof};
 
@@ -31,8 +32,18 @@ use crate::stopwatch::Stopwatch;
 struct InProgress<'a> {
     planned: &'a PlannedProof,
     proof: Proof,
-    seen: Seen,
+    unjoined: Unjoined,
     unseen: Option<Unseen>,
+    took: Duration,
+    told: Told,
+}
+
+/// How much of a proof the host knows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Told {
+    Nothing,
+    Started,
+    Finished,
 }
 
 /// Why a proof's arms couldn't all be observed.
@@ -41,12 +52,10 @@ struct Unseen {
     why: Error,
 }
 
-impl From<Error> for Unseen {
-    fn from(why: Error) -> Self {
-        let outcome = match why.is::<NotHere>() {
-            true => Outcome::Skipped,
-            false => Outcome::Broken,
-        };
+impl Unseen {
+    /// An error in a phase.
+    fn of(phase: Phase, why: Error) -> Self {
+        let outcome = cause::of(phase, &why);
         Self { outcome, why }
     }
 }
@@ -55,15 +64,83 @@ impl From<Error> for Unseen {
 /// where it is declared.
 const NOTHING_MEASURED: i32 = 77;
 
-impl InProgress<'_> {
-    /// Goes through one phase, unless an earlier one broke: one proof's trouble is its own.
-    fn phase(&mut self, name: &str, phase: impl FnOnce(&dyn Acts, &mut Seen) -> Result<()>) {
-        if self.unseen.is_none() {
-            let went = phase(&*self.proof.acts, &mut self.seen);
-            self.unseen = went
-                .err()
-                .map(|error| error.context(name.to_owned()).into());
+impl<'a> InProgress<'a> {
+    /// The proof that is planned, of which nothing was told yet.
+    ///
+    /// # Errors
+    /// This guest doesn't know it.
+    fn of(boot: &str, planned: &'a PlannedProof) -> Result<Self> {
+        Ok(Self {
+            planned,
+            proof: known(boot, planned)?,
+            unjoined: Vec::new(),
+            unseen: None,
+            took: Duration::ZERO,
+            told: Told::Nothing,
+        })
+    }
+
+    /// Says that the guest is about this proof from here on.
+    fn announce(&mut self, phase: Phase, channel: &mut Channel) -> Result<()> {
+        let PlannedProof {
+            id, configuration, ..
+        } = self.planned;
+        match self.told {
+            Told::Nothing => {
+                self.told = Told::Started;
+                channel.started(id, configuration)
+            }
+            Told::Started | Told::Finished => channel.phase(configuration, Some(id), phase),
         }
+    }
+
+    /// Goes through one phase, unless an earlier one broke: one proof's trouble is its own.
+    ///
+    /// # Errors
+    /// Only a broken result channel.
+    fn phase(
+        &mut self,
+        phase: Phase,
+        channel: &mut Channel,
+        go: impl FnOnce(&dyn Acts, &mut Seen) -> Result<()>,
+    ) -> Result<()> {
+        if self.unseen.is_some() {
+            return Ok(());
+        }
+        let began = Instant::now();
+        let mut seen = Seen::new(&self.planned.id, channel, &mut self.unjoined);
+        let went = go(&*self.proof.acts, &mut seen);
+        seen.sent()?;
+        self.took += began.elapsed();
+        let named = |error: Error| error.context(phase.name());
+        self.unseen = went.err().map(|error| Unseen::of(phase, named(error)));
+        Ok(())
+    }
+
+    /// Joins the agent's events to what was seen, and tells it.
+    fn join(&mut self, ended: &Ended, channel: &mut Channel) -> Result<()> {
+        if broken_world(&self.planned.id) == Some(World::ArmSkipped) {
+            self.unjoined.pop();
+        }
+        if let Err(error) = join_events(ended, &mut self.unjoined) {
+            let error = error.context("joining its events");
+            let unseen = Unseen::of(Phase::After, error);
+            self.unseen.get_or_insert(unseen);
+            return Ok(());
+        }
+        for (arm, observation) in std::mem::take(&mut self.unjoined) {
+            channel.evidence(&self.planned.id, &arm, observation)?;
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, channel: &mut Channel) -> Result<()> {
+        self.told = Told::Finished;
+        let (outcome, why) = match &self.unseen {
+            None => (Outcome::Observed, None),
+            Some(Unseen { outcome, why }) => (*outcome, Some(format!("{why:#}"))),
+        };
+        channel.finished(&self.planned.id, outcome, why, self.took)
     }
 }
 
@@ -80,41 +157,37 @@ pub fn run(boot: &BootPlan, limit: Duration, channel: &mut Channel) -> Result<()
         }
     }
     for name in names {
-        let planned: Vec<&PlannedProof> = boot
-            .proofs
-            .iter()
-            .filter(|proof| proof.configuration == name)
+        let planned = boot.proofs.iter();
+        let planned = planned.filter(|proof| proof.configuration == name);
+        channel.phase(name, None, Phase::Preparing)?;
+        let proofs: Result<Vec<InProgress>> = planned
+            .clone()
+            .map(|planned| InProgress::of(&boot.boot, planned))
             .collect();
-        for proof in &planned {
-            channel.started(&proof.id, name)?;
-        }
-        match run_configuration(&boot.boot, name, &planned, limit, &mut filesystems, channel) {
-            Ok(proofs) => proofs
-                .into_iter()
-                .try_for_each(|proof| tell(proof, channel))?,
+        let mut proofs = match proofs {
+            Ok(proofs) => proofs,
             Err(error) => {
-                let reason = format!("{error:#}");
-                for proof in &planned {
-                    channel.finished(&proof.id, Outcome::Error, Some(reason.clone()))?;
+                for proof in planned {
+                    channel.started(&proof.id, name)?;
+                    let why = Some(format!("{error:#}"));
+                    channel.finished(&proof.id, Outcome::Error, why, Duration::ZERO)?;
                 }
+                continue;
+            }
+        };
+        if let Err(why) = run_configuration(name, &mut proofs, limit, &mut filesystems, channel) {
+            let left = proofs.iter_mut();
+            for proof in left.filter(|proof| proof.told != Told::Finished) {
+                if proof.told == Told::Nothing {
+                    proof.announce(Phase::Before, channel)?;
+                }
+                let (outcome, why) = (Outcome::Error, anyhow!("{why:#}"));
+                proof.unseen.get_or_insert(Unseen { outcome, why });
+                proof.finish(channel)?;
             }
         }
     }
     Ok(())
-}
-
-fn tell(mut proof: InProgress, channel: &mut Channel) -> Result<()> {
-    let id = &proof.planned.id;
-    if broken_world(id) == Some(World::ArmSkipped) {
-        proof.seen.arms.pop();
-    }
-    for (arm, observation) in proof.seen.arms {
-        channel.evidence(id, &arm, observation)?;
-    }
-    match proof.unseen {
-        None => channel.finished(id, Outcome::Observed, None),
-        Some(Unseen { outcome, why }) => channel.finished(id, outcome, Some(format!("{why:#}"))),
-    }
 }
 
 /// What is broken around the agent in a proof or configuration of this name.
@@ -126,45 +199,41 @@ fn broken_world(name: &str) -> Option<World> {
 ///
 /// # Errors
 /// The guest itself couldn't.
-fn run_configuration<'a>(
-    boot: &str,
+fn run_configuration(
     name: &str,
-    planned: &[&'a PlannedProof],
+    proofs: &mut [InProgress],
     limit: Duration,
     filesystems: &mut Filesystems,
     channel: &mut Channel,
-) -> Result<Vec<InProgress<'a>>> {
+) -> Result<()> {
     let configuration = configuration::by_name(name);
     let configuration =
         &configuration.with_context(|| format!("this guest knows no configuration {name:?}"))?;
     let mut watch = Stopwatch::start();
     let ground = Ground::make(limit)?;
-    if broken_world(name) == Some(World::SecretMissing) {
+    let world = broken_world(name);
+    if world == Some(World::SecretMissing) {
         ground.lose_secret()?;
     }
+    // Until the configuration's end.
+    let lost = Lost::of(world)?;
     let mut rules = String::new();
     let mut protected = Vec::new();
     if configuration.denies_trees {
         trees::lay()?;
         rules.push_str(&trees::rules());
     }
-    let mut proofs = Vec::new();
-    for &planned in planned {
-        let proof = known(boot, planned)?;
-        rules.push_str(&proof.acts.rules()?);
-        rules.push_str(&proof.acts.rules_on_reports(&agent::folder(configuration)));
-        protected.extend_from_slice(proof.acts.protected());
-        proofs.push(InProgress {
-            planned,
-            proof,
-            seen: Seen::default(),
-            unseen: make_filesystem(planned, filesystems, &mut rules, channel)?,
-        });
+    for progress in &mut *proofs {
+        let acts = &progress.proof.acts;
+        rules.push_str(&acts.rules()?);
+        rules.push_str(&acts.rules_on_reports(&agent::folder(configuration)));
+        protected.extend_from_slice(acts.protected());
+        progress.unseen = make_filesystem(progress.planned, filesystems, &mut rules, channel)?;
     }
     let policy = ground.policy(&protected, &rules);
     let agent = Agent::prepare(configuration, &policy, limit)?;
     let actors = match proofs.iter().any(|proof| proof.proof.acts.needs_actors()) {
-        true => Some(RefCell::new(Actors::start(limit)?)),
+        true => Some(RefCell::new(Actors::start(limit, lost.call())?)),
         false => None,
     };
     let lab = Lab {
@@ -175,44 +244,58 @@ fn run_configuration<'a>(
     };
     let objects = bpf_objects::all()?;
     watch.lap("preparing");
-    for proof in &mut proofs {
-        proof.phase("before the agent", |proof, seen| proof.before(&lab, seen));
+    for proof in &mut *proofs {
+        proof.announce(Phase::Before, channel)?;
+        proof.phase(Phase::Before, channel, |proof, seen| {
+            proof.before(&lab, seen)
+        })?;
     }
     watch.lap("before the agent");
+    channel.phase(name, None, Phase::Starting)?;
     if let Some(actors) = &actors {
         actors.borrow_mut().lay_anew()?;
     }
     watch.lap("laying anew");
-    match live(&lab, configuration, &mut proofs, &mut watch) {
-        Ok(ended) => {
+    let ended = match live(&lab, configuration, proofs, &mut watch, channel)? {
+        Lived::Well(ended) => {
             if !ended.stderr.is_empty() {
                 channel.log(Level::Info, &format!("{name}: {}", ended.stderr))?;
             }
-            for proof in &mut proofs {
-                proof.phase("after the agent", |proof, seen| proof.after(&lab, seen));
-                proof.phase("joining its events", |_, seen| join_events(&ended, seen));
-            }
+            Some(ended)
         }
-        Err(Unseen { outcome, why }) => {
-            for proof in proofs.iter_mut().filter(|proof| proof.unseen.is_none()) {
+        Lived::Ill(Unseen { outcome, why }, ended) => {
+            for proof in proofs.iter_mut() {
                 let why = anyhow!("the agent: {why:#}");
-                proof.unseen = Some(Unseen { outcome, why });
+                proof.unseen.get_or_insert(Unseen { outcome, why });
             }
+            ended
+        }
+    };
+    for proof in &mut *proofs {
+        proof.announce(Phase::After, channel)?;
+        proof.phase(Phase::After, channel, |proof, seen| proof.after(&lab, seen))?;
+        if let Some(ended) = &ended {
+            proof.join(ended, channel)?;
+        }
+        if !watches_bpf_objects(proof.planned) {
+            proof.finish(channel)?;
         }
     }
     watch.lap("after the agent");
     channel.log(Level::Info, &format!("{name}: {}", watch.laps()))?;
+    // Last of all, as the kernel takes its time to let go of some.
     let left: Vec<String> = bpf_objects::all()?.difference(&objects).cloned().collect();
     for proof in proofs
         .iter_mut()
-        .filter(|proof| watches_bpf_objects(proof.planned))
+        .filter(|proof| proof.told != Told::Finished)
     {
+        proof.announce(Phase::LeftBehind, channel)?;
         let objects = left.clone();
-        proof
-            .seen
-            .other("left-behind", Observation::BpfLeft { objects });
+        let left = Observation::BpfLeft { objects };
+        channel.evidence(&proof.planned.id, "left-behind", left)?;
+        proof.finish(channel)?;
     }
-    Ok(proofs)
+    Ok(())
 }
 
 /// The proof of that id in this boot.
@@ -271,55 +354,86 @@ fn make_filesystem(
     })
 }
 
+/// How an agent lived.
+enum Lived {
+    /// As its configuration wants it.
+    Well(Ended),
+    /// Otherwise, and for this reason no proof can go on; with its end, if that is known.
+    Ill(Unseen, Option<Ended>),
+}
+
 /// The agent's life, with the proofs during it.
 ///
 /// # Errors
-/// The agent didn't live as its configuration wants it.
+/// Only a broken result channel.
 fn live(
     lab: &Lab,
     configuration: &Configuration,
     proofs: &mut [InProgress],
     watch: &mut Stopwatch,
-) -> Result<Ended, Unseen> {
-    let started = lab.agent.start()?;
+    channel: &mut Channel,
+) -> Result<Lived> {
+    let started = match lab.agent.start() {
+        Ok(started) => started,
+        Err(error) => return Ok(Lived::Ill(Unseen::of(Phase::Starting, error), None)),
+    };
     watch.lap("starting the agent");
-    match started {
+    Ok(match started {
         Start::Ready(running) => {
-            during(lab, &During::Running(&running), proofs);
+            during(lab, &During::Running(&running), proofs, channel)?;
             watch.lap("during");
-            let ended = running.stop()?;
+            channel.phase(configuration.name, None, Phase::Stopping)?;
+            let ended = match running.stop() {
+                Ok(ended) => ended,
+                Err(error) => return Ok(Lived::Ill(Unseen::of(Phase::Stopping, error), None)),
+            };
             watch.lap("stopping the agent");
-            if !configuration.becomes_ready {
-                return Err(anyhow!("it became ready, where it was to refuse").into());
-            }
             let ends_itself = proofs.iter().any(|proof| proof.proof.acts.ends_agent());
-            if !ended.status.success() && !ends_itself {
-                return Err(ended.error("asked to stop, it").into());
+            let trouble = if !configuration.becomes_ready {
+                Some(anyhow!("it became ready, where it was to refuse"))
+            } else if !ended.status.success() && !ends_itself {
+                Some(ended.error("asked to stop, it"))
+            } else {
+                None
+            };
+            match trouble {
+                Some(why) => Lived::Ill(Unseen::of(Phase::Stopping, why), Some(ended)),
+                None => Lived::Well(ended),
             }
-            Ok(ended)
         }
-        Start::Ended(ended) if ended.status.code() == Some(NOTHING_MEASURED) => Err(Unseen {
-            outcome: Outcome::Skipped,
-            why: ended.error("it found nothing to measure and"),
-        }),
+        Start::Ended(ended) if ended.status.code() == Some(NOTHING_MEASURED) => {
+            let why = ended.error("it found nothing to measure and");
+            let outcome = Outcome::Skipped;
+            Lived::Ill(Unseen { outcome, why }, Some(ended))
+        }
         Start::Ended(ended) if configuration.becomes_ready => {
-            Err(ended.error("before it was ready, it").into())
+            let why = ended.error("before it was ready, it");
+            Lived::Ill(Unseen::of(Phase::Starting, why), Some(ended))
         }
         Start::Ended(ended) => {
-            during(lab, &During::Ended(&ended), proofs);
-            Ok(ended)
+            during(lab, &During::Ended(&ended), proofs, channel)?;
+            Lived::Well(ended)
         }
-    }
+    })
 }
 
-fn during(lab: &Lab, agent: &During, proofs: &mut [InProgress]) {
-    for proof in proofs {
-        proof.phase("during", |proof, seen| proof.during(lab, agent, seen));
+fn during(
+    lab: &Lab,
+    agent: &During,
+    proofs: &mut [InProgress],
+    channel: &mut Channel,
+) -> Result<()> {
+    for proof in proofs.iter_mut().filter(|proof| proof.unseen.is_none()) {
+        proof.announce(Phase::During, channel)?;
+        proof.phase(Phase::During, channel, |proof, seen| {
+            proof.during(lab, agent, seen)
+        })?;
     }
+    Ok(())
 }
 
-fn join_events(ended: &Ended, seen: &mut Seen) -> Result<()> {
-    for (_, observation) in &mut seen.arms {
+fn join_events(ended: &Ended, unjoined: &mut Unjoined) -> Result<()> {
+    for (_, observation) in &mut *unjoined {
         let acts = match observation {
             Observation::Act(act) => std::slice::from_mut(act),
             Observation::Race { acts } => acts,
@@ -331,9 +445,9 @@ fn join_events(ended: &Ended, seen: &mut Seen) -> Result<()> {
             act.events = ended.events_of(&pids)?;
         }
     }
-    let observations = seen.arms.iter_mut().map(|(_, observation)| observation);
+    let observations = unjoined.iter_mut().map(|(_, observation)| observation);
     attempt::join(&ended.events, observations);
-    let observations = seen.arms.iter_mut().map(|(_, observation)| observation);
+    let observations = unjoined.iter_mut().map(|(_, observation)| observation);
     many::join(&ended.events, observations);
     Ok(())
 }

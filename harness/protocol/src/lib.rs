@@ -15,7 +15,7 @@ pub mod record;
 pub mod sabotage;
 
 /// Version of the plan and of the records. Raised whenever a field changes its meaning.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 
 /// Kernel command-line argument that names the boot, e.g. `aegisbpf.boot=no-bpf-lsm`.
 ///

@@ -11,12 +11,33 @@ use crate::bench::Life;
 pub enum Record {
     /// The first line: the machine as the guest found it.
     Hello(Hello),
-    /// A proof began. A death after this is a failure of that proof.
+    /// What the guest is about from here on. A death after this is put down to it.
+    Phase {
+        /// The configuration, as planned.
+        configuration: String,
+        /// The proof's id, as planned; none for what all proofs of the configuration share.
+        id: Option<String>,
+        /// Which phase.
+        phase: Phase,
+    },
+    /// A proof began: it is in [`Phase::Before`]. It is told right before the proof's own work,
+    /// so that a death is put down to no other.
     ProofStarted {
         /// The proof's id, as planned.
         id: String,
         /// The configuration, as planned.
         configuration: String,
+    },
+    /// What one arm saw, as soon as it saw it. The agent's events of it, which are known to be all
+    /// there only once the agent has ended, come with the [`Record::Evidence`] of the same arm; an
+    /// arm of which the agent has nothing to tell has that alone.
+    Preliminary {
+        /// The proof's id.
+        id: String,
+        /// The arm's name, as planned.
+        arm: String,
+        /// What was seen, without events.
+        observation: Observation,
     },
     /// What one arm saw.
     Evidence {
@@ -35,6 +56,8 @@ pub enum Record {
         outcome: Outcome,
         /// Why not, where they could not.
         reason: Option<String>,
+        /// How long its own phases took, in microseconds: nothing that it shares with others.
+        took_us: u64,
         /// `/proc/sys/kernel/tainted` when it ended: a kernel warning or oops shows here.
         tainted: u64,
     },
@@ -52,6 +75,53 @@ pub enum Record {
         /// How many records came before this one.
         count: u64,
     },
+}
+
+/// A part of a configuration's way through one life of the agent, in the order in which they come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// Of the configuration: what its proofs need is made. No agent is there.
+    Preparing,
+    /// Of a proof: before the agent. No agent is there.
+    Before,
+    /// Of the configuration: the agent is started.
+    Starting,
+    /// Of a proof: while the agent is up, or after it ended by itself.
+    During,
+    /// Of the configuration: the agent is stopped.
+    Stopping,
+    /// Of a proof: after the agent.
+    After,
+    /// Of a proof: what the agent left behind in the kernel.
+    LeftBehind,
+}
+
+impl Phase {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Preparing,
+        Self::Before,
+        Self::Starting,
+        Self::During,
+        Self::Stopping,
+        Self::After,
+        Self::LeftBehind,
+    ];
+
+    /// As it stands in records and in reasons.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Preparing => "preparing",
+            Self::Before => "before",
+            Self::Starting => "starting",
+            Self::During => "during",
+            Self::Stopping => "stopping",
+            Self::After => "after",
+            Self::LeftBehind => "left-behind",
+        }
+    }
 }
 
 /// The machine as the guest found it.
@@ -231,4 +301,18 @@ pub struct SeenEvent {
     pub outcome: String,
     /// The signal helper's result, where a signal was sent.
     pub signal_result: Option<i64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_phase_is_spelled_as_it_is_named() {
+        for phase in Phase::ALL {
+            let spelled = serde_json::to_value(phase).expect("a phase serializes");
+            assert_eq!(spelled, phase.name());
+        }
+        assert!(Phase::ALL.is_sorted());
+    }
 }

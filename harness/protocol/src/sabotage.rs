@@ -36,11 +36,29 @@ pub enum World {
     SecretMissing,
     /// The last act of a proof is told to nobody.
     ArmSkipped,
+    /// There is no `io_uring_setup(2)`.
+    NoIoUring,
+    /// There is no `userfaultfd(2)`.
+    NoUserfaultfd,
+    /// There is no `fanotify_init(2)`.
+    NoFanotify,
+    /// There are no 32-bit system calls.
+    NoIa32,
+    /// There may be no user namespaces.
+    NoUserNamespaces,
 }
 
 impl World {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::SecretMissing, Self::ArmSkipped];
+    pub const ALL: [Self; 7] = [
+        Self::SecretMissing,
+        Self::ArmSkipped,
+        Self::NoIoUring,
+        Self::NoUserfaultfd,
+        Self::NoFanotify,
+        Self::NoIa32,
+        Self::NoUserNamespaces,
+    ];
 
     /// Its name as a mutant.
     #[must_use]
@@ -48,6 +66,11 @@ impl World {
         match self {
             Self::SecretMissing => "secret-missing",
             Self::ArmSkipped => "arm-skipped",
+            Self::NoIoUring => "no-io-uring",
+            Self::NoUserfaultfd => "no-userfaultfd",
+            Self::NoFanotify => "no-fanotify",
+            Self::NoIa32 => "no-ia32-emulation",
+            Self::NoUserNamespaces => "no-user-namespaces",
         }
     }
 

@@ -3,15 +3,20 @@
 //! In: judged boots and the time of writing. Out: one document with a testsuite for each
 //! kernel and boot, named `KERNEL/BOOT`, and a testcase for each proof, named by its id.
 //!
-//! This is the only module that knows the crate, which leaves three things to its users. It
+//! A case's time is that of the proof's own phases, and a suite's that of its boot: starting the
+//! machine and the agents belongs to no case.
+//!
+//! This is the only module that knows the crate, which leaves four things to its users. It
 //! has no properties, so the facts of a boot are one JSON line in the suite's system-out. It
-//! writes text as CDATA without looking inside, so `]]>` is divided here. And it keeps the
-//! characters that XML forbids, which a guest's console is full of, so they are dropped here.
+//! writes text as CDATA without looking inside, so `]]>` is divided here. It keeps the
+//! characters that XML forbids, which a guest's console is full of, so they are dropped here. And
+//! it takes the sum of the cases' times for the suite's, so that is written over here.
 
 use anyhow::{Context, Result};
 use junit_report::{Duration, OffsetDateTime, Report, TestCase, TestCaseBuilder, TestSuite};
-use quick_xml::Reader;
-use quick_xml::events::Event;
+use quick_xml::events::attributes::Attribute;
+use quick_xml::events::{BytesStart, Event};
+use quick_xml::{Reader, Writer};
 use serde::Serialize;
 
 use crate::outcome::{BootResult, Cases, Ending, ProofResult, Provenance, Status, SuiteId};
@@ -50,8 +55,48 @@ pub fn render(results: &[BootResult], written: OffsetDateTime) -> Result<Vec<u8>
     report
         .write_xml(&mut xml)
         .context("failed to compose the JUnit report")?;
+    let mut xml = with_times(&xml, results).context("failed to write the suites' times")?;
     xml.push(b'\n');
     Ok(xml)
+}
+
+/// The document with each suite's time being its boot's.
+fn with_times(xml: &[u8], results: &[BootResult]) -> Result<Vec<u8>> {
+    let mut times = results.iter().map(suite_time);
+    let mut reader = Reader::from_reader(xml);
+    let mut writer = Writer::new(Vec::new());
+    loop {
+        match reader.read_event()? {
+            Event::Eof => return Ok(writer.into_inner()),
+            Event::Start(tag) if tag.name().as_ref() == b"testsuite" => {
+                let time = times.next().context("a suite more than there are boots")?;
+                writer.write_event(Event::Start(with_time(&tag, time)?))?;
+            }
+            Event::Empty(tag) if tag.name().as_ref() == b"testsuite" => {
+                let time = times.next().context("a suite more than there are boots")?;
+                writer.write_event(Event::Empty(with_time(&tag, time)?))?;
+            }
+            other => writer.write_event(other)?,
+        }
+    }
+}
+
+/// The boot's time, or that of all its cases, if a guest's clock ran so fast that they add up to more.
+fn suite_time(result: &BootResult) -> std::time::Duration {
+    let of_cases = result.proofs.iter().map(|proof| proof.duration).sum();
+    result.duration.max(of_cases)
+}
+
+fn with_time(tag: &BytesStart, time: std::time::Duration) -> Result<BytesStart<'static>> {
+    let mut timed = BytesStart::new(String::from_utf8(tag.name().as_ref().to_vec())?);
+    for attribute in tag.attributes() {
+        let attribute: Attribute = attribute?;
+        match attribute.key.as_ref() {
+            b"time" => timed.push_attribute(("time", time.as_secs_f64().to_string().as_str())),
+            _ => timed.push_attribute(attribute),
+        }
+    }
+    Ok(timed)
 }
 
 /// Counts the cases of each suite in a document, as a reader of it would.
@@ -275,6 +320,32 @@ mod tests {
     fn a_run_with_one_of_everything() {
         let lines = xml(&samples::results()).replace("><", ">\n<");
         insta::assert_snapshot!(lines);
+    }
+
+    #[test]
+    fn a_suite_takes_as_long_as_its_boot_and_no_shorter_than_its_cases_together() {
+        let mut results = samples::results();
+        // A guest whose clock runs fast.
+        results[2].proofs[0].duration = std::time::Duration::from_secs(60);
+        let parsed = elements(&xml(&results));
+        let time = |element: &Element| get(element, "time").parse::<f64>().unwrap();
+        let suites = all(&parsed, "testsuite");
+        assert_eq!(suites.len(), results.len());
+        for (suite, result) in suites.iter().zip(&results) {
+            let name = result.suite.to_string();
+            let mut cases = all(&parsed, "testcase");
+            cases.retain(|case| get(case, "classname") == name);
+            let sum: f64 = cases.iter().map(|case| time(case)).sum();
+            assert!(
+                sum <= time(suite) + 1e-6,
+                "{name}: {sum} in {}",
+                time(suite)
+            );
+            let boot = result.duration.as_secs_f64();
+            assert!(time(suite) >= boot, "{name}");
+            assert!(sum > boot || time(suite) == boot, "{name}");
+        }
+        assert_eq!(time(suites[0]), 4.2);
     }
 
     #[test]

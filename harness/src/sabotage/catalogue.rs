@@ -47,6 +47,7 @@ pub fn all() -> Vec<Mutant> {
             shows_as: match mutant.shows_as {
                 ShowsAs::Failed => Status::Failed,
                 ShowsAs::UnexpectedPass => Status::UnexpectedPass,
+                ShowsAs::UndeclaredSkip => Status::UndeclaredSkip,
                 ShowsAs::Incomplete => Status::Incomplete,
             },
             tried: mutant.tried,
@@ -59,6 +60,8 @@ pub fn all() -> Vec<Mutant> {
 
 #[cfg(test)]
 mod tests {
+    use protocol::sabotage::World;
+
     use super::*;
 
     #[test]
@@ -69,6 +72,8 @@ mod tests {
         for mutant in all {
             let may_be_incomplete = of_world.contains(&mutant.name);
             assert_eq!(mutant.shows_as == Status::Incomplete, may_be_incomplete);
+            let is_skip = mutant.shows_as == Status::UndeclaredSkip;
+            assert!(!is_skip || World::from_name(mutant.name).is_some());
         }
     }
 }

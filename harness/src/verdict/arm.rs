@@ -55,6 +55,17 @@ pub fn broken(expect: &Expectation, seen: &Observation) -> Vec<String> {
     }
 }
 
+/// The reasons why an act isn't what was expected, as far as they don't rest on the agent's events,
+/// which nobody has joined to it. Of any other observation nothing is known without them.
+pub fn broken_before_events(expect: &Expectation, seen: &Observation) -> Vec<String> {
+    let mut expect = expect.clone();
+    match (&mut expect, seen) {
+        (Expectation::Act { event, .. }, Observation::Act(_)) => *event = None,
+        _ => return Vec::new(),
+    }
+    broken(&expect, seen)
+}
+
 /// The reason that comes first where less got past the agent than it declares.
 fn unexpected_pass(limit: Option<&str>, expect: &Expectation, seen: &Observation) -> Vec<String> {
     let limit = limit.filter(|_| is_unexpected_pass(expect, seen));
@@ -292,7 +303,8 @@ fn wanted(expect: &Expectation) -> String {
     }
 }
 
-fn told(seen: &Observation) -> String {
+/// What was seen, in a few words.
+pub fn told(seen: &Observation) -> String {
     match seen {
         Observation::Act(act) => format!("an act that was {}", fate_name(&act.fate)),
         Observation::Race { acts } => format!("{} attempts", acts.len()),

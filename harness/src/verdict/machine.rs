@@ -122,7 +122,7 @@ mod tests {
         let cases: [(Change, &str); 18] = [
             (
                 |h| h.version += 1,
-                "protocol version: expected `4`, saw `5`",
+                "protocol version: expected `5`, saw `6`",
             ),
             (
                 |h| h.memory_kib = 1 << 20,

@@ -5,13 +5,16 @@ use std::time::Duration;
 use protocol::plan::{
     BootPlan, Clause, Doer, Expectation, ExpectedMachine, PlannedArm, PlannedProof,
 };
-use protocol::record::{Act, Fate, Hello, Observation, Outcome, Record, SeenEvent};
+use protocol::record::{Act, Fate, Hello, Observation, Outcome, Phase, Record, SeenEvent};
 use serde_json::{Value, json};
 
 use crate::channel::Channel;
 
 pub const NONCE: &str = "n-1";
 pub const KILLED: Fate = Fate::Killed { signal: 9 };
+
+/// How long each proof took by the guest's clock: less than from its first record to its last.
+pub const TOOK_US: u64 = 1_500_000;
 
 pub const PROMOTES: &str = "promotes-to-enforce-signal";
 pub const KILLS: &str = "kills-denied-open";
@@ -125,6 +128,23 @@ pub fn started(id: &str, configuration: &str) -> Record {
     }
 }
 
+/// What the guest is about: a configuration of the plan, or one proof of it.
+pub fn about(configuration: &str, id: Option<&str>, phase: Phase) -> Record {
+    Record::Phase {
+        configuration: configuration.into(),
+        id: id.map(String::from),
+        phase,
+    }
+}
+
+pub fn preliminary(id: &str, arm: &str, observation: Observation) -> Record {
+    Record::Preliminary {
+        id: id.into(),
+        arm: arm.into(),
+        observation,
+    }
+}
+
 pub fn evidence(id: &str, arm: &str, observation: Observation) -> Record {
     Record::Evidence {
         id: id.into(),
@@ -138,6 +158,7 @@ pub fn finished(id: &str, outcome: Outcome, reason: Option<&str>, tainted: u64) 
         id: id.into(),
         outcome,
         reason: reason.map(String::from),
+        took_us: TOOK_US,
         tainted,
     }
 }
@@ -164,6 +185,15 @@ pub fn seen(fate: Fate) -> Observation {
     })
 }
 
+/// The same before the agent's events are joined.
+pub fn unjoined(observation: Observation) -> Observation {
+    let Observation::Act(act) = observation else {
+        return observation;
+    };
+    let events = Vec::new();
+    Observation::Act(Act { events, ..act })
+}
+
 pub fn exit(code: i32) -> Observation {
     Observation::Exit {
         code: Some(code),
@@ -176,26 +206,49 @@ pub fn report() -> Value {
     json!({"runtime_state": "ENFORCE_SIGNAL", "audit_only": false})
 }
 
-/// What a guest sends when everything is as planned, without `end`.
+/// What a guest sends when everything is as planned, without `end`. The first two proofs share a
+/// life of the agent.
 pub fn records() -> Vec<Record> {
     let observed = |id| finished(id, Outcome::Observed, None, 0);
+    let saw = |arm, fate| preliminary(KILLS, arm, unjoined(seen(fate)));
     let document = report();
     let objects = vec![];
     vec![
         Record::Hello(hello()),
+        about("signal", None, Phase::Preparing),
         started(PROMOTES, "signal"),
-        evidence(PROMOTES, "report", Observation::Document { document }),
-        observed(PROMOTES),
         started(KILLS, "signal"),
+        saw("before", Fate::Allowed),
+        about("signal", None, Phase::Starting),
+        about("signal", Some(PROMOTES), Phase::During),
+        evidence(PROMOTES, "report", Observation::Document { document }),
+        about("signal", Some(KILLS), Phase::During),
+        saw("during", KILLED),
+        about("signal", None, Phase::Stopping),
+        about("signal", Some(PROMOTES), Phase::After),
+        observed(PROMOTES),
+        about("signal", Some(KILLS), Phase::After),
+        saw("after", Fate::Allowed),
         evidence(KILLS, "before", seen(Fate::Allowed)),
         evidence(KILLS, "during", seen(KILLED)),
         evidence(KILLS, "after", seen(Fate::Allowed)),
         observed(KILLS),
+        about("closed", None, Phase::Preparing),
         started(REFUSES, "closed"),
+        about("closed", None, Phase::Starting),
+        about("closed", Some(REFUSES), Phase::During),
         evidence(REFUSES, "exit", exit(3)),
+        about("closed", Some(REFUSES), Phase::After),
+        about("closed", Some(REFUSES), Phase::LeftBehind),
         evidence(REFUSES, "left", Observation::BpfLeft { objects }),
         observed(REFUSES),
     ]
+}
+
+/// The place of a record among [`records`].
+pub fn place(records: &[Record], wanted: &Record) -> usize {
+    let found = records.iter().position(|record| record == wanted);
+    found.expect("the record is there")
 }
 
 /// Adds the `end` that counts these records.

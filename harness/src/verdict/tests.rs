@@ -3,17 +3,18 @@
 use std::time::Duration;
 
 use protocol::plan::Expectation;
-use protocol::record::{Fate, Hello, Level, Observation, Outcome, Record};
+use protocol::record::{Fate, Hello, Level, Observation, Outcome, Phase, Record};
 use serde_json::json;
 
 use super::explain::whole_console;
-use super::samples::*;
+use super::samples::{place as position, *};
 use super::{DeclaredSkip, Documents, Judged, judge};
 use crate::channel::Channel;
 use crate::outcome::{Ending, Status};
 
 mod boot;
 mod content;
+mod deaths;
 mod form;
 
 const CLEAN_END: Ending = Ending::Exited { code: Some(0) };
@@ -38,9 +39,37 @@ fn with(change: impl FnOnce(&mut Vec<Record>)) -> Judged {
     of(&ended(records))
 }
 
-fn position(records: &[Record], wanted: &Record) -> usize {
-    let found = records.iter().position(|record| record == wanted);
-    found.expect("the record is there")
+/// Puts another record in the place of one.
+fn replace(records: &mut [Record], old: &Record, new: Record) {
+    let at = position(records, old);
+    records[at] = new;
+}
+
+/// Puts another finish in the place of a proof's.
+fn refinish(records: &mut [Record], id: &str, new: Record) {
+    replace(records, &finished(id, Outcome::Observed, None, 0), new);
+}
+
+/// Leaves out what a proof observed in these arms.
+fn unobserve(records: &mut Vec<Record>, of: &str, arms: &[&str]) {
+    records.retain(|record| match record {
+        Record::Preliminary { id, arm, .. } | Record::Evidence { id, arm, .. } => {
+            id != of || !arms.contains(&arm.as_str())
+        }
+        _ => true,
+    });
+}
+
+/// Whether a record is of this proof.
+fn is_of(record: &Record, proof: &str) -> bool {
+    match record {
+        Record::ProofStarted { id, .. }
+        | Record::Preliminary { id, .. }
+        | Record::Evidence { id, .. }
+        | Record::ProofFinished { id, .. } => id == proof,
+        Record::Phase { id, .. } => id.as_deref() == Some(proof),
+        _ => false,
+    }
 }
 
 fn statuses(judged: &Judged) -> Vec<Status> {

@@ -1,14 +1,19 @@
 //! The guest's records, sorted by the proof of which they speak.
 //!
 //! In: the plan and the lines after `hello`, in their order. Out: a [`Transcript`] for each
-//! planned proof with every way in which it isn't whole, and the faults that belong to no
-//! proof. Nothing is judged here except form: what came, how often and in which order.
+//! planned proof with every way in which it isn't whole, what the guest was about when the
+//! records ended, and the faults that belong to no proof. Nothing is judged here except form:
+//! what came, how often and in which order.
+
+mod arms;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use protocol::plan::{BootPlan, PlannedProof};
-use protocol::record::{Observation, Outcome, Record};
+use protocol::plan::BootPlan;
+use protocol::record::{Observation, Outcome, Phase, Record};
+
+pub use arms::defects as arm_defects;
 
 use crate::channel::{Channel, Line};
 
@@ -24,6 +29,13 @@ pub struct Transcript<'a> {
     pub finished: Option<Finish<'a>>,
     /// What its arms saw, in order of arrival.
     pub evidence: Vec<(&'a str, &'a Observation)>,
+    /// What they saw before the agent's events were joined to it, in order of arrival. It judges
+    /// nothing where the evidence of the same arm is there.
+    pub preliminary: Vec<(&'a str, &'a Observation)>,
+    /// The arms in the order in which they were first told of.
+    pub told: Vec<&'a str>,
+    /// Its phases after *before*, in order of arrival.
+    pub phases: Vec<Phase>,
     /// In which ways the records aren't the planned ones.
     pub defects: Vec<String>,
 }
@@ -37,10 +49,23 @@ pub struct Finish<'a> {
     pub outcome: Outcome,
     /// Why it couldn't observe, if so.
     pub reason: Option<&'a str>,
+    /// How long its own phases took, by the guest's clock.
+    pub took: Duration,
     /// The taint flags known before this proof.
     pub tainted_before: u64,
     /// The taint flags after it.
     pub tainted: u64,
+}
+
+/// What the guest was about, by its last word on that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct About<'a> {
+    /// The configuration.
+    pub configuration: &'a str,
+    /// The proof, unless it was what all proofs of the configuration share.
+    pub id: Option<&'a str>,
+    /// The phase.
+    pub phase: Phase,
 }
 
 /// All transcripts of one boot.
@@ -49,8 +74,10 @@ pub struct Transcripts<'a> {
     /// By proof; every planned proof has an entry.
     pub proofs: BTreeMap<&'a str, Transcript<'a>>,
     /// The proofs that had started and not finished when the records ended. Proofs of one
-    /// configuration share a life of the agent, so several may run at once.
+    /// configuration share a life of the agent, so several may be under way.
     pub running: Vec<&'a str>,
+    /// What the guest was about when the records ended; none between two configurations.
+    pub about: Option<About<'a>>,
     /// Whether `end` came.
     pub ended: bool,
     /// Whether the last thing on the channel was no whole record.
@@ -130,21 +157,51 @@ impl<'a> Transcripts<'a> {
             Record::ProofStarted { id, configuration } => {
                 self.started(at, id, configuration, plan);
             }
+            Record::Phase {
+                configuration,
+                id,
+                phase,
+            } => {
+                let id = id.as_deref();
+                self.about = Some(About {
+                    configuration,
+                    id,
+                    phase: *phase,
+                });
+                if let Some(id) = id {
+                    self.phase(id, *phase);
+                }
+            }
+            Record::Preliminary {
+                id,
+                arm,
+                observation,
+            } => {
+                if let Some(proof) = self.observed(id, arm) {
+                    proof.saw(arm, observation);
+                }
+            }
             Record::Evidence {
                 id,
                 arm,
                 observation,
-            } => self.evidence(id, arm, observation),
+            } => {
+                if let Some(proof) = self.observed(id, arm) {
+                    proof.showed(arm, observation);
+                }
+            }
             Record::ProofFinished {
                 id,
                 outcome,
                 reason,
+                took_us,
                 tainted,
             } => {
                 let finish = Finish {
                     at,
                     outcome: *outcome,
                     reason: reason.as_deref(),
+                    took: Duration::from_micros(*took_us),
                     tainted_before: self.tainted,
                     tainted: *tainted,
                 };
@@ -164,7 +221,12 @@ impl<'a> Transcripts<'a> {
         }
     }
 
-    fn started(&mut self, at: Duration, id: &'a str, configuration: &str, plan: &BootPlan) {
+    fn started(&mut self, at: Duration, id: &'a str, configuration: &'a str, plan: &BootPlan) {
+        self.about = Some(About {
+            configuration,
+            id: Some(id),
+            phase: Phase::Before,
+        });
         for running in &self.running {
             let shared = plan
                 .proofs
@@ -199,20 +261,44 @@ impl<'a> Transcripts<'a> {
         self.running.push(self.order[position]);
     }
 
-    fn evidence(&mut self, id: &str, arm: &'a str, observation: &'a Observation) {
+    fn phase(&mut self, id: &str, phase: Phase) {
         let running = self.running.contains(&id);
+        let Some(proof) = self.proofs.get_mut(id) else {
+            self.faults.push(format!(
+                "the guest was in {}, {}, which isn't planned",
+                id,
+                phase.name()
+            ));
+            return;
+        };
+        if !running {
+            let defect = format!("its phase {} came while it wasn't running", phase.name());
+            proof.defects.push(defect);
+        }
+        let last = proof.phases.last().copied().unwrap_or(Phase::Before);
+        if phase <= last {
+            let defect = format!("its phase {} came after {}", phase.name(), last.name());
+            proof.defects.push(defect);
+        }
+        proof.phases.push(phase);
+    }
+
+    /// The proof that an observation is of, which must be what the guest is about.
+    fn observed(&mut self, id: &str, arm: &str) -> Option<&mut Transcript<'a>> {
+        let running =
+            self.running.contains(&id) && self.about.is_some_and(|about| about.id == Some(id));
         let Some(proof) = self.proofs.get_mut(id) else {
             self.faults.push(format!(
                 "evidence came for {id} ({arm}), which isn't planned"
             ));
-            return;
+            return None;
         };
         if !running {
             proof
                 .defects
                 .push(format!("{arm}: evidence came while it wasn't running"));
         }
-        proof.evidence.push((arm, observation));
+        Some(proof)
     }
 
     fn finished(&mut self, id: &str, finish: Finish<'a>) {
@@ -231,43 +317,33 @@ impl<'a> Transcripts<'a> {
         }
         proof.finished = Some(finish);
         self.running.retain(|other| *other != id);
-    }
-}
-
-/// How the arms that reported differ from the planned ones, in number and order.
-pub fn arm_defects(planned: &PlannedProof, transcript: &Transcript<'_>) -> Vec<String> {
-    let seen: Vec<&str> = transcript.evidence.iter().map(|(arm, _)| *arm).collect();
-    let wanted: Vec<&str> = planned.arms.iter().map(|arm| arm.arm.as_str()).collect();
-    if wanted.is_empty() {
-        return vec!["plan error: it has no arms, so it proves nothing".to_string()];
-    }
-    if has_duplicates(&wanted) {
-        return vec![format!("plan error: an arm twice in {}", wanted.join(", "))];
-    }
-    let mut defects = Vec::new();
-    for arm in &wanted {
-        match seen.iter().filter(|seen| *seen == arm).count() {
-            1 => {}
-            0 => defects.push(format!("{arm}: no evidence came")),
-            n => defects.push(format!("{arm}: evidence came {n} times")),
+        if self.about.is_some_and(|about| about.id == Some(id)) {
+            self.about = None;
         }
     }
-    for arm in seen.iter().filter(|arm| !wanted.contains(arm)) {
-        defects.push(format!("{arm}: evidence of an arm that isn't planned"));
-    }
-    if defects.is_empty() && seen != wanted {
-        defects.push(format!(
-            "the arms came as {}; planned was {}",
-            seen.join(", "),
-            wanted.join(", ")
-        ));
-    }
-    defects
 }
 
-fn has_duplicates(names: &[&str]) -> bool {
-    names
-        .iter()
-        .enumerate()
-        .any(|(at, name)| names[..at].contains(name))
+impl<'a> Transcript<'a> {
+    fn saw(&mut self, arm: &'a str, observation: &'a Observation) {
+        if self.told.contains(&arm) {
+            let defect = format!("{arm}: it was observed once more after it had been told of");
+            self.defects.push(defect);
+        }
+        self.told.push(arm);
+        self.preliminary.push((arm, observation));
+    }
+
+    fn showed(&mut self, arm: &'a str, observation: &'a Observation) {
+        if !self.told.contains(&arm) {
+            self.told.push(arm);
+        }
+        self.evidence.push((arm, observation));
+    }
+
+    /// What was observed last of arms that have no evidence: nothing more came of them.
+    pub fn left_preliminary(&self) -> impl Iterator<Item = (&'a str, &'a Observation)> {
+        let shown = |arm: &str| self.evidence.iter().any(|(shown, _)| *shown == arm);
+        let preliminary = self.preliminary.iter().copied();
+        preliminary.filter(move |(arm, _)| !shown(arm))
+    }
 }

@@ -78,11 +78,34 @@ fn a_guest_that_hangs_is_ended_after_the_limit_and_leaves_no_qemu() {
 fn a_guest_that_hangs_in_a_proof_fails_that_proof() {
     let machine = Machine::new().guest("HANGS_IN_PROOF");
     let ran = machine.boot(PROOF, &["--boot-limit", "30"]);
-    let words = "the guest died or hung in this proof; the guest hung: not done after 30 s";
+    let words = "the guest died or hung in this proof, in its phase before; the guest hung: not done \
+                 after 30 s";
     ran.expect(1, &[]);
     let proof = machine.checkout.proof();
     assert_eq!(proof.status, Status::Failed);
     assert!(proof.reasons[0].starts_with(words), "{proof:#?}");
+}
+
+#[test]
+#[ignore = "boots machines; `cargo xtask test` runs it"]
+fn a_kernel_that_dies_fails_the_one_proof_that_ran_with_what_it_had_seen() {
+    const OTHER: &str = "enforce-holds-out";
+    let machine = Machine::new().guest("DIES_IN_PROOF");
+    let ran = machine.boot(PROOF, &["--proof", OTHER]);
+    ran.expect(1, &[]);
+    let proofs = machine.checkout.boot().proofs;
+    let of = |id: &str| proofs.iter().find(|proof| proof.id == id).expect("planned");
+    let died = of(PROOF);
+    assert_eq!(died.status, Status::Failed);
+    let words = "the guest died or hung in this proof, in its phase during; kernel panic: ";
+    assert!(died.reasons[0].starts_with(words), "{died:#?}");
+    let seen = "observed before that: during: an act that was denied with EPERM";
+    assert_eq!(died.reasons[1], seen);
+    let other = of(OTHER);
+    assert_eq!(other.status, Status::Incomplete);
+    let words = "not reached: the machine died while enforce-denies-open was running, in its \
+                 phase during";
+    assert_eq!(other.reasons, [words]);
 }
 
 #[test]

@@ -283,13 +283,18 @@ pub fn word(fate: Fate) -> String {
     }
 }
 
+/// Whether a document is an account to which nothing was added yet.
+pub fn awaits(document: &Value) -> bool {
+    document.get("events") == Some(&Value::Null)
+}
+
 /// Adds to each account what the agent told of its process, as far as a plan can know it.
 pub fn join<'a>(events: &[Value], observations: impl Iterator<Item = &'a mut Observation>) {
     for observation in observations {
         let Observation::Document { document } = observation else {
             continue;
         };
-        if document.get("events") != Some(&Value::Null) {
+        if !awaits(document) {
             continue;
         }
         let mine = events

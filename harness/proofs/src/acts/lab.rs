@@ -4,11 +4,14 @@ use std::cell::RefCell;
 use std::error::Error;
 use std::fmt::{Display, Formatter};
 
+use anyhow::Result;
 use protocol::record::{Act, Observation};
 
 use crate::acts::agent::{Agent, Ended, Running};
 use crate::acts::arms::Ground;
+use crate::acts::attempt;
 use crate::acts::filesystems::Filesystems;
+use crate::acts::many;
 use crate::acts::ways::actors::Actors;
 
 /// What a proof may use.
@@ -36,22 +39,82 @@ impl Display for NotHere {
 
 impl Error for NotHere {}
 
-/// What a proof has seen so far: one observation an arm.
-#[derive(Default)]
-pub struct Seen {
-    /// In the order in which they came.
-    pub arms: Vec<(String, Observation)>,
+/// What arms saw and the agent's events are still to be joined to, in the order in which they came.
+pub type Unjoined = Vec<(String, Observation)>;
+
+/// Who tells the host what is seen.
+pub trait Teller {
+    /// Tells what one arm saw, to which the agent's events are still to be joined.
+    ///
+    /// # Errors
+    /// It can't be told.
+    fn preliminary(&mut self, id: &str, arm: &str, observation: Observation) -> Result<()>;
+
+    /// Tells what one arm saw.
+    ///
+    /// # Errors
+    /// It can't be told.
+    fn evidence(&mut self, id: &str, arm: &str, observation: Observation) -> Result<()>;
 }
 
-impl Seen {
-    /// Keeps what an act came to; the agent's event is joined when its stream is complete.
-    pub fn act(&mut self, arm: &str, act: Act) {
-        self.arms.push((arm.to_owned(), Observation::Act(act)));
+/// Takes what a proof's arms see in one phase, one observation an arm, and tells it at once: the
+/// machine may not live to see the end of the phase.
+///
+/// What the agent has events of is told twice, now without them and later with them. Whether they
+/// are all there is known only once the agent has ended and its stream is whole; and joined in
+/// the guest, each record of evidence stands for itself, so that the host compares and no more.
+pub struct Seen<'a> {
+    id: &'a str,
+    teller: &'a mut dyn Teller,
+    unjoined: &'a mut Unjoined,
+    sent: Result<()>,
+}
+
+impl<'a> Seen<'a> {
+    /// Takes what the arms of the proof with this id see.
+    pub fn new(id: &'a str, teller: &'a mut dyn Teller, unjoined: &'a mut Unjoined) -> Self {
+        let sent = Ok(());
+        Self {
+            id,
+            teller,
+            unjoined,
+            sent,
+        }
     }
 
-    /// Keeps any other observation.
+    /// Takes what an act came to.
+    pub fn act(&mut self, arm: &str, act: Act) {
+        self.other(arm, Observation::Act(act));
+    }
+
+    /// Takes any other observation.
     pub fn other(&mut self, arm: &str, observation: Observation) {
-        self.arms.push((arm.to_owned(), observation));
+        if self.sent.is_err() {
+            return;
+        }
+        if !awaits_events(&observation) {
+            self.sent = self.teller.evidence(self.id, arm, observation);
+            return;
+        }
+        self.sent = self.teller.preliminary(self.id, arm, observation.clone());
+        self.unjoined.push((arm.to_owned(), observation));
+    }
+
+    /// Whether all could be told.
+    ///
+    /// # Errors
+    /// The result channel is broken.
+    pub fn sent(self) -> Result<()> {
+        self.sent
+    }
+}
+
+/// Whether the agent's events are still to be joined to an observation.
+fn awaits_events(observation: &Observation) -> bool {
+    match observation {
+        Observation::Act(_) | Observation::Race { .. } => true,
+        Observation::Document { document } => attempt::awaits(document) || many::awaits(document),
+        Observation::Exit { .. } | Observation::BpfLeft { .. } => false,
     }
 }
 

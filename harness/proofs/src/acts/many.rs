@@ -104,6 +104,11 @@ pub fn open(many: Many, place: Place, path: &Path, limit: Duration) -> Result<Va
     Ok(json!({"fates": fates, "pids": pids}))
 }
 
+/// Whether a document has the pids of processes of which nothing was told yet.
+pub fn awaits(document: &Value) -> bool {
+    document.get("pids").is_some_and(Value::is_array)
+}
+
 /// Puts what the agent told of the processes in the place of their pids: how many events of
 /// each outcome, and how many processes it told nothing of. Where the agent lost events, and says
 /// how many, also how many that accounts for, and the outcomes alone.

@@ -5,6 +5,7 @@ pub mod agent;
 pub mod arms;
 pub mod attempt;
 pub mod bpf_objects;
+pub mod cause;
 pub mod cgroup;
 pub mod filesystems;
 pub(crate) mod ioctl;
@@ -21,6 +22,7 @@ pub(crate) mod told;
 pub(crate) mod tracer;
 pub mod wait;
 pub mod ways;
+pub mod worlds;
 
 use std::fmt::Debug;
 use std::path::Path;

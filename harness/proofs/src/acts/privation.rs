@@ -17,7 +17,7 @@ use rustix::thread::{
 };
 
 use crate::acts::act::NOT_TRIED;
-use crate::acts::ways::raw;
+use crate::acts::ways::raw::{self, Refusal};
 use crate::configuration::Privation;
 
 impl Privation {
@@ -74,7 +74,8 @@ impl Privation {
             Self::Tracefs => unmounted("/sys/kernel/tracing", Some("/sys/kernel/debug")),
             Self::PerfEvents => {
                 set_no_new_privs(true).context("no_new_privs")?;
-                raw::refuse(libc::SYS_perf_event_open).context("seccomp")
+                let refusal = Refusal::Call(libc::SYS_perf_event_open, libc::EPERM);
+                raw::refuse(refusal).context("seccomp")
             }
         }
     }

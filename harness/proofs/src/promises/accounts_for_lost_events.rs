@@ -6,7 +6,7 @@ use protocol::plan::PlannedArm;
 use serde_json::json;
 
 use crate::arms::{differs, document, equals, stopped};
-use crate::sabotage::Mutant;
+use crate::sabotage::{Mutant, Sweeps};
 use crate::tier::Tier;
 
 pub(super) const PROMISE: Promise = Promise {
@@ -30,7 +30,8 @@ const LIVING: u32 = 8;
 fn proofs() -> Vec<Proof> {
     let proof = |tier: Tier| {
         let acts = acts!(acts::AccountsForLostEvents(tier));
-        let proof = Proof::of_tier(tier, PROMISE.id, tier.many(), acts, arms(tier));
+        let proof = Proof::of_tier(tier, PROMISE.id, tier.many(), acts, arms(tier))
+            .swept(Sweeps::STOPS_ALONE);
         match tier {
             Tier::Lsm => proof.catches(&[HIDES]),
             Tier::Modret | Tier::Signal => proof,

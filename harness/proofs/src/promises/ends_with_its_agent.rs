@@ -6,7 +6,7 @@ use protocol::plan::{Expectation, PlannedArm};
 use serde_json::Value;
 
 use crate::arms::{allowed, arm, document, equals, stopped};
-use crate::sabotage::Mutant;
+use crate::sabotage::{Mutant, Sweeps};
 use crate::tier::Tier;
 
 pub(super) const PROMISE: Promise = Promise {
@@ -24,7 +24,8 @@ pub(super) const PROMISE: Promise = Promise {
 fn proofs() -> Vec<Proof> {
     let proof = |tier: Tier| {
         let acts = acts!(acts::EndsWithItsAgent);
-        let proof = Proof::of_tier(tier, PROMISE.id, tier.many(), acts, arms(tier));
+        let proof = Proof::of_tier(tier, PROMISE.id, tier.many(), acts, arms(tier))
+            .swept(Sweeps::STOPS_ALONE);
         match tier {
             Tier::Lsm => proof.catches(&[LEAVES_PROGRAMS]),
             Tier::Modret | Tier::Signal => proof,

@@ -91,12 +91,12 @@ fn proof(way: &'static Way, tier: Tier) -> Proof {
     let of_tier = way.mutants.iter().filter(|(of, _)| *of == tier);
     let mutants: Vec<Mutant> = of_tier.map(|(_, mutant)| *mutant).collect();
     Proof::new(id(way, tier), tier.boot(), tier.plain(), acts, arms)
-        .swept(sweeps(&met))
+        .swept(sweeps(way, &met))
         .catches(&mutants)
 }
 
 /// Whoever stops nobody is found out by each way on which somebody must be stopped.
-fn sweeps(met: &What) -> Sweeps {
+fn sweeps(way: &Way, met: &What) -> Sweeps {
     let stopped = |fate: Fate| fate != Fate::Allowed;
     let helper = match met.by {
         Doer::Helper { fate } => stopped(fate),
@@ -107,9 +107,15 @@ fn sweeps(met: &What) -> Sweeps {
         Some(_) => Swept::Green(Green::Leak),
         None => Swept::Green(Green::Report),
     };
+    // Of pid 1 there is one arm, and an agent that denies all doesn't touch it.
+    let denies_all = match (way.is_pid_one, met.limit) {
+        (false, _) => Swept::Red,
+        (true, None) => Swept::Green(Green::Stop),
+        (true, Some(_)) => Swept::Green(Green::Leak),
+    };
     Sweeps {
         stops_nobody,
-        denies_all: Swept::Red,
+        denies_all,
     }
 }
 

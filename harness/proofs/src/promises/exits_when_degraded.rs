@@ -7,6 +7,7 @@ use protocol::plan::{Expectation, PlannedArm};
 use super::notices_lost_program::told_of_loss;
 use crate::arms::{allowed, arm, document, equals, stopped};
 use crate::configuration::{ENFORCE_EXITING, MODRET_EXITING, SIGNAL_EXITING};
+use crate::sabotage::Sweeps;
 use crate::tier::Tier;
 
 pub(super) const PROMISE: Promise = Promise {
@@ -26,7 +27,7 @@ fn proofs() -> Vec<Proof> {
             Tier::Signal => &SIGNAL_EXITING,
         };
         let acts = acts!(acts::ExitsWhenDegraded(tier));
-        Proof::of_tier(tier, PROMISE.id, configuration, acts, arms(tier))
+        Proof::of_tier(tier, PROMISE.id, configuration, acts, arms(tier)).swept(Sweeps::STOPS_ALONE)
     };
     Tier::ALL.map(proof).into()
 }

@@ -7,6 +7,7 @@ use protocol::plan::PlannedArm;
 use serde_json::{Value, json};
 
 use crate::arms::{account, all_allowed, done, equals, limited};
+use crate::sabotage::Sweeps;
 use crate::tier::Tier;
 
 pub(super) const PROMISE: Promise = Promise {
@@ -41,13 +42,8 @@ fn proofs() -> Vec<Proof> {
 fn leaves_open() -> Vec<Proof> {
     let (tier, acts) = (Tier::Signal, acts!(acts::GuardsNames(Tier::Signal)));
     let promise = LEAVES_NAMES_OPEN.id;
-    vec![Proof::of_tier(
-        tier,
-        promise,
-        tier.identity(),
-        acts,
-        open_arms(tier),
-    )]
+    let proof = Proof::of_tier(tier, promise, tier.identity(), acts, open_arms(tier));
+    vec![proof.swept(Sweeps::LEAKS_ALL_THE_SAME)]
 }
 
 /// The acts on names, each with the end of its hook's name, the rule that it meets, by what,

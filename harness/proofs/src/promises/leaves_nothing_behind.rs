@@ -5,7 +5,7 @@ use crate::promise::{Promise, Proof, Section, acts};
 use protocol::plan::Expectation;
 
 use crate::arms::{allowed, arm, document, equals, stopped};
-use crate::sabotage::Mutant;
+use crate::sabotage::{Mutant, Sweeps};
 use crate::tier::Tier;
 
 pub(super) const PROMISE: Promise = Promise {
@@ -26,7 +26,8 @@ fn proofs() -> Vec<Proof> {
             arm("left-behind", Expectation::NoBpfLeft),
         ];
         let acts = acts!(acts::LeavesNothingBehind);
-        let proof = Proof::of_tier(tier, PROMISE.id, tier.verifying(), acts, arms);
+        let proof = Proof::of_tier(tier, PROMISE.id, tier.verifying(), acts, arms)
+            .swept(Sweeps::STOPS_ALONE);
         match tier {
             Tier::Lsm => proof.catches(MUTANTS),
             Tier::Modret | Tier::Signal => proof,

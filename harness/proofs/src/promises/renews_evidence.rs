@@ -7,7 +7,7 @@ use protocol::plan::PlannedArm;
 use serde_json::json;
 
 use crate::arms::{contains, document, equals, lacks};
-use crate::sabotage::Mutant;
+use crate::sabotage::{Mutant, Sweeps};
 use crate::tier::Tier;
 
 pub(super) const PROMISE: Promise = Promise {
@@ -25,7 +25,8 @@ pub(super) const PROMISE: Promise = Promise {
 fn proofs() -> Vec<Proof> {
     let proof = |tier: Tier| {
         let acts = acts!(acts::RenewsEvidence);
-        let proof = Proof::of_tier(tier, PROMISE.id, tier.verifying(), acts, arms(tier));
+        let proof = Proof::of_tier(tier, PROMISE.id, tier.verifying(), acts, arms(tier))
+            .swept(Sweeps::STOPS_ALONE);
         match tier {
             Tier::Lsm => proof.catches(MUTANTS),
             Tier::Modret | Tier::Signal => proof,

@@ -5,7 +5,7 @@ use crate::promise::{Promise, Proof, Section, acts};
 use serde_json::{Value, json};
 
 use crate::arms::{account, contains, document, equals, lacks, read};
-use crate::sabotage::Mutant;
+use crate::sabotage::{Mutant, Sweeps};
 use crate::tier::Tier;
 
 pub(super) const PROMISE: Promise = Promise {
@@ -38,7 +38,8 @@ fn denies(tier: Tier) -> Proof {
         tier.unread("protected", SECRET, "inode"),
     ];
     let acts = acts!(acts::Protects(tier));
-    Proof::of_tier(tier, "denies-protected", tier.verifying(), acts, arms)
+    let proof = Proof::of_tier(tier, "denies-protected", tier.verifying(), acts, arms);
+    proof.swept(Sweeps::STOPS_ALONE)
 }
 
 /// By a signal: the agent itself opens a file that a rule denies each time that it reports, first
@@ -67,7 +68,8 @@ fn spares() -> Proof {
         ),
     ];
     let acts = acts!(acts::Protects(tier));
-    Proof::of_tier(tier, PROMISE.id, tier.verifying(), acts, arms).catches(&[
+    let proof = Proof::of_tier(tier, PROMISE.id, tier.verifying(), acts, arms);
+    proof.swept(Sweeps::STOPS_ALONE).catches(&[
         Mutant::new(
             "kills-protected",
             "protected executables are signalled too",

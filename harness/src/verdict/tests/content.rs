@@ -7,7 +7,8 @@ fn a_guest_that_keeps_to_the_plan_passes() {
     let judged = of(&ended(records()));
     assert_judged(&judged, [PASSED; 3], &[]);
     assert_eq!(judged.release.as_deref(), Some("6.1.0-9-cloud-amd64"));
-    assert_eq!(judged.proofs[1].duration, Duration::from_secs(4));
+    let took = Duration::from_micros(TOOK_US);
+    assert!(judged.proofs.iter().all(|proof| proof.duration == took));
     let key = (PROMOTES.to_string(), "report".to_string());
     assert_eq!(judged.documents, Documents::from([(key, report())]));
 }
@@ -20,7 +21,10 @@ fn an_arm_that_shows_something_else_fails_its_proof_alone() {
             unreachable!("an act");
         };
         act.events.clear();
-        records[during] = evidence(KILLS, "during", Observation::Act(act));
+        let saw = preliminary(KILLS, "during", unjoined(seen(KILLED)));
+        let allowed = Observation::Act(act);
+        records[during] = evidence(KILLS, "during", allowed.clone());
+        replace(records, &saw, preliminary(KILLS, "during", allowed));
     });
     let reasons: &[&str] = &[
         "during: expected killed by SIGKILL, saw allowed (the secret leaked)",
@@ -33,8 +37,11 @@ fn an_arm_that_shows_something_else_fails_its_proof_alone() {
 fn a_control_arm_fails_its_proof_too() {
     for control in ["before", "after"] {
         let judged = with(|records| {
-            let at = position(records, &evidence(KILLS, control, seen(Fate::Allowed)));
-            records[at] = evidence(KILLS, control, seen(Fate::Denied { errno: 1 }));
+            let denied = seen(Fate::Denied { errno: 1 });
+            let was = evidence(KILLS, control, seen(Fate::Allowed));
+            replace(records, &was, evidence(KILLS, control, denied.clone()));
+            let was = preliminary(KILLS, control, seen(Fate::Allowed));
+            replace(records, &was, preliminary(KILLS, control, denied));
         });
         assert_eq!(
             reasons(&judged, KILLS),
@@ -50,7 +57,9 @@ fn a_report_that_says_something_else_fails_its_proof_and_is_still_kept() {
     let document = json!({"runtime_state": "ENFORCE", "audit_only": false});
     let judged = with(|records| {
         let document = document.clone();
-        records[2] = evidence(PROMOTES, "report", Observation::Document { document });
+        let as_planned = Observation::Document { document: report() };
+        let at = position(records, &evidence(PROMOTES, "report", as_planned));
+        records[at] = evidence(PROMOTES, "report", Observation::Document { document });
     });
     let reason = r#"report: /runtime_state: expected "ENFORCE_SIGNAL", saw "ENFORCE""#;
     assert_judged(&judged, [(Status::Failed, &[reason]), PASSED, PASSED], &[]);
@@ -62,8 +71,9 @@ fn a_report_that_says_something_else_fails_its_proof_and_is_still_kept() {
 
 /// The good guest's records, with the second proof skipped by the guest.
 fn skipping(records: &mut Vec<Record>) {
-    records.drain(5..8);
-    records[5] = finished(KILLS, Outcome::Skipped, Some("cgroup2 can't be mounted"), 0);
+    unobserve(records, KILLS, &["before", "during", "after"]);
+    let why = Some("cgroup2 can't be mounted");
+    refinish(records, KILLS, finished(KILLS, Outcome::Skipped, why, 0));
 }
 
 #[test]
@@ -92,13 +102,18 @@ fn a_declared_skip_excuses_no_missing_record_and_no_failure() {
     let declared = [skip(KILLS)];
     let silent = {
         let mut records = records();
-        records.drain(4..9);
+        records.retain(|record| !is_of(record, KILLS));
         judged(&channel(&ended(records)), &declared, &CLEAN_END, "")
     };
     assert_eq!(silent.proofs[1].status, Status::Incomplete);
     let broken = {
         let mut records = records();
-        records[6] = evidence(KILLS, "during", seen(Fate::Allowed));
+        let during = evidence(KILLS, "during", seen(KILLED));
+        replace(
+            &mut records,
+            &during,
+            evidence(KILLS, "during", seen(Fate::Allowed)),
+        );
         judged(&channel(&ended(records)), &declared, &CLEAN_END, "")
     };
     assert_eq!(broken.proofs[1].status, Status::Failed);
@@ -111,9 +126,9 @@ fn what_the_agent_broke_failed_and_what_the_guest_could_not_is_incomplete() {
         (Outcome::Error, Status::Incomplete),
     ] {
         let judged = with(|records| {
-            records.drain(6..8);
+            unobserve(records, KILLS, &["during", "after"]);
             let why = Some("the agent ended before it was ready");
-            records[6] = finished(KILLS, outcome, why, 0);
+            refinish(records, KILLS, finished(KILLS, outcome, why, 0));
         });
         let reason = "could not be observed: the agent ended before it was ready";
         assert_judged(&judged, [PASSED, (status, &[reason]), PASSED], &[]);
@@ -124,8 +139,9 @@ fn what_the_agent_broke_failed_and_what_the_guest_could_not_is_incomplete() {
 fn a_kernel_warning_fails_the_proof_that_raised_it_and_no_other() {
     let warn = 1 << 9;
     let judged = with(|records| {
-        records[8] = finished(KILLS, Outcome::Observed, None, warn);
-        records[12] = finished(REFUSES, Outcome::Observed, None, warn);
+        for id in [KILLS, REFUSES] {
+            refinish(records, id, finished(id, Outcome::Observed, None, warn));
+        }
     });
     let reason = "the kernel complained while it ran: taint flags W (kernel warning)";
     assert_judged(&judged, [PASSED, (Status::Failed, &[reason]), PASSED], &[]);
@@ -134,8 +150,9 @@ fn a_kernel_warning_fails_the_proof_that_raised_it_and_no_other() {
         let mut hello = hello();
         hello.tainted = unsigned_module;
         records[0] = Record::Hello(hello);
-        for (at, id) in [(3, PROMOTES), (8, KILLS), (12, REFUSES)] {
-            records[at] = finished(id, Outcome::Observed, None, unsigned_module);
+        for id in [PROMOTES, KILLS, REFUSES] {
+            let finish = finished(id, Outcome::Observed, None, unsigned_module);
+            refinish(records, id, finish);
         }
     });
     assert_judged(&before, [PASSED; 3], &[]);
@@ -145,7 +162,10 @@ fn a_kernel_warning_fails_the_proof_that_raised_it_and_no_other() {
 fn a_kernel_warning_in_a_skipped_proof_is_no_skip() {
     let mut records = records();
     skipping(&mut records);
-    records[5] = finished(KILLS, Outcome::Skipped, None, 1 << 7);
+    let why = Some("cgroup2 can't be mounted");
+    let skipped = finished(KILLS, Outcome::Skipped, why, 0);
+    let tainted = finished(KILLS, Outcome::Skipped, None, 1 << 7);
+    replace(&mut records, &skipped, tainted);
     let judged = judged(&channel(&ended(records)), &[skip(KILLS)], &CLEAN_END, "");
     assert_eq!(judged.proofs[1].status, Status::Failed);
 }
@@ -167,7 +187,15 @@ fn declared_to_leak(observation: Observation, change: impl FnOnce(&mut Vec<Recor
     (*fate, *leaks, *event) = (Fate::Allowed, true, None);
     *limit = Some("already_open_files".into());
     let mut records = records();
-    records[6] = evidence(KILLS, "during", observation);
+    let saw = preliminary(KILLS, "during", unjoined(seen(KILLED)));
+    let unjoined = preliminary(KILLS, "during", unjoined(observation.clone()));
+    replace(&mut records, &saw, unjoined);
+    let during = evidence(KILLS, "during", seen(KILLED));
+    replace(
+        &mut records,
+        &during,
+        evidence(KILLS, "during", observation),
+    );
     change(&mut records);
     let channel = channel(&ended(records));
     judge(
@@ -198,13 +226,21 @@ fn a_declared_leak_that_is_stopped_is_red_and_no_ordinary_failure() {
 #[test]
 fn an_unexpected_pass_hides_no_failure_of_the_same_proof() {
     let broken_control = declared_to_leak(seen(KILLED), |records| {
-        records[7] = evidence(KILLS, "after", seen(Fate::Denied { errno: 1 }));
+        let after = evidence(KILLS, "after", seen(Fate::Allowed));
+        let denied = seen(Fate::Denied { errno: 1 });
+        replace(records, &after, evidence(KILLS, "after", denied));
     });
     assert_eq!(broken_control.proofs[1].status, Status::Failed);
     let warned = declared_to_leak(seen(KILLED), |records| {
-        records[8] = finished(KILLS, Outcome::Observed, None, 1 << 9);
+        refinish(
+            records,
+            KILLS,
+            finished(KILLS, Outcome::Observed, None, 1 << 9),
+        );
     });
     assert_eq!(warned.proofs[1].status, Status::Failed);
-    let missing = declared_to_leak(seen(KILLED), |records| drop(records.remove(7)));
+    let missing = declared_to_leak(seen(KILLED), |records| {
+        unobserve(records, KILLS, &["after"]);
+    });
     assert_eq!(missing.proofs[1].status, Status::Failed);
 }

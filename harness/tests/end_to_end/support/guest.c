@@ -17,6 +17,7 @@ enum scene {
 	ENDS,            /* PID 1 ends, which the kernel doesn't survive */
 	HANGS,           /* never says a word */
 	HANGS_IN_PROOF,  /* says hello, starts a proof, and never another word */
+	DIES_IN_PROOF,   /* starts two proofs, and dies while the first has its agent up */
 	CUTS_HELLO,      /* half a hello, then the machine ends */
 	CUTS_EVIDENCE,   /* half an evidence, then the machine ends */
 	SKIPS_END,       /* a whole proof's frame, but no end */
@@ -61,7 +62,7 @@ static void hello(char *to, size_t size, const char *nonce)
 		strcat(strcat(list, word), "\"");
 	}
 	snprintf(to, size,
-		 "{\"record\":\"hello\",\"version\":4,\"nonce\":\"%s\",\"boot\":\"%s\","
+		 "{\"record\":\"hello\",\"version\":5,\"nonce\":\"%s\",\"boot\":\"%s\","
 		 "\"release\":\"%s\",\"version_string\":\"%s\",\"cmdline\":\"%s\","
 		 "\"memory_kib\":200000,\"processors\":1,"
 		 "\"lsm\":[%s],\"lockdown\":\"none\",\"btf\":true,\"tainted\":0,"
@@ -138,11 +139,23 @@ int main(void)
 	if (SCENE == HANGS_IN_PROOF)
 		for (;;)
 			pause();
+	if (SCENE == DIES_IN_PROOF) {
+		tell(port, "{\"record\":\"proof_started\",\"id\":\"enforce-holds-out\","
+			   "\"configuration\":\"enforce\"}\n");
+		tell(port, "{\"record\":\"phase\",\"id\":\"enforce-denies-open\","
+			   "\"configuration\":\"enforce\",\"phase\":\"during\"}\n");
+		tell(port, "{\"record\":\"preliminary\",\"id\":\"enforce-denies-open\","
+			   "\"arm\":\"during\",\"observation\":{\"kind\":\"act\","
+			   "\"pid\":7,\"target\":\"/srv/secret\",\"passed\":null,"
+			   "\"fate\":{\"kind\":\"denied\",\"errno\":1},\"leaked\":false,"
+			   "\"effects\":[],\"helper\":null,\"events\":[]}}\n");
+		return 3;
+	}
 	if (SCENE == CUTS_EVIDENCE)
 		tell(port, "{\"record\":\"evidence\",\"id\":\"enforce-denies-open\",\"arm\":\"bef");
 	if (SCENE == SKIPS_END)
 		tell(port, "{\"record\":\"proof_finished\",\"id\":\"enforce-denies-open\","
-			   "\"outcome\":\"skipped\",\"reason\":\"no reason\",\"tainted\":0}\n");
+			   "\"outcome\":\"skipped\",\"reason\":\"no reason\",\"took_us\":0,\"tainted\":0}\n");
 	reboot(RB_AUTOBOOT);
 	return 1;
 }

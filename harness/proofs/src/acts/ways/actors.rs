@@ -15,8 +15,10 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, ExitStatus, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Error, Result, bail};
 use protocol::record::{Act, Fate, Helper};
+use protocol::sabotage::World;
+use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, pidfd_open, waitpid};
 use serde::{Deserialize, Serialize};
@@ -26,9 +28,11 @@ use super::go::{Before, Failure, Go, Setting};
 use super::raw;
 use super::trees::{self, Look, Tree};
 use crate::acts::act::{self, NOT_TRIED};
+use crate::acts::cause::{self, Relayed};
 use crate::acts::cgroup::{self, Place};
 use crate::acts::lab::NotHere;
 use crate::acts::wait;
+use crate::acts::worlds;
 
 /// What the guest asks for.
 #[derive(Serialize, Deserialize)]
@@ -48,8 +52,8 @@ enum Answer {
     Gone(Act),
     /// This kernel has no such way, for this reason.
     Missing(String),
-    /// It couldn't be done, for this reason.
-    Failed(String),
+    /// It couldn't be done, for this reason, with the error number at its bottom.
+    Failed(String, Option<i32>),
 }
 
 /// What an act's process tells beside its exit code and what leaks.
@@ -57,8 +61,8 @@ enum Answer {
 enum Note {
     /// Another process acted for it.
     Helper(Helper),
-    /// Why it never came to the forbidden call.
-    NotTried(String),
+    /// Why it never came to the forbidden call, with the error number at the bottom of that.
+    NotTried(String, Option<i32>),
     /// This kernel has no such way, for this reason.
     Missing(String),
 }
@@ -75,15 +79,17 @@ pub struct Actors {
 }
 
 impl Actors {
-    /// Starts the process, in a place that no policy exempts. The trees must be laid.
+    /// Starts the process, in a place that no policy exempts, and without the call that a world
+    /// lacks. The trees must be laid.
     ///
     /// # Errors
     /// The process can't be started, or doesn't find the trees.
-    pub fn start(limit: Duration) -> Result<Self> {
+    pub fn start(limit: Duration, lacking: Option<World>) -> Result<Self> {
         let mut process = Command::new("/proc/self/exe")
             .arg("actors")
             .arg(Place::Plain.dir())
             .arg(limit.as_millis().to_string())
+            .args(lacking.map(World::name))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -142,7 +148,7 @@ impl Actors {
             serde_json::from_str(&answer).with_context(|| format!("answered {answer:?}"))?;
         match answer {
             Answer::Missing(why) => Err(NotHere(why).into()),
-            Answer::Failed(why) => Err(anyhow!(why)),
+            Answer::Failed(why, errno) => Err(relayed(why, errno)),
             answer => Ok(answer),
         }
     }
@@ -179,8 +185,8 @@ fn open_here(way: &Go, tree: Tree) -> Act {
     }
 }
 
-/// The process's side: `actors CGROUP_DIR LIMIT_MS`, until its standard input ends. `ways` knows
-/// them by name.
+/// The process's side: `actors CGROUP_DIR LIMIT_MS [WORLD]`, until its standard input ends.
+/// `ways` knows them by name.
 pub fn serve(arguments: &[String], ways: impl Fn(&str) -> Option<Go>) -> ExitCode {
     match try_to_serve(arguments, ways) {
         Ok(()) => ExitCode::SUCCESS,
@@ -192,10 +198,14 @@ pub fn serve(arguments: &[String], ways: impl Fn(&str) -> Option<Go>) -> ExitCod
 }
 
 fn try_to_serve(arguments: &[String], ways: impl Fn(&str) -> Option<Go>) -> Result<()> {
-    let [cgroup, limit] = arguments else {
+    let [cgroup, limit, lacking @ ..] = arguments else {
         bail!("wants a cgroup and a limit");
     };
     cgroup::join(Path::new(cgroup))?;
+    let worlds = lacking.iter().filter_map(|name| World::from_name(name));
+    for refusal in worlds.filter_map(worlds::refusal) {
+        raw::refuse(refusal)?;
+    }
     let limit = Duration::from_millis(limit.parse().context("the limit")?);
     let mut held = Vec::new();
     for line in std::io::stdin().lines() {
@@ -212,7 +222,7 @@ fn try_to_serve(arguments: &[String], ways: impl Fn(&str) -> Option<Go>) -> Resu
         };
         let answer = answer.unwrap_or_else(|error| match error.downcast() {
             Ok(NotHere(why)) => Answer::Missing(why),
-            Err(error) => Answer::Failed(format!("{error:#}")),
+            Err(error) => Answer::Failed(format!("{error:#}"), number(&error)),
         });
         let mut line = serde_json::to_string(&answer)?;
         line.push('\n');
@@ -264,7 +274,8 @@ fn go(way: &Go, tree: Tree, held: &[(Tree, File)], limit: Duration) -> Result<Ac
         output: &output,
         notes: File::from(notes),
     };
-    let pid = raw::fork(flags, || play(&part)).context("forking")?;
+    let pid = raw::fork(flags, || play(&part)).context("forking");
+    let pid = pid.map_err(|error| not_here_without_namespaces(way.before, error))?;
     drop(part);
     drop(output);
     let status = ended(pid, limit)?;
@@ -276,7 +287,9 @@ fn go(way: &Go, tree: Tree, held: &[(Tree, File)], limit: Duration) -> Result<Ac
     for line in text.lines() {
         match serde_json::from_str(line).context("reading a note")? {
             Note::Helper(told) => helper = Some(told),
-            Note::NotTried(why) => bail!("never tried: {why}"),
+            Note::NotTried(why, errno) => {
+                return Err(relayed(format!("never tried: {why}"), errno));
+            }
             Note::Missing(why) => return Err(NotHere(why).into()),
         }
     }
@@ -290,6 +303,39 @@ fn go(way: &Go, tree: Tree, held: &[(Tree, File)], limit: Duration) -> Result<Ac
         helper,
         events: Vec::new(),
     })
+}
+
+/// The error of a fork as one that says what the kernel was built without, if it is that.
+fn not_here_without_namespaces(before: Before, error: Error) -> Error {
+    let is_there = |name: &str| Path::new("/proc/self/ns").join(name).exists();
+    let allowed = || std::fs::read_to_string(worlds::MAX_USER_NAMESPACES).unwrap_or_default();
+    let why = match before {
+        Before::PidNamespace if !is_there("pid") => {
+            "the kernel has no pid namespaces (CONFIG_PID_NS)"
+        }
+        Before::UserNamespace if !is_there("user") => {
+            "the kernel has no user namespaces (CONFIG_USER_NS)"
+        }
+        Before::UserNamespace if allowed().trim() == "0" => {
+            "the kernel's user namespaces (CONFIG_USER_NS) are switched off by \
+             user.max_user_namespaces=0"
+        }
+        _ => return error,
+    };
+    NotHere(why.to_owned()).into()
+}
+
+fn relayed(why: String, errno: Option<i32>) -> Error {
+    let errno = errno.map(Errno::from_raw_os_error);
+    Error::new(Relayed { why, errno })
+}
+
+fn number(error: &Error) -> Option<i32> {
+    cause::errno(error).map(Errno::raw_os_error)
+}
+
+fn not_tried(error: &Error) -> Note {
+    Note::NotTried(format!("{error:#}"), number(error))
 }
 
 fn read_end((read, write): (OwnedFd, OwnedFd)) -> (File, OwnedFd) {
@@ -337,17 +383,17 @@ fn play(part: &Part) -> i32 {
     let path = part.way.passed(part.tree).unwrap_or_default();
     let gone = match CString::new(path) {
         Ok(path) => (part.way.act)(&setting, &path),
-        Err(error) => Err(Failure::NotTried(error.into())),
+        Err(error) => Err(Error::new(error).into()),
     };
     let why = match gone {
         Ok(None) => return 0,
         Err(Failure::Refused(errno)) => return errno.raw_os_error(),
         Ok(Some(opened)) => match copy(opened, part.output) {
             Ok(()) => return 0,
-            Err(error) => Note::NotTried(format!("{error:#}")),
+            Err(error) => not_tried(&error),
         },
-        Err(Failure::NotTried(error)) => Note::NotTried(format!("{error:#}")),
-        Err(Failure::Missing(why)) => Note::Missing(why.to_owned()),
+        Err(Failure::NotTried(error)) => not_tried(&error),
+        Err(Failure::Missing(NotHere(why))) => Note::Missing(why),
     };
     // Without the note the code alone says that nothing was tried.
     let _ = note(&why);

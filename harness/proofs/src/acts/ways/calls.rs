@@ -24,6 +24,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use super::go::{Failure, Gone, Setting};
 use super::ring::{self, By};
 use super::{fanotify, late, raw, traced, trees};
+use crate::acts::lab::NotHere;
 
 /// Where the mount namespace of its own has the tree.
 pub const ELSEWHERE: &str = "/tmp";
@@ -151,7 +152,8 @@ pub fn openat2_cached(setting: &Setting, path: &CStr) -> Gone {
     match raw::openat2(folder.as_fd(), c".", ResolveFlags::CACHED) {
         Ok(_) => {}
         Err(Errno::INVAL) => {
-            return Err(Failure::Missing("the kernel doesn't know RESOLVE_CACHED"));
+            let why = "the kernel doesn't know RESOLVE_CACHED";
+            return Err(Failure::Missing(NotHere(why.to_owned())));
         }
         Err(error) => return Err(anyhow!(error).context("a look at the cache").into()),
     }

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use rustix::io::Errno;
 
 use super::raw::{descriptor, last_error};
+use crate::acts::cause;
 
 /// Reads of the file by a descriptor that is there already, and then what there is to read of
 /// that: the event comes with a descriptor of its own.
@@ -23,7 +24,8 @@ pub fn open(path: &str, held: BorrowedFd) -> Result<Result<OwnedFd, Errno>> {
             libc::O_RDONLY,
         )
     })
-    .context("fanotify_init")?;
+    .context("fanotify_init")
+    .map_err(|error| cause::not_here_without("CONFIG_FANOTIFY", "fanotify", error))?;
     let (flags, mask) = (libc::FAN_MARK_ADD, libc::FAN_ACCESS);
     // SAFETY: the path is a C string that outlives the call.
     let marked = unsafe {

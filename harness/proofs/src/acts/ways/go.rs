@@ -8,20 +8,24 @@ use protocol::record::Helper;
 use rustix::io::Errno;
 
 use super::trees::{self, Tree};
+use crate::acts::lab::NotHere;
 
 /// Why an act gave no descriptor.
 pub enum Failure {
     /// It never came to the forbidden call.
     NotTried(Error),
-    /// This kernel has no such way.
-    Missing(&'static str),
+    /// This kernel has no such way, for this reason.
+    Missing(NotHere),
     /// The forbidden call failed.
     Refused(Errno),
 }
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self::NotTried(error)
+        match error.downcast() {
+            Ok(not_here) => Self::Missing(not_here),
+            Err(error) => Self::NotTried(error),
+        }
     }
 }
 

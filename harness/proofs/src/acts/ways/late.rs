@@ -16,6 +16,7 @@ use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags, mmap};
 
 use super::raw::{PAGE, descriptor, last_error, new_page, openat_at, openat2_as, write};
+use crate::acts::cause;
 
 /// Opens with the path on a page that has content but isn't mapped in: the kernel faults it
 /// in when it reads the path, which a program on a hook can't.
@@ -111,7 +112,8 @@ fn watch(page: NonNull<u8>) -> Result<OwnedFd> {
     const MISSING: u64 = 1;
     // SAFETY: no memory is passed.
     let watch = descriptor(unsafe { libc::syscall(libc::SYS_userfaultfd, libc::O_CLOEXEC) })
-        .context("userfaultfd")?;
+        .context("userfaultfd")
+        .map_err(|error| cause::not_here_without("CONFIG_USERFAULTFD", "userfaultfd", error))?;
     let mut api = Api {
         api: 0xaa,
         features: 0,

@@ -6,7 +6,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::ptr::{NonNull, null, null_mut};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result, bail};
 use protocol::record::Fate;
 use rustix::fs::ResolveFlags;
 use rustix::io::Errno;
@@ -15,6 +15,8 @@ use rustix::process::{Pid, WaitOptions, waitpid};
 use rustix::thread::UnshareFlags;
 
 use crate::acts::act;
+use crate::acts::cause;
+use crate::acts::lab::NotHere;
 
 /// The size of a page on x86-64, the only machine here.
 pub(super) const PAGE: usize = 4096;
@@ -144,18 +146,36 @@ pub fn become_user(user: u32) -> Result<(), Errno> {
     }
 }
 
-/// Has a seccomp filter refuse a system call to this process with `EPERM`. Without
-/// `CAP_SYS_ADMIN` that takes `no_new_privs`.
-pub fn refuse(call: c_long) -> Result<()> {
-    /// Where the number stands in `struct seccomp_data`.
+/// What a seccomp filter refuses to a process, and with which errno.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// One system call, by its number.
+    Call(c_long, i32),
+    /// Every 32-bit system call.
+    Ia32(i32),
+}
+
+/// Has a seccomp filter refuse something to this process and its children. Without `CAP_SYS_ADMIN`
+/// that takes `no_new_privs`.
+pub fn refuse(refusal: Refusal) -> Result<()> {
+    /// Where the number and the architecture stand in `struct seccomp_data`.
     const NUMBER: u32 = 0;
-    let call = u32::try_from(call).context("the number of a system call")?;
-    let eperm = libc::SECCOMP_RET_ERRNO | libc::EPERM.cast_unsigned();
-    let load = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, NUMBER);
-    // Passes over the next instruction if it is another call.
-    let compare = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 1, call);
+    const ARCHITECTURE: u32 = 4;
+    /// `AUDIT_ARCH_I386`.
+    const I386: u32 = 0x4000_0003;
+    let (field, value, errno) = match refusal {
+        Refusal::Call(number, errno) => {
+            let number = u32::try_from(number).context("the number of a system call")?;
+            (NUMBER, number, errno)
+        }
+        Refusal::Ia32(errno) => (ARCHITECTURE, I386, errno),
+    };
+    let refused = libc::SECCOMP_RET_ERRNO | errno.cast_unsigned();
+    let load = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, field);
+    // Passes over the next instruction if it is another one.
+    let compare = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 1, value);
     let give = |value| (libc::BPF_RET | libc::BPF_K, 0, value);
-    let steps = [load, compare, give(eperm), give(libc::SECCOMP_RET_ALLOW)];
+    let steps = [load, compare, give(refused), give(libc::SECCOMP_RET_ALLOW)];
     let mut filter = Vec::new();
     for (code, jf, k) in steps {
         let code = u16::try_from(code).context("the code of an instruction")?;
@@ -219,7 +239,14 @@ impl FileHandle {
         };
         match result {
             0 => Ok(handle),
-            _ => Err(last_error()).context("name_to_handle_at"),
+            _ => {
+                let error = Error::new(last_error()).context("name_to_handle_at");
+                Err(cause::not_here_without(
+                    "CONFIG_FHANDLE",
+                    "file handles",
+                    error,
+                ))
+            }
         }
     }
 
@@ -242,7 +269,14 @@ pub struct LowPath(u32);
 
 impl LowPath {
     /// Copies the path to a page of its own, which stays.
+    ///
+    /// # Errors
+    /// There is no such page, or the kernel takes no 32-bit calls.
     pub fn new(path: &CStr) -> Result<Self> {
+        if !takes_compat().context("a child that makes a 32-bit call")? {
+            let why = "the kernel takes no 32-bit system calls (CONFIG_IA32_EMULATION)";
+            return Err(NotHere(why.to_owned()).into());
+        }
         let flags = MapFlags::PRIVATE | MapFlags::from_bits_retain(libc::MAP_32BIT as u32);
         let page = new_page(flags).context("a page below 2 GiB")?;
         write(path, page)?;
@@ -269,11 +303,37 @@ impl LowPath {
     }
 }
 
+/// Whether the kernel takes 32-bit calls. A child asks for its pid by one: a kernel without them
+/// has it die of `SIGSEGV`, which mustn't be taken for an agent's doing.
+fn takes_compat() -> Result<bool> {
+    /// `getpid(2)` in the table of 32-bit calls.
+    const GETPID: u32 = 20;
+    let (_, fate) = in_helper(|| {
+        // SAFETY: the call takes no arguments.
+        let pid = unsafe { compat_call(GETPID, [0; 3]) };
+        i32::from(u32::try_from(pid) != Ok(std::process::id()))
+    })?;
+    Ok(fate == Fate::Allowed)
+}
+
 /// A 32-bit call that gives a descriptor.
 ///
 /// # Safety
 /// The arguments must be what the call takes.
 unsafe fn compat(number: u32, arguments: [u32; 3]) -> Result<OwnedFd, Errno> {
+    // SAFETY: as promised by the caller.
+    match unsafe { compat_call(number, arguments) } {
+        // SAFETY: the kernel has just given it to this process, and nobody else knows it.
+        fd @ 0.. => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
+        errno => Err(Errno::from_raw_os_error(-errno)),
+    }
+}
+
+/// A 32-bit call, through `int 0x80`.
+///
+/// # Safety
+/// The arguments must be what the call takes.
+unsafe fn compat_call(number: u32, arguments: [u32; 3]) -> i32 {
     let result: u64;
     let [first, second, third] = arguments.map(u64::from);
     // SAFETY: as promised by the caller. The call's first argument belongs into rbx, which the
@@ -295,11 +355,7 @@ unsafe fn compat(number: u32, arguments: [u32; 3]) -> Result<OwnedFd, Errno> {
         );
     }
     // A 32-bit result: an errno is its negative in 32 bits.
-    match result as i32 {
-        // SAFETY: the kernel has just given it to this process, and nobody else knows it.
-        fd @ 0.. => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
-        errno => Err(Errno::from_raw_os_error(-errno)),
-    }
+    result as i32
 }
 
 /// A page of zeros that nobody has touched yet.

@@ -3,11 +3,13 @@
 use std::ffi::CStr;
 use std::os::fd::{FromRawFd, OwnedFd};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Error, Result};
 use io_uring::squeue::Flags;
 use io_uring::types::Fd;
 use io_uring::{IoUring, opcode};
 use rustix::io::Errno;
+
+use crate::acts::cause;
 
 /// Who opens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +34,10 @@ pub fn open(path: &CStr, by: By) -> Result<Result<OwnedFd, Errno>> {
     if by == By::Poller {
         builder.setup_sqpoll(IDLE_MS);
     }
-    let mut ring: IoUring = builder.build(2).context("setting the ring up")?;
+    let mut ring: IoUring = builder.build(2).map_err(|error| {
+        let error = Error::new(error).context("setting the ring up");
+        cause::not_here_without("CONFIG_IO_URING", "io_uring", error)
+    })?;
     let flags = match by {
         By::Worker => Flags::ASYNC,
         By::Submitter | By::Poller => Flags::empty(),

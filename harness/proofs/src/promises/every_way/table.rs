@@ -61,13 +61,13 @@ pub static WAYS: &[Way] = &[
     Way::new("open", "`open(2)`", go!(Go::by(calls::open_call))),
     Way::new("creat", "`creat(2)`, which truncates", go!(Go::by(calls::creat).to(|_| trees::CREATED_ANEW.to_owned()))).free_to(Free::Leaves(Effect::Truncated)),
     Way::new("file-handle", "`open_by_handle_at(2)`", go!(Go::by(calls::file_handle).without_path())),
-    Way::new("compat", "the 32-bit `open(2)`, through `int 0x80`", go!(Go::by(calls::compat))),
+    Way::new("compat", "the 32-bit `open(2)`, through `int 0x80`", go!(Go::by(calls::compat))).catching(&[(Tier::Lsm, NO_IA32_EMULATION)]),
     Way::new("compat-openat", "the 32-bit `openat(2)`, in the same way", go!(Go::by(calls::compat_openat))),
-    Way::new("io-uring", "`io_uring`, on the thread that submits", go!(Go::by(calls::io_uring))),
+    Way::new("io-uring", "`io_uring`, on the thread that submits", go!(Go::by(calls::io_uring))).catching(&[(Tier::Lsm, NO_IO_URING)]),
     Way::new("io-uring-worker", "`io_uring`, on a worker (`IOSQE_ASYNC`)", go!(Go::by(calls::io_uring_worker))).carried_out_by(By::Worker).catching(&[(Tier::Lsm, SPARES_THREADS), (Tier::Modret, SPARES_THREADS)]),
     Way::new("io-uring-sqpoll", "`io_uring`, on the thread that polls for submissions (`IORING_SETUP_SQPOLL`)", go!(Go::by(calls::io_uring_sqpoll))).carried_out_by(By::Worker),
     Way::new("unmapped-path", "a path on a page that isn't mapped in when the call begins", go!(Go::by(calls::unmapped_path))),
-    Way::new("late-path", "a path that a second thread writes once the call is under way", go!(Go::by(calls::late_path))),
+    Way::new("late-path", "a path that a second thread writes once the call is under way", go!(Go::by(calls::late_path))).catching(&[(Tier::Lsm, NO_USERFAULTFD)]),
     Way::new("rewritten-path", "a path that a second thread writes over another file's once the call is under way", go!(Go::by(calls::rewritten_path))).race(),
     Way::new("long-name", "a name of 255 bytes (`NAME_MAX`)", go!(Go::by(calls::plainly).to(|_| trees::LONG_NAME.clone()))),
     Way::new("long-path", "a path of 4095 bytes (`PATH_MAX`), beneath a denied folder", go!(Go::by(calls::plainly).to(Tree::longest))),
@@ -80,10 +80,10 @@ pub static WAYS: &[Way] = &[
     Way::new("sigterm-blocked", "a process that blocks SIGTERM and every other signal that can be", go!(Go::by(calls::sigterm_blocked))),
     Way::new("pid-namespace-init", "pid 1 of a pid namespace", go!(Go::by(calls::pid_namespace_init).after(Before::PidNamespace))),
     Way::new("other-user", "a process of another user than root", go!(Go::by(calls::other_user))).catching(&[(Tier::Lsm, SPARES_USERS)]),
-    Way::new("user-namespace", "a process in a user namespace of its own", go!(Go::by(calls::plainly).after(Before::UserNamespace))),
+    Way::new("user-namespace", "a process in a user namespace of its own", go!(Go::by(calls::plainly).after(Before::UserNamespace))).catching(&[(Tier::Lsm, NO_USER_NAMESPACES)]),
     Way::new("exec", "`execve(2)` of a denied executable", go!(Go::by(calls::exec).to(|_| trees::TOOL.to_owned()))),
     Way::new("execveat", "`execveat(2)` of an `O_PATH` descriptor of a denied executable (`AT_EMPTY_PATH`)", go!(Go::by(calls::execveat).to(|_| trees::TOOL.to_owned()).without_path())),
-    Way::new("fanotify", "the descriptor that the kernel opens for whoever reads an event of `fanotify(7)`", go!(Go::by(calls::fanotify).without_path())),
+    Way::new("fanotify", "the descriptor that the kernel opens for whoever reads an event of `fanotify(7)`", go!(Go::by(calls::fanotify).without_path())).catching(&[(Tier::Lsm, NO_FANOTIFY)]),
     Way::new("beneath-folder", "a file beneath a denied folder", go!(Go::by(calls::plainly).to(|_| trees::BENEATH.to_owned()))),
     Way::new("deep-folder", "a file 200 levels beneath a denied folder", go!(Go::by(calls::plainly).to(|_| trees::DEEP.clone()))),
     Way::new("link", "`link(2)`: a second name, given while the agent is up", go!(Go::by(calls::link).to(|_| trees::LINKED.to_owned()).leaving(trees::LINKED_AGAIN))).free_to(Free::Leaves(Effect::Created)).in_signal(InSignal::Unseen("links_denied_file")),
@@ -125,6 +125,31 @@ const OTHER_NAMES: Mutant = Mutant::new(
     "unexpected pass: `hardlink_out_of_folder` is declared",
 )
 .unexpected_pass();
+const NO_IO_URING: Mutant = Mutant::lacking(
+    "no-io-uring",
+    "the kernel has no io_uring",
+    "the kernel has no io_uring (CONFIG_IO_URING)",
+);
+const NO_USERFAULTFD: Mutant = Mutant::lacking(
+    "no-userfaultfd",
+    "the kernel has no userfaultfd",
+    "the kernel has no userfaultfd (CONFIG_USERFAULTFD)",
+);
+const NO_FANOTIFY: Mutant = Mutant::lacking(
+    "no-fanotify",
+    "the kernel has no fanotify",
+    "the kernel has no fanotify (CONFIG_FANOTIFY)",
+);
+const NO_IA32_EMULATION: Mutant = Mutant::lacking(
+    "no-ia32-emulation",
+    "the kernel takes no 32-bit system calls",
+    "the kernel takes no 32-bit system calls (CONFIG_IA32_EMULATION)",
+);
+const NO_USER_NAMESPACES: Mutant = Mutant::lacking(
+    "no-user-namespaces",
+    "the kernel allows no user namespaces",
+    "the kernel's user namespaces (CONFIG_USER_NS) are switched off",
+);
 
 #[cfg(test)]
 mod tests {
