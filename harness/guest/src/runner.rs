@@ -108,7 +108,7 @@ impl<'a> InProgress<'a> {
             return Ok(());
         }
         let began = Instant::now();
-        let mut seen = Seen::new(&self.planned.id, channel, &mut self.unjoined);
+        let mut seen = Seen::new(&self.planned.id, phase, channel, &mut self.unjoined);
         let went = go(&*self.proof.acts, &mut seen);
         seen.sent()?;
         self.took += began.elapsed();

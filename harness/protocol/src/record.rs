@@ -216,7 +216,8 @@ pub enum Observation {
     },
 }
 
-/// One attempt at something, and what came of it.
+/// One attempt at something, and what came of it. What most attempts have none of isn't written:
+/// an act is told twice, and there are races of many.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Act {
@@ -231,10 +232,13 @@ pub struct Act {
     /// Whether any of the secret's bytes reached the output.
     pub leaked: bool,
     /// What it left behind, each once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub effects: Vec<Effect>,
     /// The other process that acted for it, if one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub helper: Option<Helper>,
     /// The agent's own events for this pid and the helper's, in the order in which they came.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub events: Vec<SeenEvent>,
 }
 

@@ -5,7 +5,7 @@ use std::error::Error;
 use std::fmt::{Display, Formatter};
 
 use anyhow::Result;
-use protocol::record::{Act, Observation};
+use protocol::record::{Act, Observation, Phase};
 
 use crate::acts::agent::{Agent, Ended, Running};
 use crate::acts::arms::Ground;
@@ -65,17 +65,24 @@ pub trait Teller {
 /// the guest, each record of evidence stands for itself, so that the host compares and no more.
 pub struct Seen<'a> {
     id: &'a str,
+    phase: Phase,
     teller: &'a mut dyn Teller,
     unjoined: &'a mut Unjoined,
     sent: Result<()>,
 }
 
 impl<'a> Seen<'a> {
-    /// Takes what the arms of the proof with this id see.
-    pub fn new(id: &'a str, teller: &'a mut dyn Teller, unjoined: &'a mut Unjoined) -> Self {
+    /// Takes what the arms of the proof with this id see in a phase.
+    pub fn new(
+        id: &'a str,
+        phase: Phase,
+        teller: &'a mut dyn Teller,
+        unjoined: &'a mut Unjoined,
+    ) -> Self {
         let sent = Ok(());
         Self {
             id,
+            phase,
             teller,
             unjoined,
             sent,
@@ -92,7 +99,7 @@ impl<'a> Seen<'a> {
         if self.sent.is_err() {
             return;
         }
-        if !awaits_events(&observation) {
+        if !awaits_events(self.phase, &observation) {
             self.sent = self.teller.evidence(self.id, arm, observation);
             return;
         }
@@ -109,10 +116,11 @@ impl<'a> Seen<'a> {
     }
 }
 
-/// Whether the agent's events are still to be joined to an observation.
-fn awaits_events(observation: &Observation) -> bool {
+/// Whether the agent's events are still to be joined to an observation. Of an act while no agent was
+/// there it has none: one with the same pid would be of another process.
+fn awaits_events(phase: Phase, observation: &Observation) -> bool {
     match observation {
-        Observation::Act(_) | Observation::Race { .. } => true,
+        Observation::Act(_) | Observation::Race { .. } => phase != Phase::Before,
         Observation::Document { document } => attempt::awaits(document) || many::awaits(document),
         Observation::Exit { .. } | Observation::BpfLeft { .. } => false,
     }
@@ -124,4 +132,36 @@ pub enum During<'a> {
     Running(&'a Running),
     /// It ended by itself, as this configuration wants it.
     Ended(&'a Ended),
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_what_an_agent_may_tell_of_awaits_its_events() {
+        let document = |document| Observation::Document { document };
+        let acts = Observation::Race { acts: Vec::new() };
+        let account = document(json!({"fate": "allowed", "events": null}));
+        let many = document(json!({"fates": {}, "pids": [7]}));
+        let report = document(json!({"runtime_state": "ENFORCE"}));
+        let left = Observation::BpfLeft {
+            objects: Vec::new(),
+        };
+        for (observation, before, later) in [
+            (acts, false, true),
+            // A plan looks for what is joined to a document, even if it is nothing.
+            (account, true, true),
+            (many, true, true),
+            (report, false, false),
+            (left, false, false),
+        ] {
+            assert_eq!(awaits_events(Phase::Before, &observation), before);
+            for phase in [Phase::During, Phase::After] {
+                assert_eq!(awaits_events(phase, &observation), later, "{observation:?}");
+            }
+        }
+    }
 }
