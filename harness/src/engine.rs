@@ -224,7 +224,7 @@ fn judge(
         judged.faults.push(format!("QEMU's last words: `{said}`"));
     }
     // Missing where QEMU never ran: the ending tells of that.
-    if let (Some(why), Ending::Exited { .. } | Ending::Hung { .. }) = (unreadable, &ending) {
+    if let Some(why) = unreadable.filter(|_| !matches!(ending, Ending::NotStarted { .. })) {
         let path = files.console.display();
         judged
             .faults

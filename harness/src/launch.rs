@@ -6,6 +6,7 @@
 //! Nothing here judges. The two launchers differ only in who composes the command.
 
 pub mod accel;
+mod ending;
 mod process;
 pub mod qemu;
 pub mod virtme;

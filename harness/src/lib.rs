@@ -24,6 +24,7 @@ pub mod root;
 pub mod run;
 pub mod sabotage;
 pub mod setup;
+pub mod signals;
 pub mod tell;
 #[cfg(test)]
 mod testing;

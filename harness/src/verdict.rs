@@ -129,6 +129,9 @@ fn judge_as_said(
             "the guest told all, and then hung: it was ended after {limit_s} s"
         ));
     }
+    if let (true, Ending::Lost { .. }) = (all.ended, ending) {
+        judged.faults.push(explain::explain("", ending));
+    }
     if let (true, Some(said)) = (all.ended, explain::complaint(console)) {
         judged
             .faults
@@ -222,6 +225,13 @@ fn gap(
             Some(_) => "it never finished, though the guest went on".to_string(),
             None => format!("it never started; {}", why()),
         }));
+    }
+    // A machine that was ended from outside says nothing about the proof that ran in it.
+    if explain::ended_from_outside(console, ending) {
+        return Some(Gap::Missing(format!(
+            "the machine was ended from outside while it ran; {}",
+            why()
+        )));
     }
     // Half a record and no sign of a death speak of a cut channel; nobody can say then
     // whether the proof went on behind the cut.

@@ -5,7 +5,8 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek};
 use std::os::fd::AsFd;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -17,7 +18,7 @@ use rustix::process::{
 };
 
 use super::virtme::quote;
-use super::{Composed, Files, Machine};
+use super::{Composed, Files, Machine, ending};
 use crate::outcome::Ending;
 use crate::tell;
 
@@ -28,7 +29,7 @@ use crate::tell;
 /// must live as long as the boot.
 ///
 /// # Errors
-/// QEMU can't be started or watched. An ending of any kind is no error.
+/// QEMU can't be started. An ending of any kind is no error, nor is a loss after the start.
 pub fn boot(
     machine: &Machine,
     composed: &Composed,
@@ -42,30 +43,45 @@ pub fn boot(
         .context("watching for records")?;
     let mut records = File::open(&files.records).context("opening the records")?;
     let started = Instant::now();
+    let killed_before = ending::out_of_memory_kills();
     let group = Group::start(qemu(composed, &files)?)?;
-    let ended = group.pidfd()?;
-    let ending = loop {
-        let Some(left) = machine.limit.checked_sub(started.elapsed()) else {
-            drop(group);
-            break Ending::Hung {
-                limit_s: machine.limit.as_secs(),
-            };
+    // From here on QEMU has run, and an error is one of losing what came of it.
+    let watch = || -> Result<Ending> {
+        let ended = group.pidfd()?;
+        let ending = loop {
+            let left = machine.limit.saturating_sub(started.elapsed());
+            let happened = wait(&changes, &ended, left)?;
+            if happened.changed {
+                drain(&changes)?;
+            }
+            forward(&mut records, started, &mut arrived)?;
+            if happened.ended {
+                let status = group.end()?;
+                let killed = ending::out_of_memory_kills() > killed_before;
+                break ending::of(status, &said(&files.qemu)?, killed);
+            }
+            // Only now: a harness that was stopped for longer than that finds QEMU long done.
+            if left.is_zero() {
+                drop(group);
+                break Ending::Hung {
+                    limit_s: machine.limit.as_secs(),
+                };
+            }
         };
-        let happened = wait(&changes, &ended, left)?;
-        if happened.changed {
-            drain(&changes)?;
-        }
+        // What it wrote between the last look and its end.
         forward(&mut records, started, &mut arrived)?;
-        if happened.ended {
-            let status = group.end()?;
-            break Ending::Exited {
-                code: status.code().filter(|_| status.signal().is_none()),
-            };
-        }
+        ending::check_writable(&machine.dir)?;
+        Ok(ending)
     };
-    // What it wrote between the last look and its end.
-    forward(&mut records, started, &mut arrived)?;
-    Ok(ending)
+    Ok(watch().unwrap_or_else(|error| Ending::Lost {
+        reason: format!("{error:#}"),
+    }))
+}
+
+/// What QEMU said.
+fn said(log: &Path) -> Result<String> {
+    let bytes = fs::read(log).with_context(|| format!("reading {}", log.display()))?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// The text of `command.txt`: how to run this boot again, each line for a shell.

@@ -10,6 +10,7 @@ mod bad_input;
 mod bench;
 mod boots;
 mod broken_qemu;
+mod host_trouble;
 mod interrupts;
 mod launchers;
 mod modules;

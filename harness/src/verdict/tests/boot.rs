@@ -152,6 +152,51 @@ fn a_panic_after_some_proofs_is_not_all_of_them_succeeded() {
     assert_judged(&panicked(13), [PASSED; 3], &[&fault]);
 }
 
+fn killed_from_outside() -> Ending {
+    Ending::Killed {
+        signal: 9,
+        sender: None,
+        out_of_memory: false,
+    }
+}
+
+#[test]
+fn a_machine_that_the_host_ended_breaks_no_promise() {
+    let lost = Ending::Lost {
+        reason: "writing to /out: No space left on device".into(),
+    };
+    for (ending, said) in [
+        (killed_from_outside(), "QEMU was killed by SIGKILL"),
+        (lost, "No space left on device"),
+        (Ending::Exited { code: 1 }, "QEMU ended with exit code 1"),
+    ] {
+        let judged = judged(&channel(&records()[..6]), &[], &ending, "");
+        assert_eq!(judged.proofs[1].status, Status::Incomplete, "{ending:?}");
+        let why = &reasons(&judged, KILLS)[0];
+        let words = "the machine was ended from outside while it ran; ";
+        assert!(why.starts_with(words) && why.contains(said), "{why}");
+    }
+    // A guest that had died by itself takes the blame with it.
+    let judged = judged(
+        &channel(&records()[..6]),
+        &[],
+        &killed_from_outside(),
+        PANIC,
+    );
+    assert_eq!(judged.proofs[1].status, Status::Failed);
+}
+
+#[test]
+fn a_host_that_could_not_keep_all_of_it_is_no_clean_boot() {
+    let lost = Ending::Lost {
+        reason: "writing to /out: No space left on device".into(),
+    };
+    let judged = judged(&channel(&ended(records())), &[], &lost, "");
+    let fault = "the host lost what the guest told: writing to /out: No space left on device; \
+                 make room, or take another --out";
+    assert_judged(&judged, [PASSED; 3], &[fault]);
+}
+
 #[test]
 fn a_hang_fails_the_proof_that_ran() {
     let hung = Ending::Hung { limit_s: 90 };
@@ -246,8 +291,8 @@ fn the_exit_code_neither_passes_nor_fails_a_whole_transcript() {
     let channel = channel(&ended(records()));
     for ending in [
         CLEAN_END,
-        Ending::Exited { code: Some(255) },
-        Ending::Exited { code: None },
+        Ending::Exited { code: 255 },
+        killed_from_outside(),
     ] {
         let quiet = "reboot: Restarting system\n";
         assert_judged(&judged(&channel, &[], &ending, quiet), [PASSED; 3], &[]);
