@@ -12,6 +12,7 @@ pub mod event;
 pub mod exit;
 pub mod guarantees;
 pub mod image;
+pub mod interrupt;
 pub mod kernels;
 pub mod launch;
 pub mod manifest;

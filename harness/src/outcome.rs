@@ -107,6 +107,13 @@ pub enum Ending {
         /// Why.
         reason: String,
     },
+    /// The run was asked to end before this boot had.
+    Interrupted {
+        /// By the signal of this number.
+        signal: i32,
+        /// Whether QEMU ran.
+        started: bool,
+    },
     /// QEMU ran, but the host couldn't keep what came of it.
     Lost {
         /// Which file or what else, and why.

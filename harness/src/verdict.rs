@@ -165,6 +165,9 @@ fn hello<'a>(channel: &'a Channel, ending: &Ending, console: &str) -> Result<&'a
         Some((_, Line::Broken { text, why })) => Err(format!(
             "incomplete: the first line isn't the guest's hello ({why}): `{text}`"
         )),
+        None if matches!(ending, Ending::Interrupted { started: false, .. }) => {
+            Err(explain::explain("", ending))
+        }
         None => {
             let why = explain::explain(console, ending);
             Err(format!("incomplete: the guest never said hello; {why}"))

@@ -144,7 +144,7 @@ pub fn run(command: &BenchCommand, root: &Path) -> Result<ExitCode> {
         tell::err(notice);
     }
     let jobs = jobs(&at_hand, args, &bench, choice.accelerator)?;
-    let done = run_jobs(&at_hand, jobs, bench.lives.len());
+    let done = run_jobs(&at_hand, jobs, bench.lives.len())?;
     let measured = Measured {
         agents: agents(&at_hand.artifacts),
         kernels: done
@@ -163,7 +163,7 @@ pub fn run(command: &BenchCommand, root: &Path) -> Result<ExitCode> {
         tell::err(&format!("error: {kernel}: nothing was measured: {why}"));
         code = ExitCode::Infrastructure;
     }
-    Ok(code)
+    Ok(engine::interrupted(&done).unwrap_or(code))
 }
 
 fn measure(args: &AgentArgs) -> Result<Measure> {
@@ -287,7 +287,7 @@ fn again(args: &AgentArgs, kernel: &ReadyKernel, accelerator: Accelerator) -> St
 }
 
 /// One boot after the other.
-fn run_jobs(at_hand: &AtHand, jobs: Vec<Job>, lives: usize) -> Vec<Done> {
+fn run_jobs(at_hand: &AtHand, jobs: Vec<Job>, lives: usize) -> anyhow::Result<Vec<Done>> {
     let (events, receiver) = mpsc::channel();
     let watcher = std::thread::spawn(move || {
         let progress = Terminal::new();

@@ -157,6 +157,8 @@ fn go(at_hand: &AtHand, args: &MatrixArgs, wanted: &Wanted) -> Result<ExitCode> 
     let done = engine::run(jobs, &at_hand.composer, args.workers(), &events);
     drop(events);
     progress.finish();
+    let done = done?;
+    let interrupted = engine::interrupted(&done);
     let mut results = results(at_hand, done, wanted);
     let order = |suite: &SuiteId| {
         let kernel = at_hand
@@ -185,6 +187,9 @@ fn go(at_hand: &AtHand, args: &MatrixArgs, wanted: &Wanted) -> Result<ExitCode> 
     let verdict = verdict::run_verdict(&results, &planned, &cases);
     if let Some(why) = unclear(&results, &planned, &cases) {
         tell::err(&format!("error: {why}"));
+    }
+    if let Some(code) = interrupted {
+        return Ok(code);
     }
     Ok(match verdict {
         RunVerdict::PromiseBroken => ExitCode::Failed,

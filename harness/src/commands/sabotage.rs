@@ -121,7 +121,7 @@ pub fn run(args: &SabotageArgs, root: &Path) -> Result<ExitCode> {
         plan::kernel(kernel, &mutants, choice.accelerator, nonce)
     })?;
     let planned: Vec<PlannedBoot> = jobs.iter().map(|job| job.boot.clone()).collect();
-    let done = boots(&at_hand, jobs, of_matrix.workers(), choice.notice);
+    let done = boots(&at_hand, jobs, of_matrix.workers(), choice.notice)?;
     let judged = |ready: &ReadyKernel| {
         let boots = over(&ready.name, &done, &planned)?;
         let ReadyKernel { name, skips, .. } = ready;
@@ -145,7 +145,8 @@ pub fn run(args: &SabotageArgs, root: &Path) -> Result<ExitCode> {
         }
         false => tell::out(&told::table(&results)),
     };
-    told_or(told::exit_code(&results), written, shown)
+    let code = engine::interrupted(&done).unwrap_or_else(|| told::exit_code(&results));
+    told_or(code, written, shown)
 }
 
 /// The exit code of results that were to be written and shown: success only if they were.
@@ -175,7 +176,7 @@ fn sweep(
         sweep::kernel(kernel, choice.accelerator, nonce)
     })?;
     let planned: Vec<PlannedBoot> = jobs.iter().map(|job| job.boot.clone()).collect();
-    let done = boots(&at_hand, jobs, of_matrix.workers(), choice.notice);
+    let done = boots(&at_hand, jobs, of_matrix.workers(), choice.notice)?;
     let swept = at_hand.kernels.iter().map(|ready| {
         let of_kernel = planned
             .iter()
@@ -194,7 +195,8 @@ fn sweep(
         true => tell::out(&json),
         false => tell::out(&sweep::table(&swept)),
     };
-    told_or(sweep::exit_code(&swept), written, shown)
+    let code = engine::interrupted(&done).unwrap_or_else(|| sweep::exit_code(&swept));
+    told_or(code, written, shown)
 }
 
 /// The mutants that the patterns match; all without one.
@@ -300,7 +302,12 @@ fn again(args: &SabotageArgs, kernel: &ReadyKernel, accelerator: Accelerator) ->
     text
 }
 
-fn boots(at_hand: &AtHand, jobs: Vec<Job>, workers: usize, notice: Option<String>) -> Vec<Done> {
+fn boots(
+    at_hand: &AtHand,
+    jobs: Vec<Job>,
+    workers: usize,
+    notice: Option<String>,
+) -> anyhow::Result<Vec<Done>> {
     let (events, receiver) = mpsc::channel();
     // Most proofs are to fail here, so what is shown is only how far it is.
     let watcher = std::thread::spawn(move || {

@@ -78,6 +78,7 @@ impl Marker {
             Ending::Killed { signal, .. } => {
                 Self::Unclear(format!("QEMU was ended by {}", signals::name(*signal)))
             }
+            Ending::Interrupted { .. } => Self::Unclear("it was interrupted".to_owned()),
             Ending::NotStarted { reason } | Ending::Lost { reason } => {
                 Self::Unclear(reason.clone())
             }

@@ -19,6 +19,7 @@ use rustix::process::{
 
 use super::virtme::quote;
 use super::{Composed, Files, Machine, ending};
+use crate::interrupt::Interrupt;
 use crate::outcome::Ending;
 use crate::tell;
 
@@ -26,13 +27,14 @@ use crate::tell;
 ///
 /// `arrived` gets the result channel's bytes as they come in, with the time since the start;
 /// it is called from this thread. QEMU is bound to the calling thread's life, so that thread
-/// must live as long as the boot.
+/// must live as long as the boot. The boot ends early if the run is asked to.
 ///
 /// # Errors
 /// QEMU can't be started. An ending of any kind is no error, nor is a loss after the start.
 pub fn boot(
     machine: &Machine,
     composed: &Composed,
+    interrupt: &Interrupt,
     mut arrived: impl FnMut(&[u8], Duration),
 ) -> Result<Ending> {
     let files = Files::of(&machine.dir);
@@ -50,7 +52,7 @@ pub fn boot(
         let ended = group.pidfd()?;
         let ending = loop {
             let left = machine.limit.saturating_sub(started.elapsed());
-            let happened = wait(&changes, &ended, left)?;
+            let happened = wait(&changes, &ended, interrupt, left)?;
             if happened.changed {
                 drain(&changes)?;
             }
@@ -59,6 +61,13 @@ pub fn boot(
                 let status = group.end()?;
                 let killed = ending::out_of_memory_kills() > killed_before;
                 break ending::of(status, &said(&files.qemu)?, killed);
+            }
+            if let Some(signal) = interrupt.to_end() {
+                drop(group);
+                break Ending::Interrupted {
+                    signal,
+                    started: true,
+                };
             }
             // Only now: a harness that was stopped for longer than that finds QEMU long done.
             if left.is_zero() {
@@ -232,11 +241,18 @@ struct Happened {
     ended: bool,
 }
 
-fn wait(changes: impl AsFd, ended: impl AsFd, limit: Duration) -> Result<Happened> {
-    let [changed, ended] = poll_for(
+/// Waits until something has happened, or the run is asked to end, or for the limit.
+fn wait(
+    changes: impl AsFd,
+    ended: impl AsFd,
+    interrupt: &Interrupt,
+    limit: Duration,
+) -> Result<Happened> {
+    let [changed, ended, _] = poll_for(
         &mut [
             PollFd::new(&changes, PollFlags::IN),
             PollFd::new(&ended, PollFlags::IN),
+            PollFd::from_borrowed_fd(interrupt.fd(), PollFlags::IN),
         ],
         limit,
     )?;

@@ -99,6 +99,13 @@ pub fn explain(console: &str, ending: &Ending) -> String {
         Ending::Lost { reason } => {
             format!("the host lost what the guest told: {reason}; make room, or take another --out")
         }
+        Ending::Interrupted { signal, started } => {
+            let by = signals::name(*signal);
+            match started {
+                true => format!("interrupted by {by} while it ran"),
+                false => format!("not run: interrupted by {by}"),
+            }
+        }
         Ending::Hung { limit_s } => {
             format!("the guest hung: not done after {limit_s} s, the whole boot's limit")
         }
@@ -168,7 +175,10 @@ pub fn ended_from_outside(console: &str, ending: &Ending) -> bool {
     let outside = match ending {
         Ending::Exited { code } => *code != 0,
         Ending::Hung { .. } => false,
-        Ending::Killed { .. } | Ending::NotStarted { .. } | Ending::Lost { .. } => true,
+        Ending::Killed { .. }
+        | Ending::NotStarted { .. }
+        | Ending::Interrupted { .. }
+        | Ending::Lost { .. } => true,
     };
     outside && among(DEATHS, console).is_empty()
 }
@@ -254,6 +264,14 @@ mod tests {
                 "",
                 killed(11, None, false),
                 "QEMU itself crashed (SIGSEGV); what it said is in qemu.log",
+            ),
+            (
+                "",
+                Ending::Interrupted {
+                    signal: 2,
+                    started: true,
+                },
+                "interrupted by SIGINT while it ran",
             ),
             (
                 "",

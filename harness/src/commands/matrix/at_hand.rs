@@ -17,6 +17,7 @@ use crate::exit::{ExitCode, Failure, Result};
 use crate::image::disk::{self, Disk};
 use crate::image::pack::{self, PackInput, Packed};
 use crate::image::spec::ImageSpec;
+use crate::interrupt::Interrupt;
 use crate::kernels::ReadyKernel;
 use crate::kernels::apt::AptArchive;
 use crate::kernels::cache::Cache;
@@ -204,7 +205,7 @@ impl AtHand {
         let mut said_hello = false;
         // Always the direct launcher: the question is KVM's, not virtme-ng's.
         let composed = launch::qemu::compose(&machine);
-        let ending = launch::boot(&machine, &composed, |bytes, at| {
+        let ending = launch::boot(&machine, &composed, &Interrupt::nothing()?, |bytes, at| {
             let lines = channel.push(bytes, at);
             said_hello |= lines
                 .iter()

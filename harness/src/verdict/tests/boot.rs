@@ -187,6 +187,30 @@ fn a_machine_that_the_host_ended_breaks_no_promise() {
 }
 
 #[test]
+fn a_boot_that_was_interrupted_keeps_what_it_has_shown() {
+    let interrupted = |started| Ending::Interrupted { signal: 2, started };
+    let while_it_ran = judged(&channel(&records()[..6]), &[], &interrupted(true), "");
+    let said = "interrupted by SIGINT while it ran";
+    let ended = format!("the machine was ended from outside while it ran; {said}");
+    let never = format!("it never started; {said}");
+    let fault = format!("incomplete: no `end` record; {said}");
+    assert_judged(
+        &while_it_ran,
+        [
+            PASSED,
+            (Status::Incomplete, &[&ended]),
+            (Status::Incomplete, &[&never]),
+        ],
+        &[&fault],
+    );
+    let not_run = judged(&channel(&[]), &[], &interrupted(false), "");
+    let said = "not run: interrupted by SIGINT";
+    let unjudged = format!("not judged: {said}");
+    let proof: (Status, &[&str]) = (Status::Incomplete, &[&unjudged]);
+    assert_judged(&not_run, [proof; 3], &[said]);
+}
+
+#[test]
 fn a_host_that_could_not_keep_all_of_it_is_no_clean_boot() {
     let lost = Ending::Lost {
         reason: "writing to /out: No space left on device".into(),
