@@ -7,6 +7,7 @@
 
 pub mod accel;
 mod ending;
+mod guard;
 mod process;
 pub mod qemu;
 pub mod virtme;

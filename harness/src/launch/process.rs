@@ -14,9 +14,11 @@ use anyhow::{Context, Result, bail};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify;
 use rustix::process::{
-    Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, set_parent_process_death_signal,
+    Pid, PidfdFlags, Signal, getpid, getppid, kill_process_group, pidfd_open,
+    set_parent_process_death_signal,
 };
 
+use super::guard::Guard;
 use super::virtme::quote;
 use super::{Composed, Files, Machine, ending};
 use crate::interrupt::Interrupt;
@@ -179,28 +181,47 @@ fn qemu(composed: &Composed, files: &Files) -> Result<Command> {
     Ok(command)
 }
 
-/// A process and whatever it starts; all of it ends with the value, however that goes.
+/// A process and whatever it starts; all of it ends with the value, however that goes, and with
+/// the harness.
 struct Group {
     leader: Child,
-    reaped: bool,
+    /// None once the leader is reaped.
+    guard: Option<Guard>,
 }
 
 impl Group {
     fn start(mut command: Command) -> Result<Self> {
+        let mut guard = Guard::start()?;
         command.process_group(0);
-        // SAFETY: one prctl(2) between fork and exec; it allocates nothing and takes no lock.
+        let harness = getpid();
+        // SAFETY: a prctl(2) and a getppid(2) between fork and exec; they allocate nothing and
+        // take no lock.
         unsafe {
-            command.pre_exec(|| {
-                set_parent_process_death_signal(Some(Signal::KILL)).map_err(Into::into)
+            command.pre_exec(move || {
+                set_parent_process_death_signal(Some(Signal::KILL))?;
+                // It tells only of a death that is still to come.
+                match getppid() {
+                    Some(parent) if parent == harness => Ok(()),
+                    _ => Err(rustix::io::Errno::SRCH.into()),
+                }
             });
         }
-        let leader = command
-            .spawn()
-            .with_context(|| format!("starting {}", command.get_program().to_string_lossy()))?;
-        Ok(Self {
+        let leader = command.spawn();
+        let leader = match leader {
+            Ok(leader) => leader,
+            Err(error) => {
+                // It has nothing to watch over, and its trouble is the lesser one.
+                let _ = guard.dismiss();
+                let program = command.get_program().to_string_lossy().into_owned();
+                return Err(error).with_context(|| format!("starting {program}"));
+            }
+        };
+        let told = guard.watch(Pid::from_child(&leader));
+        let group = Self {
             leader,
-            reaped: false,
-        })
+            guard: Some(guard),
+        };
+        told.map(|()| group)
     }
 
     fn pidfd(&self) -> Result<rustix::fd::OwnedFd> {
@@ -217,8 +238,9 @@ impl Group {
         // Until the leader is reaped its pid, and so the group's, can't belong to others. It
         // ends all but a leader that has ended already, whose status stays what it was.
         let killed = kill_process_group(Pid::from_child(&self.leader), Signal::KILL);
+        let dismissed = self.guard.take().map_or(Ok(()), Guard::dismiss);
         let status = self.leader.wait();
-        self.reaped = true;
+        let killed = killed.map_err(io::Error::from).and(dismissed);
         if let Err(error) = killed {
             tell::err(&format!("warning: ending a process group: {error}"));
         }
@@ -228,7 +250,7 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        if !self.reaped
+        if self.guard.is_some()
             && let Err(error) = self.kill_and_reap()
         {
             tell::err(&format!("warning: reaping a process: {error}"));

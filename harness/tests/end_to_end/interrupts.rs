@@ -12,7 +12,8 @@ use harness::outcome::{Ending, Status};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::{
-    Checkout, Group, Machine, Ran, Unbooted, Watched, guest_in_proof, mentioning, until_written,
+    Checkout, Group, Machine, Ran, Unbooted, Watched, guest_in_proof, mentioning, outliving,
+    until_written,
 };
 
 /// As long as something that needs no time may take on a host that is busy.
@@ -151,6 +152,20 @@ fn a_run_that_was_started_to_ignore_a_signal_goes_on() {
     send(&harness, Signal::HUP);
     send(&harness, Signal::TERM);
     ran(harness).expect(143, &["SIGTERM: ending the machines"]);
+}
+
+#[test]
+fn nothing_that_qemu_started_outlives_a_harness_that_was_killed() {
+    let child = "tail -f \"$PWD/kernels.toml\"";
+    let script = format!("{child} & echo >\"${{records%/*}}/in-proof\"; wait");
+    let unbooted = Unbooted::new(&["two"], &guest_in_proof(&script));
+    let in_proof = "two/bpf-lsm/in-proof";
+    let (mut harness, started) = start(&unbooted.checkout, &mut unbooted.matrix(), in_proof);
+    assert_eq!(started.len(), 2, "the script and its child");
+    send(&harness, Signal::KILL);
+    harness.0.wait().expect("our own child");
+    let left = outliving(&unbooted.checkout.path(""), SOON);
+    assert!(left.is_empty(), "{left:?}");
 }
 
 /// Starts a run of a guest that never ends, and returns once QEMU runs.
