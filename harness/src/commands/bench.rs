@@ -136,7 +136,8 @@ pub fn run(command: &BenchCommand, root: &Path) -> Result<ExitCode> {
     let other = args.against.as_deref().map(Program::read).transpose();
     let other = other.context("--against").map_err(Failure::usage)?;
     let of_matrix = as_matrix(args, root);
-    let mut at_hand = AtHand::get(&of_matrix, root, &manifest, &kernels, &BTreeSet::new())?;
+    let mut at_hand =
+        AtHand::get(&of_matrix, root, &manifest, &kernels, &BTreeSet::new())?.with_all_kernels()?;
     at_hand.artifacts.other_agent = other;
     at_hand.artifacts.sabotaged_agent = None;
     let choice = at_hand.accelerator(args.accel)?;

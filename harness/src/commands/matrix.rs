@@ -20,7 +20,6 @@ use crate::cross_boot;
 use crate::engine::{self, Done};
 use crate::event::Event;
 use crate::exit::{ExitCode, Failure, Result};
-use crate::kernels::ReadyKernel;
 use crate::launch::{Launcher, accel};
 use crate::manifest::{self, Manifest};
 use crate::outcome::{BootResult, Cases, SuiteId};
@@ -139,7 +138,8 @@ pub fn prepare(args: &MatrixArgs, root: &Path) -> Result<()> {
         &manifest,
         &kernels,
         &BTreeSet::from(Filesystem::ALL),
-    )?;
+    )?
+    .with_all_kernels()?;
     Ok(())
 }
 
@@ -147,7 +147,7 @@ pub fn prepare(args: &MatrixArgs, root: &Path) -> Result<()> {
 fn go(at_hand: &AtHand, args: &MatrixArgs, wanted: &Wanted) -> Result<ExitCode> {
     let choice = at_hand.accelerator(args.accel)?;
     let jobs = jobs::jobs(at_hand, args, wanted, choice.accelerator)?;
-    let planned = planned(&at_hand.kernels, wanted);
+    let planned = planned(&at_hand.names, wanted);
     let (events, receiver) = mpsc::channel();
     let progress = report::progress::Progress::start(receiver, Screen::of_stderr());
     if let Some(notice) = choice.notice {
@@ -161,10 +161,8 @@ fn go(at_hand: &AtHand, args: &MatrixArgs, wanted: &Wanted) -> Result<ExitCode> 
     let interrupted = engine::interrupted(&done);
     let mut results = results(at_hand, done, wanted);
     let order = |suite: &SuiteId| {
-        let kernel = at_hand
-            .kernels
-            .iter()
-            .position(|ready| ready.name == suite.kernel);
+        let mut names = at_hand.names.iter();
+        let kernel = names.position(|name| *name == suite.kernel);
         let boot = Boot::ALL.iter().position(|boot| boot.name() == suite.boot);
         (kernel, boot.unwrap_or(Boot::ALL.len()))
     };
@@ -220,17 +218,17 @@ fn unclear(results: &[BootResult], planned: &Cases, reported: &Cases) -> Option<
 
 /// How many proofs each suite must come back with: every cell that the catalogue declares, for
 /// every kernel and boot. Not taken from the jobs, which could have lost one.
-fn planned(kernels: &[ReadyKernel], wanted: &Wanted) -> Cases {
+fn planned(kernels: &[String], wanted: &Wanted) -> Cases {
     let mut planned = Cases::new();
     for kernel in kernels {
         for &boot in wanted.boots {
             let proofs = plan::proofs(boot, wanted).len();
             if proofs > 0 {
-                planned.insert(plan::suite(&kernel.name, boot), proofs);
+                planned.insert(plan::suite(kernel, boot), proofs);
             }
         }
         if plan::cross_boot(wanted) {
-            planned.insert(cross_boot_suite(&kernel.name), 1);
+            planned.insert(cross_boot_suite(kernel), 1);
         }
     }
     planned
@@ -245,14 +243,12 @@ fn results(at_hand: &AtHand, done: Vec<Done>, wanted: &Wanted) -> Vec<BootResult
     };
     let mut compared = Vec::new();
     let comparing = plan::cross_boot(wanted);
-    for kernel in at_hand.kernels.iter().filter(|_| comparing) {
-        let (Some(real), Some(seam)) = (
-            of(&kernel.name, Boot::NoBpfLsm),
-            of(&kernel.name, Boot::BpfLsm),
-        ) else {
+    for kernel in at_hand.names.iter().filter(|_| comparing) {
+        let (Some(real), Some(seam)) = (of(kernel, Boot::NoBpfLsm), of(kernel, Boot::BpfLsm))
+        else {
             continue;
         };
-        let dir = report::files::boot_dir(at_hand.out.path(), &cross_boot_suite(&kernel.name));
+        let dir = report::files::boot_dir(at_hand.out.path(), &cross_boot_suite(kernel));
         compared.push(cross_boot::judge(side(real), side(seam), dir));
     }
     done.into_iter()

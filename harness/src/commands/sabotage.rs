@@ -114,7 +114,8 @@ pub fn run(args: &SabotageArgs, root: &Path) -> Result<ExitCode> {
     if args.sweep {
         return sweep(args, root, &manifest, &kernels, &of_matrix);
     }
-    let at_hand = AtHand::get(&of_matrix, root, &manifest, &kernels, &BTreeSet::new())?;
+    let at_hand =
+        AtHand::get(&of_matrix, root, &manifest, &kernels, &BTreeSet::new())?.with_all_kernels()?;
     let choice = at_hand.accelerator(args.accel)?;
     let jobs = jobs(&at_hand, args, choice.accelerator, |kernel| {
         let (mutants, _) = skip::part(&mutants, &kernel.skips);
@@ -170,7 +171,8 @@ fn sweep(
     of_matrix: &MatrixArgs,
 ) -> Result<ExitCode> {
     let filesystems = BTreeSet::from(Filesystem::ALL);
-    let at_hand = AtHand::get(of_matrix, root, manifest, kernels, &filesystems)?;
+    let at_hand =
+        AtHand::get(of_matrix, root, manifest, kernels, &filesystems)?.with_all_kernels()?;
     let choice = at_hand.accelerator(args.accel)?;
     let jobs = jobs(&at_hand, args, choice.accelerator, |kernel| {
         sweep::kernel(kernel, choice.accelerator, nonce)

@@ -13,6 +13,7 @@ mod broken_qemu;
 mod host_trouble;
 mod interrupts;
 mod launchers;
+mod missing_kernel;
 mod modules;
 mod old_results;
 mod sabotage;

@@ -2,6 +2,7 @@
 //!
 //! In: [`AtHand`], the arguments, what is wanted, the accelerator. Out: one job a boot.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use protocol::plan::{BootPlan, PlannedProof};
@@ -39,6 +40,19 @@ pub(super) fn jobs(
         }
         for boot in boots {
             jobs.push(job(at_hand, args, kernel, boot, &image, accelerator));
+        }
+    }
+    // Planned as well, so that each is an error in every report and none is left out.
+    for missing in &at_hand.missing {
+        let kernel = missing.unbootable();
+        let image = Image {
+            path: PathBuf::new(),
+            missing_modules: Vec::new(),
+            obstacle: Some(missing.why.clone()),
+        };
+        let (_, boots) = plan::kernel(&kernel, wanted, accelerator, nonce);
+        for boot in boots {
+            jobs.push(job(at_hand, args, &kernel, boot, &image, accelerator));
         }
     }
     engine::longest_first(&mut jobs);
