@@ -26,7 +26,7 @@ use crate::engine::{self, Done, Job};
 use crate::event::{Event, Phase};
 use crate::exit::{ExitCode, Failure, Result};
 use crate::kernels::ReadyKernel;
-use crate::launch::{Accelerator, Files, Launcher, Machine, accel};
+use crate::launch::{Accelerator, Files, Launcher, Machine, Pace, accel};
 use crate::manifest::{self, Manifest};
 use crate::plan::{self as boots, Boot};
 use crate::progress::{Progress as _, Terminal};
@@ -228,7 +228,11 @@ fn jobs(
     for kernel in &at_hand.kernels {
         let mut boot = boots::boot(kernel, Boot::BpfLsm, plan::BOOT, Vec::new(), nonce());
         boot.plan.bench = Some(bench.clone());
-        let guest_plan = boots::guest(kernel, accelerator, std::slice::from_ref(&boot));
+        let guest_plan = boots::guest(
+            kernel,
+            Pace::new(accelerator, 1, 1),
+            std::slice::from_ref(&boot),
+        );
         let image = at_hand.image(kernel, &guest_plan)?;
         jobs.push(Job {
             machine: Machine {

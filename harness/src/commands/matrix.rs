@@ -20,7 +20,7 @@ use crate::cross_boot;
 use crate::engine::{self, Done};
 use crate::event::Event;
 use crate::exit::{ExitCode, Failure, Result};
-use crate::launch::{Launcher, accel};
+use crate::launch::{Accelerator, Launcher, Pace, accel};
 use crate::manifest::{self, Manifest};
 use crate::outcome::{BootResult, Cases, SuiteId};
 use crate::plan::{self, Boot, CROSS_BOOT, Wanted};
@@ -47,7 +47,8 @@ pub struct MatrixArgs {
     /// What runs the guest; auto takes KVM only after a marker boot on it
     #[arg(long, value_enum, default_value = "auto")]
     pub accel: accel::Wish,
-    /// How long a whole boot may take [default: 300 under TCG, 60 under KVM]
+    /// How long a whole boot may take [default: by what it has to do, how it is accelerated, and
+    /// how many machines share a core; see the README]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u16).range(1..))]
     pub boot_limit: Option<u16>,
     /// How many machines side by side [default: one a core]
@@ -85,11 +86,18 @@ pub struct MatrixArgs {
 impl MatrixArgs {
     /// How many machines run side by side.
     pub(super) fn workers(&self) -> usize {
-        self.jobs.map_or_else(
-            || std::thread::available_parallelism().map_or(1, usize::from),
-            usize::from,
-        )
+        self.jobs.map_or_else(cores, usize::from)
     }
+
+    /// How quickly its machines get on.
+    pub(super) fn pace(&self, accelerator: Accelerator) -> Pace {
+        Pace::new(accelerator, self.workers(), cores())
+    }
+}
+
+/// The cores that machines may share.
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// Runs the matrix in the checkout at `root`.
@@ -146,7 +154,7 @@ pub fn prepare(args: &MatrixArgs, root: &Path) -> Result<()> {
 /// Plans, boots, judges and reports.
 fn go(at_hand: &AtHand, args: &MatrixArgs, wanted: &Wanted) -> Result<ExitCode> {
     let choice = at_hand.accelerator(args.accel)?;
-    let jobs = jobs::jobs(at_hand, args, wanted, choice.accelerator)?;
+    let jobs = jobs::jobs(at_hand, args, wanted, args.pace(choice.accelerator))?;
     let planned = planned(&at_hand.names, wanted);
     let (events, receiver) = mpsc::channel();
     let progress = report::progress::Progress::start(receiver, Screen::of_stderr());

@@ -21,7 +21,7 @@ use crate::engine::{self, Done, Job};
 use crate::event::Event;
 use crate::exit::{ExitCode, Failure, Result};
 use crate::kernels::ReadyKernel;
-use crate::launch::{Accelerator, Files, Launcher, Machine, accel};
+use crate::launch::{Accelerator, Files, Launcher, Machine, Pace, accel};
 use crate::manifest::{self, Manifest};
 use crate::plan::PlannedBoot;
 use crate::report;
@@ -35,6 +35,9 @@ use crate::tell;
 
 /// The kernel that is enough to see that the suite can fail: one that skips no mutant's proof.
 const KERNEL: &str = "7.3";
+
+/// How many events may fail to come in a boot: what is broken here mostly shows by that.
+const MISSING_EVENTS: u32 = 4;
 
 /// What to break, where, and where the results go.
 #[derive(Debug, Args)]
@@ -117,9 +120,10 @@ pub fn run(args: &SabotageArgs, root: &Path) -> Result<ExitCode> {
     let at_hand =
         AtHand::get(&of_matrix, root, &manifest, &kernels, &BTreeSet::new())?.with_all_kernels()?;
     let choice = at_hand.accelerator(args.accel)?;
-    let jobs = jobs(&at_hand, args, choice.accelerator, |kernel| {
+    let pace = of_matrix.pace(choice.accelerator);
+    let jobs = jobs(&at_hand, args, pace, |kernel| {
         let (mutants, _) = skip::part(&mutants, &kernel.skips);
-        plan::kernel(kernel, &mutants, choice.accelerator, nonce)
+        plan::kernel(kernel, &mutants, pace, nonce)
     })?;
     let planned: Vec<PlannedBoot> = jobs.iter().map(|job| job.boot.clone()).collect();
     let done = boots(&at_hand, jobs, of_matrix.workers(), choice.notice)?;
@@ -174,8 +178,9 @@ fn sweep(
     let at_hand =
         AtHand::get(of_matrix, root, manifest, kernels, &filesystems)?.with_all_kernels()?;
     let choice = at_hand.accelerator(args.accel)?;
-    let jobs = jobs(&at_hand, args, choice.accelerator, |kernel| {
-        sweep::kernel(kernel, choice.accelerator, nonce)
+    let pace = of_matrix.pace(choice.accelerator);
+    let jobs = jobs(&at_hand, args, pace, |kernel| {
+        sweep::kernel(kernel, pace, nonce)
     })?;
     let planned: Vec<PlannedBoot> = jobs.iter().map(|job| job.boot.clone()).collect();
     let done = boots(&at_hand, jobs, of_matrix.workers(), choice.notice)?;
@@ -259,7 +264,7 @@ pub(super) fn as_matrix(args: &SabotageArgs, root: &Path) -> MatrixArgs {
 fn jobs(
     at_hand: &AtHand,
     args: &SabotageArgs,
-    accelerator: Accelerator,
+    pace: Pace,
     plan: impl Fn(&ReadyKernel) -> (GuestPlan, Vec<PlannedBoot>),
 ) -> Result<Vec<Job>> {
     let mut jobs = Vec::new();
@@ -272,8 +277,8 @@ fn jobs(
                 initramfs: image.path.clone(),
                 cmdline: boot.cmdline.clone(),
                 memory_mib: kernel.memory_mib,
-                accelerator,
-                limit: accelerator.boot_limit(),
+                accelerator: pace.accelerator,
+                limit: pace.boot_limit(&boot.plan, MISSING_EVENTS),
                 dir: report::files::boot_dir(at_hand.out.path(), &boot.suite),
             },
             skips: Vec::new(),
@@ -281,7 +286,7 @@ fn jobs(
             package_version: kernel.package_version.clone(),
             replaced_version: None,
             provenance: at_hand.provenance.clone(),
-            again: again(args, kernel, accelerator),
+            again: again(args, kernel, pace.accelerator),
             obstacle: image.obstacle.clone(),
             boot,
         }));

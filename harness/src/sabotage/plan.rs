@@ -7,7 +7,7 @@ use protocol::sabotage;
 
 use super::catalogue::{Mutant, Way};
 use crate::kernels::ReadyKernel;
-use crate::launch::Accelerator;
+use crate::launch::Pace;
 use crate::plan::{self, Boot, PlannedBoot, catalogue};
 
 /// Proofs that a mutant is put to beside its own, where they share a configuration: they wait for
@@ -48,7 +48,7 @@ pub fn proofs(mutant: &Mutant) -> Vec<PlannedProof> {
 pub fn kernel(
     kernel: &ReadyKernel,
     mutants: &[Mutant],
-    accelerator: Accelerator,
+    pace: Pace,
     mut nonce: impl FnMut() -> String,
 ) -> (GuestPlan, Vec<PlannedBoot>) {
     let mut boots = Vec::new();
@@ -80,7 +80,7 @@ pub fn kernel(
             }
         }
     }
-    (plan::guest(kernel, accelerator, &boots), boots)
+    (plan::guest(kernel, pace, &boots), boots)
 }
 
 /// Every proof that some mutant is put to, with nothing broken.

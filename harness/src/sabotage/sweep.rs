@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::exit::ExitCode;
 use crate::kernels::ReadyKernel;
-use crate::launch::Accelerator;
+use crate::launch::Pace;
 use crate::outcome::{BootResult, Status};
 use crate::plan::{self, Boot, PlannedBoot, catalogue};
 
@@ -130,7 +130,7 @@ pub struct Swept {
 /// Plans one kernel's boots with all of their proofs.
 pub fn kernel(
     kernel: &ReadyKernel,
-    accelerator: Accelerator,
+    pace: Pace,
     mut nonce: impl FnMut() -> String,
 ) -> (GuestPlan, Vec<PlannedBoot>) {
     let boots: Vec<PlannedBoot> = Boot::ALL
@@ -146,7 +146,7 @@ pub fn kernel(
             plan::boot(kernel, boot, boot.name(), proofs.collect(), nonce())
         })
         .collect();
-    (plan::guest(kernel, accelerator, &boots), boots)
+    (plan::guest(kernel, pace, &boots), boots)
 }
 
 /// Holds a kernel's boots against what each of their proofs must come to.

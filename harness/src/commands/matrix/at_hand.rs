@@ -108,7 +108,7 @@ impl AtHand {
         };
         let names = kernels.iter().map(|kernel| kernel.name.clone()).collect();
         let Readied { ready, missing } = fetcher.ready(kernels, options)?;
-        for MissingKernel { kernel, why } in &missing {
+        for MissingKernel { kernel, why, .. } in &missing {
             progress.line(&format!("kernel {} can't be booted: {why}", kernel.name));
         }
         let ours = match brought {
