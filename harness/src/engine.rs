@@ -15,6 +15,8 @@ use protocol::record::Record;
 
 use crate::channel::{Channel, Line};
 use crate::event::{Event, Phase};
+use crate::exit::ExitCode;
+use crate::interrupt::{self, Interrupt};
 use crate::launch::{self, Composer, Files, Machine};
 use crate::manifest::Allow;
 use crate::outcome::{BootResult, Ending, Provenance};
@@ -58,20 +60,42 @@ pub struct Done {
 
 /// Runs all jobs, at most `workers` at a time, in the order given.
 ///
-/// A job that can't even be started is judged like any other: nothing stops the rest.
-#[must_use]
+/// A job that can't even be started is judged like any other: nothing stops the rest, but a signal
+/// that asks the run to end. Then those that run are ended and those that don't aren't begun, and
+/// all are judged.
+///
+/// # Errors
+/// The signals can't be caught; nothing has run then.
 pub fn run(
     jobs: Vec<Job>,
     composer: &Composer,
     workers: usize,
     events: &Sender<Event>,
-) -> Vec<Done> {
-    side_by_side(jobs, workers, |job| {
-        let judged = boot(&job, composer, events);
-        // A reporter that has gone away must not end the run.
-        let _ = events.send(Event::BootFinished(Box::new(judged.result.clone())));
-        judged
+) -> Result<Vec<Done>> {
+    let notices = events.clone();
+    let tell = move |line| {
+        // As below.
+        let _ = notices.send(Event::Notice(line));
+    };
+    interrupt::during(tell, |interrupt| {
+        side_by_side(jobs, workers, |job| {
+            let judged = boot(&job, composer, interrupt, events);
+            // A reporter that has gone away must not end the run.
+            let _ = events.send(Event::BootFinished(Box::new(judged.result.clone())));
+            judged
+        })
     })
+}
+
+/// The exit code of a run that was asked to end before it was done, if it was.
+#[must_use]
+pub fn interrupted(done: &[Done]) -> Option<ExitCode> {
+    let endings = done.iter().filter_map(|done| done.result.ending.as_ref());
+    let mut signals = endings.filter_map(|ending| match ending {
+        Ending::Interrupted { signal, .. } => Some(*signal),
+        _ => None,
+    });
+    signals.next().map(ExitCode::of_signal)
 }
 
 /// Does the work on each item, on at most `workers` threads, beginning in the order given.
@@ -113,7 +137,7 @@ pub fn longest_first(jobs: &mut [Job]) {
 }
 
 /// One boot from launch to verdict.
-fn boot(job: &Job, composer: &Composer, events: &Sender<Event>) -> Done {
+fn boot(job: &Job, composer: &Composer, interrupt: &Interrupt, events: &Sender<Event>) -> Done {
     let suite = &job.boot.suite;
     let tell = |event| {
         // As above: the run goes on without anyone watching.
@@ -129,7 +153,7 @@ fn boot(job: &Job, composer: &Composer, events: &Sender<Event>) -> Done {
     });
     let started = Instant::now();
     let mut channel = Channel::default();
-    let launched = launch(job, composer, &mut channel, &tell);
+    let launched = launch(job, composer, interrupt, &mut channel, &tell);
     channel.close();
     let ending = launched.unwrap_or_else(|error| Ending::NotStarted {
         reason: format!("{error:#}"),
@@ -140,6 +164,7 @@ fn boot(job: &Job, composer: &Composer, events: &Sender<Event>) -> Done {
 fn launch(
     job: &Job,
     composer: &Composer,
+    interrupt: &Interrupt,
     channel: &mut Channel,
     tell: &impl Fn(Event),
 ) -> Result<Ending> {
@@ -151,6 +176,12 @@ fn launch(
     for file in [&files.console, &files.records, &files.qemu, &files.command] {
         remove_stale(file)?;
     }
+    if let Some(signal) = interrupt.to_end() {
+        return Ok(Ending::Interrupted {
+            signal,
+            started: false,
+        });
+    }
     if let Some(obstacle) = &job.obstacle {
         bail!("{obstacle}");
     }
@@ -161,7 +192,7 @@ fn launch(
         suite: suite.clone(),
         phase: Phase::Booting,
     });
-    launch::boot(machine, &composed, |bytes, at| {
+    launch::boot(machine, &composed, interrupt, |bytes, at| {
         for (_, line) in channel.push(bytes, at) {
             let Line::Record(record) = line else { continue };
             match record {
@@ -230,7 +261,11 @@ fn judge(
         judged.faults.push(format!("QEMU's last words: `{said}`"));
     }
     // Missing where QEMU never ran: the ending tells of that.
-    if let (Some(why), Ending::Exited { .. } | Ending::Hung { .. }) = (unreadable, &ending) {
+    let never_ran = matches!(
+        ending,
+        Ending::NotStarted { .. } | Ending::Interrupted { started: false, .. }
+    );
+    if let Some(why) = unreadable.filter(|_| !never_ran) {
         let path = files.console.display();
         judged
             .faults

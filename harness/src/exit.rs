@@ -20,6 +20,25 @@ pub enum ExitCode {
     /// Something this machine must have is missing and couldn't be installed: a package, or
     /// a Debian mirror in its apt configuration. `EX_UNAVAILABLE` in sysexits.
     Prerequisite = 69,
+    /// SIGHUP ended the run before it was done; what was found until then is in the reports, and
+    /// is no verdict on the rest. 128 and the signal's number, as shells have it.
+    HungUp = 129,
+    /// SIGINT (Ctrl-C) did.
+    Interrupted = 130,
+    /// SIGTERM did.
+    Terminated = 143,
+}
+
+impl ExitCode {
+    /// The code of a run that this signal ended.
+    #[must_use]
+    pub fn of_signal(signal: i32) -> Self {
+        match signal {
+            libc::SIGHUP => Self::HungUp,
+            libc::SIGTERM => Self::Terminated,
+            _ => Self::Interrupted,
+        }
+    }
 }
 
 impl From<ExitCode> for process::ExitCode {
@@ -102,9 +121,15 @@ mod tests {
             (ExitCode::Usage, 2),
             (ExitCode::Infrastructure, 3),
             (ExitCode::Prerequisite, 69),
+            (ExitCode::HungUp, 129),
+            (ExitCode::Interrupted, 130),
+            (ExitCode::Terminated, 143),
         ];
         for (code, number) in codes {
             assert_eq!(code as u8, number);
+        }
+        for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGTERM] {
+            assert_eq!(i32::from(ExitCode::of_signal(signal) as u8), 128 + signal);
         }
     }
 

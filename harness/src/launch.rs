@@ -6,6 +6,9 @@
 //! Nothing here judges. The two launchers differ only in who composes the command.
 
 pub mod accel;
+mod ending;
+mod guard;
+pub mod pace;
 mod process;
 pub mod qemu;
 pub mod virtme;
@@ -17,6 +20,7 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::ValueEnum;
 
+pub use pace::Pace;
 pub use process::{boot, command_text};
 
 /// Who composes QEMU's command.
@@ -55,24 +59,6 @@ impl Accelerator {
         match self {
             Self::Kvm => "kvm",
             Self::Tcg => "tcg",
-        }
-    }
-
-    /// How long a whole boot may take: about twenty times what it takes on an idle host.
-    #[must_use]
-    pub fn boot_limit(self) -> Duration {
-        match self {
-            Self::Kvm => Duration::from_secs(60),
-            Self::Tcg => Duration::from_secs(300),
-        }
-    }
-
-    /// How long the guest waits for one event before it calls it missing.
-    #[must_use]
-    pub fn event_limit(self) -> Duration {
-        match self {
-            Self::Kvm => Duration::from_secs(10),
-            Self::Tcg => Duration::from_secs(60),
         }
     }
 }

@@ -12,6 +12,7 @@ pub mod event;
 pub mod exit;
 pub mod guarantees;
 pub mod image;
+pub mod interrupt;
 pub mod kernels;
 pub mod launch;
 pub mod manifest;
@@ -24,6 +25,7 @@ pub mod root;
 pub mod run;
 pub mod sabotage;
 pub mod setup;
+pub mod signals;
 pub mod tell;
 #[cfg(test)]
 mod testing;

@@ -82,10 +82,20 @@ pub enum Status {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum Ending {
-    /// QEMU ended by itself.
+    /// QEMU ended by itself: with 0 on the guest's restart or death, with another code on trouble
+    /// of its own.
     Exited {
-        /// Its exit code, or none if a signal ended it.
-        code: Option<i32>,
+        /// Its exit code.
+        code: i32,
+    },
+    /// A signal ended QEMU, and the harness hadn't sent it.
+    Killed {
+        /// Its number.
+        signal: i32,
+        /// Who sent it, where QEMU could still tell.
+        sender: Option<String>,
+        /// Whether the host ended processes meanwhile, as it had no more memory.
+        out_of_memory: bool,
     },
     /// The whole-boot limit passed and the harness ended QEMU.
     Hung {
@@ -95,6 +105,18 @@ pub enum Ending {
     /// QEMU never ran.
     NotStarted {
         /// Why.
+        reason: String,
+    },
+    /// The run was asked to end before this boot had.
+    Interrupted {
+        /// By the signal of this number.
+        signal: i32,
+        /// Whether QEMU ran.
+        started: bool,
+    },
+    /// QEMU ran, but the host couldn't keep what came of it.
+    Lost {
+        /// Which file or what else, and why.
         reason: String,
     },
 }

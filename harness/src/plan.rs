@@ -1,6 +1,6 @@
 //! From kernels to planned boots: which proofs run where, and what they must show.
 //!
-//! In: the kernels that are ready, the boots and proofs asked for, the accelerator. Out: for
+//! In: the kernels that are ready, the boots and proofs asked for, the pace. Out: for
 //! each kernel the [`GuestPlan`] that goes into its image, and for each boot what the
 //! launcher and the verdict need. Pure.
 
@@ -12,7 +12,7 @@ use protocol::plan::{BootPlan, ExpectedMachine, Filesystem, GuestPlan, PlannedPr
 use proofs::Boot;
 
 use crate::kernels::ReadyKernel;
-use crate::launch::Accelerator;
+use crate::launch::Pace;
 use crate::outcome::SuiteId;
 
 pub use proofs::{REAL_PROMOTION, SEAM_IS_FAITHFUL, SEAM_PROMOTION};
@@ -120,7 +120,7 @@ fn is_wanted(wanted: &Wanted, id: &str) -> bool {
 pub fn kernel(
     kernel: &ReadyKernel,
     wanted: &Wanted,
-    accelerator: Accelerator,
+    pace: Pace,
     mut nonce: impl FnMut() -> String,
 ) -> (GuestPlan, Vec<PlannedBoot>) {
     let mut boots = Vec::new();
@@ -131,7 +131,7 @@ pub fn kernel(
         }
         boots.push(self::boot(kernel, boot, boot.name(), proofs, nonce()));
     }
-    (guest(kernel, accelerator, &boots), boots)
+    (guest(kernel, pace, &boots), boots)
 }
 
 /// Plans one boot, under a name of its own.
@@ -188,11 +188,11 @@ fn other(boot: Boot) -> Boot {
 
 /// The plan for a kernel's guest, which the command line picks one boot of.
 #[must_use]
-pub fn guest(kernel: &ReadyKernel, accelerator: Accelerator, boots: &[PlannedBoot]) -> GuestPlan {
+pub fn guest(kernel: &ReadyKernel, pace: Pace, boots: &[PlannedBoot]) -> GuestPlan {
     GuestPlan {
         version: protocol::VERSION,
         kernel: kernel.name.clone(),
-        wait_ms: u64::try_from(accelerator.event_limit().as_millis()).unwrap_or(u64::MAX),
+        wait_ms: u64::try_from(pace.event_limit().as_millis()).unwrap_or(u64::MAX),
         boots: boots.iter().map(|boot| boot.plan.clone()).collect(),
     }
 }
@@ -226,7 +226,12 @@ mod tests {
     use protocol::plan::Expectation;
 
     use super::*;
+    use crate::launch::Accelerator;
     use crate::manifest::Source;
+
+    fn pace() -> Pace {
+        Pace::new(Accelerator::Tcg, 1, 1)
+    }
 
     fn ready() -> ReadyKernel {
         ReadyKernel {
@@ -267,7 +272,7 @@ mod tests {
             next += 1;
             format!("nonce-{next}")
         };
-        let (guest, boots) = kernel(&ready(), &wanted(&Boot::ALL, None), Accelerator::Tcg, nonce);
+        let (guest, boots) = kernel(&ready(), &wanted(&Boot::ALL, None), pace(), nonce);
         let plans: Vec<BootPlan> = boots.iter().map(|boot| boot.plan.clone()).collect();
         assert_eq!(guest.boots, plans);
         let has_bpf = |boot: &PlannedBoot| {
@@ -340,7 +345,7 @@ mod tests {
         let (_, boots) = kernel(
             &ready(),
             &wanted(&Boot::ALL, Some(&only)),
-            Accelerator::Tcg,
+            pace(),
             String::new,
         );
         assert_eq!(boots.len(), 1);

@@ -133,6 +133,9 @@ fn judge_as_said(
             "the guest told all, and then hung: it was ended after {limit_s} s"
         ));
     }
+    if let (true, Ending::Lost { .. }) = (all.ended, ending) {
+        judged.faults.push(explain::explain("", ending));
+    }
     if let (true, Some(said)) = (all.ended, explain::complaint(console)) {
         judged
             .faults
@@ -170,6 +173,9 @@ fn hello<'a>(channel: &'a Channel, ending: &Ending, console: &str) -> Result<&'a
         Some((_, Line::Broken { text, why })) => Err(format!(
             "incomplete: the first line isn't the guest's hello ({why}): `{text}`"
         )),
+        None if matches!(ending, Ending::Interrupted { started: false, .. }) => {
+            Err(explain::explain("", ending))
+        }
         None => {
             let why = explain::explain(console, ending);
             Err(format!("incomplete: the guest never said hello; {why}"))

@@ -26,7 +26,7 @@ use crate::engine::{self, Done, Job};
 use crate::event::{Event, Phase};
 use crate::exit::{ExitCode, Failure, Result};
 use crate::kernels::ReadyKernel;
-use crate::launch::{Accelerator, Files, Launcher, Machine, accel};
+use crate::launch::{Accelerator, Files, Launcher, Machine, Pace, accel};
 use crate::manifest::{self, Manifest};
 use proofs::Boot;
 
@@ -138,7 +138,8 @@ pub fn run(command: &BenchCommand, root: &Path) -> Result<ExitCode> {
     let other = args.against.as_deref().map(Program::read).transpose();
     let other = other.context("--against").map_err(Failure::usage)?;
     let of_matrix = as_matrix(args, root);
-    let mut at_hand = AtHand::get(&of_matrix, root, &manifest, &kernels, &BTreeSet::new())?;
+    let mut at_hand =
+        AtHand::get(&of_matrix, root, &manifest, &kernels, &BTreeSet::new())?.with_all_kernels()?;
     at_hand.artifacts.other_agent = other;
     at_hand.artifacts.sabotaged_agent = None;
     let choice = at_hand.accelerator(args.accel)?;
@@ -146,7 +147,7 @@ pub fn run(command: &BenchCommand, root: &Path) -> Result<ExitCode> {
         tell::err(notice);
     }
     let jobs = jobs(&at_hand, args, &bench, choice.accelerator)?;
-    let done = run_jobs(&at_hand, jobs, bench.lives.len());
+    let done = run_jobs(&at_hand, jobs, bench.lives.len())?;
     let measured = Measured {
         agents: agents(&at_hand.artifacts),
         kernels: done
@@ -165,7 +166,7 @@ pub fn run(command: &BenchCommand, root: &Path) -> Result<ExitCode> {
         tell::err(&format!("error: {kernel}: nothing was measured: {why}"));
         code = ExitCode::Infrastructure;
     }
-    Ok(code)
+    Ok(engine::interrupted(&done).unwrap_or(code))
 }
 
 fn measure(args: &AgentArgs) -> Result<Measure> {
@@ -229,7 +230,11 @@ fn jobs(
     for kernel in &at_hand.kernels {
         let mut boot = boots::boot(kernel, Boot::BpfLsm, plan::BOOT, Vec::new(), nonce());
         boot.plan.bench = Some(bench.clone());
-        let guest_plan = boots::guest(kernel, accelerator, std::slice::from_ref(&boot));
+        let guest_plan = boots::guest(
+            kernel,
+            Pace::new(accelerator, 1, 1),
+            std::slice::from_ref(&boot),
+        );
         let image = at_hand.image(kernel, &guest_plan)?;
         jobs.push(Job {
             machine: Machine {
@@ -289,7 +294,7 @@ fn again(args: &AgentArgs, kernel: &ReadyKernel, accelerator: Accelerator) -> St
 }
 
 /// One boot after the other.
-fn run_jobs(at_hand: &AtHand, jobs: Vec<Job>, lives: usize) -> Vec<Done> {
+fn run_jobs(at_hand: &AtHand, jobs: Vec<Job>, lives: usize) -> anyhow::Result<Vec<Done>> {
     let (events, receiver) = mpsc::channel();
     let watcher = std::thread::spawn(move || {
         let progress = Terminal::new();

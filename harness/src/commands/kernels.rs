@@ -126,7 +126,7 @@ pub fn run(command: &KernelsCommand, repository: &Path, progress: &dyn Progress)
                 offline: *offline,
                 modules: asked.modules,
             };
-            let ready = fetcher.ready(&kernels, options)?;
+            let ready = fetcher.ready(&kernels, options)?.all()?;
             tell::out(&ready.iter().map(ready_line).collect::<String>())
         }
         KernelsCommand::Update { kernels, no_setup } => {

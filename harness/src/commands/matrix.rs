@@ -20,8 +20,7 @@ use crate::cross_boot;
 use crate::engine::{self, Done};
 use crate::event::Event;
 use crate::exit::{ExitCode, Failure, Result};
-use crate::kernels::ReadyKernel;
-use crate::launch::{Launcher, accel};
+use crate::launch::{Accelerator, Launcher, Pace, accel};
 use crate::manifest::{self, Manifest};
 use crate::outcome::{BootResult, Cases, SuiteId};
 use proofs::Boot;
@@ -50,7 +49,8 @@ pub struct MatrixArgs {
     /// What runs the guest; auto takes KVM only after a marker boot on it
     #[arg(long, value_enum, default_value = "auto")]
     pub accel: accel::Wish,
-    /// How long a whole boot may take [default: 300 under TCG, 60 under KVM]
+    /// How long a whole boot may take [default: by what it has to do, how it is accelerated, and
+    /// how many machines share a core; see the README]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u16).range(1..))]
     pub boot_limit: Option<u16>,
     /// How many machines side by side [default: one a core]
@@ -88,11 +88,18 @@ pub struct MatrixArgs {
 impl MatrixArgs {
     /// How many machines run side by side.
     pub(super) fn workers(&self) -> usize {
-        self.jobs.map_or_else(
-            || std::thread::available_parallelism().map_or(1, usize::from),
-            usize::from,
-        )
+        self.jobs.map_or_else(cores, usize::from)
     }
+
+    /// How quickly its machines get on.
+    pub(super) fn pace(&self, accelerator: Accelerator) -> Pace {
+        Pace::new(accelerator, self.workers(), cores())
+    }
+}
+
+/// The cores that machines may share.
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// Runs the matrix in the checkout at `root`.
@@ -149,15 +156,16 @@ pub fn prepare(args: &MatrixArgs, root: &Path) -> Result<()> {
         &manifest,
         &kernels,
         &BTreeSet::from(Filesystem::ALL),
-    )?;
+    )?
+    .with_all_kernels()?;
     Ok(())
 }
 
 /// Plans, boots, judges and reports.
 fn go(at_hand: &AtHand, args: &MatrixArgs, wanted: &Wanted) -> Result<ExitCode> {
     let choice = at_hand.accelerator(args.accel)?;
-    let jobs = jobs::jobs(at_hand, args, wanted, choice.accelerator)?;
-    let planned = planned(&at_hand.kernels, wanted);
+    let jobs = jobs::jobs(at_hand, args, wanted, args.pace(choice.accelerator))?;
+    let planned = planned(&at_hand.names, wanted);
     let (events, receiver) = mpsc::channel();
     let progress = report::progress::Progress::start(receiver, Screen::of_stderr());
     if let Some(notice) = choice.notice {
@@ -167,12 +175,12 @@ fn go(at_hand: &AtHand, args: &MatrixArgs, wanted: &Wanted) -> Result<ExitCode> 
     let done = engine::run(jobs, &at_hand.composer, args.workers(), &events);
     drop(events);
     progress.finish();
+    let done = done?;
+    let interrupted = engine::interrupted(&done);
     let mut results = results(at_hand, done, wanted);
     let order = |suite: &SuiteId| {
-        let kernel = at_hand
-            .kernels
-            .iter()
-            .position(|ready| ready.name == suite.kernel);
+        let mut names = at_hand.names.iter();
+        let kernel = names.position(|name| *name == suite.kernel);
         let boot = Boot::ALL.iter().position(|boot| boot.name() == suite.boot);
         (kernel, boot.unwrap_or(Boot::ALL.len()))
     };
@@ -195,6 +203,9 @@ fn go(at_hand: &AtHand, args: &MatrixArgs, wanted: &Wanted) -> Result<ExitCode> 
     let verdict = verdict::run_verdict(&results, &planned, &cases);
     if let Some(why) = unclear(&results, &planned, &cases) {
         tell::err(&format!("error: {why}"));
+    }
+    if let Some(code) = interrupted {
+        return Ok(code);
     }
     Ok(match verdict {
         RunVerdict::PromiseBroken => ExitCode::Failed,
@@ -225,17 +236,17 @@ fn unclear(results: &[BootResult], planned: &Cases, reported: &Cases) -> Option<
 
 /// How many proofs each suite must come back with: every cell that the catalogue declares, for
 /// every kernel and boot. Not taken from the jobs, which could have lost one.
-fn planned(kernels: &[ReadyKernel], wanted: &Wanted) -> Cases {
+fn planned(kernels: &[String], wanted: &Wanted) -> Cases {
     let mut planned = Cases::new();
     for kernel in kernels {
         for &boot in wanted.boots {
             let proofs = plan::proofs(boot, wanted).len();
             if proofs > 0 {
-                planned.insert(plan::suite(&kernel.name, boot), proofs);
+                planned.insert(plan::suite(kernel, boot), proofs);
             }
         }
         if plan::cross_boot(wanted) {
-            planned.insert(cross_boot_suite(&kernel.name), 1);
+            planned.insert(cross_boot_suite(kernel), 1);
         }
     }
     planned
@@ -250,14 +261,12 @@ fn results(at_hand: &AtHand, done: Vec<Done>, wanted: &Wanted) -> Vec<BootResult
     };
     let mut compared = Vec::new();
     let comparing = plan::cross_boot(wanted);
-    for kernel in at_hand.kernels.iter().filter(|_| comparing) {
-        let (Some(real), Some(seam)) = (
-            of(&kernel.name, Boot::NoBpfLsm),
-            of(&kernel.name, Boot::BpfLsm),
-        ) else {
+    for kernel in at_hand.names.iter().filter(|_| comparing) {
+        let (Some(real), Some(seam)) = (of(kernel, Boot::NoBpfLsm), of(kernel, Boot::BpfLsm))
+        else {
             continue;
         };
-        let dir = report::files::boot_dir(at_hand.out.path(), &cross_boot_suite(&kernel.name));
+        let dir = report::files::boot_dir(at_hand.out.path(), &cross_boot_suite(kernel));
         compared.push(cross_boot::judge(side(real), side(seam), dir));
     }
     done.into_iter()

@@ -21,7 +21,7 @@ use crate::engine::{self, Done, Job};
 use crate::event::Event;
 use crate::exit::{ExitCode, Failure, Result};
 use crate::kernels::ReadyKernel;
-use crate::launch::{Accelerator, Files, Launcher, Machine, accel};
+use crate::launch::{Accelerator, Files, Launcher, Machine, Pace, accel};
 use crate::manifest::{self, Manifest};
 use crate::plan::PlannedBoot;
 use crate::report;
@@ -35,6 +35,9 @@ use crate::tell;
 
 /// The kernel that is enough to see that the suite can fail: one that skips no mutant's proof.
 const KERNEL: &str = "7.3";
+
+/// How many events may fail to come in a boot: what is broken here mostly shows by that.
+const MISSING_EVENTS: u32 = 4;
 
 /// What to break, where, and where the results go.
 #[derive(Debug, Args)]
@@ -114,14 +117,16 @@ pub fn run(args: &SabotageArgs, root: &Path) -> Result<ExitCode> {
     if args.sweep {
         return sweep(args, root, &manifest, &kernels, &of_matrix);
     }
-    let at_hand = AtHand::get(&of_matrix, root, &manifest, &kernels, &BTreeSet::new())?;
+    let at_hand =
+        AtHand::get(&of_matrix, root, &manifest, &kernels, &BTreeSet::new())?.with_all_kernels()?;
     let choice = at_hand.accelerator(args.accel)?;
-    let jobs = jobs(&at_hand, args, choice.accelerator, |kernel| {
+    let pace = of_matrix.pace(choice.accelerator);
+    let jobs = jobs(&at_hand, args, pace, |kernel| {
         let (mutants, _) = skip::part(&mutants, &kernel.skips);
-        plan::kernel(kernel, &mutants, choice.accelerator, nonce)
+        plan::kernel(kernel, &mutants, pace, nonce)
     })?;
     let planned: Vec<PlannedBoot> = jobs.iter().map(|job| job.boot.clone()).collect();
-    let done = boots(&at_hand, jobs, of_matrix.workers(), choice.notice);
+    let done = boots(&at_hand, jobs, of_matrix.workers(), choice.notice)?;
     let judged = |ready: &ReadyKernel| {
         let boots = over(&ready.name, &done, &planned)?;
         let ReadyKernel { name, skips, .. } = ready;
@@ -145,7 +150,8 @@ pub fn run(args: &SabotageArgs, root: &Path) -> Result<ExitCode> {
         }
         false => tell::out(&told::table(&results)),
     };
-    told_or(told::exit_code(&results), written, shown)
+    let code = engine::interrupted(&done).unwrap_or_else(|| told::exit_code(&results));
+    told_or(code, written, shown)
 }
 
 /// The exit code of results that were to be written and shown: success only if they were.
@@ -169,13 +175,15 @@ fn sweep(
     of_matrix: &MatrixArgs,
 ) -> Result<ExitCode> {
     let filesystems = BTreeSet::from(Filesystem::ALL);
-    let at_hand = AtHand::get(of_matrix, root, manifest, kernels, &filesystems)?;
+    let at_hand =
+        AtHand::get(of_matrix, root, manifest, kernels, &filesystems)?.with_all_kernels()?;
     let choice = at_hand.accelerator(args.accel)?;
-    let jobs = jobs(&at_hand, args, choice.accelerator, |kernel| {
-        sweep::kernel(kernel, choice.accelerator, nonce)
+    let pace = of_matrix.pace(choice.accelerator);
+    let jobs = jobs(&at_hand, args, pace, |kernel| {
+        sweep::kernel(kernel, pace, nonce)
     })?;
     let planned: Vec<PlannedBoot> = jobs.iter().map(|job| job.boot.clone()).collect();
-    let done = boots(&at_hand, jobs, of_matrix.workers(), choice.notice);
+    let done = boots(&at_hand, jobs, of_matrix.workers(), choice.notice)?;
     let swept = at_hand.kernels.iter().flat_map(|ready| {
         let of_kernel = planned
             .iter()
@@ -196,7 +204,8 @@ fn sweep(
         true => tell::out(&json),
         false => tell::out(&sweep::table(&swept)),
     };
-    told_or(sweep::exit_code(&swept), written, shown)
+    let code = engine::interrupted(&done).unwrap_or_else(|| sweep::exit_code(&swept));
+    told_or(code, written, shown)
 }
 
 /// The mutants that the patterns match; all without one.
@@ -257,7 +266,7 @@ pub(super) fn as_matrix(args: &SabotageArgs, root: &Path) -> MatrixArgs {
 fn jobs(
     at_hand: &AtHand,
     args: &SabotageArgs,
-    accelerator: Accelerator,
+    pace: Pace,
     plan: impl Fn(&ReadyKernel) -> (GuestPlan, Vec<PlannedBoot>),
 ) -> Result<Vec<Job>> {
     let mut jobs = Vec::new();
@@ -270,8 +279,8 @@ fn jobs(
                 initramfs: image.path.clone(),
                 cmdline: boot.cmdline.clone(),
                 memory_mib: kernel.memory_mib,
-                accelerator,
-                limit: accelerator.boot_limit(),
+                accelerator: pace.accelerator,
+                limit: pace.boot_limit(&boot.plan, MISSING_EVENTS),
                 dir: report::files::boot_dir(at_hand.out.path(), &boot.suite),
             },
             skips: Vec::new(),
@@ -279,7 +288,7 @@ fn jobs(
             package_version: kernel.package_version.clone(),
             replaced_version: None,
             provenance: at_hand.provenance.clone(),
-            again: again(args, kernel, accelerator),
+            again: again(args, kernel, pace.accelerator),
             obstacle: image.obstacle.clone(),
             boot,
         }));
@@ -302,7 +311,12 @@ fn again(args: &SabotageArgs, kernel: &ReadyKernel, accelerator: Accelerator) ->
     text
 }
 
-fn boots(at_hand: &AtHand, jobs: Vec<Job>, workers: usize, notice: Option<String>) -> Vec<Done> {
+fn boots(
+    at_hand: &AtHand,
+    jobs: Vec<Job>,
+    workers: usize,
+    notice: Option<String>,
+) -> anyhow::Result<Vec<Done>> {
     let (events, receiver) = mpsc::channel();
     // Most proofs are to fail here, so what is shown is only how far it is.
     let watcher = std::thread::spawn(move || {

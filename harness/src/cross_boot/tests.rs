@@ -355,7 +355,7 @@ fn boot(name: &str) -> BootResult {
         provenance: crate::report::samples::provenance(),
         proofs: vec![],
         faults: vec!["of the boot".into()],
-        ending: Some(Ending::Exited { code: Some(0) }),
+        ending: Some(Ending::Exited { code: 0 }),
         duration: Duration::from_secs(3),
         again: format!("cargo xtask matrix --kernel 6.1 --boot {name} --agent '/my agent'"),
         dir: "elsewhere".into(),

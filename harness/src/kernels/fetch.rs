@@ -1,8 +1,9 @@
 //! Makes kernels ready to boot: out of the cache where it has them, else out of the archive.
 //!
 //! In: the manifest's kernels, the lock file, the cache, the archive. Out: checked files for
-//! every kernel asked for, or one error that names all that is missing. A run that finds
-//! everything in the cache touches neither apt nor the network, and waits for nobody.
+//! each kernel asked for, or why it can't be had; an error only where people wrote something wrong,
+//! or where not one can be had. A run that finds everything in the cache touches neither apt nor
+//! the network, and waits for nobody.
 
 use std::{fs, path::Path};
 
@@ -17,18 +18,20 @@ use super::{
     resolve::{self, Decision},
 };
 use crate::{
-    exit::{Failure, Result},
+    exit::{ExitCode, Failure, Result},
     manifest::{Kernel, Manifest},
     progress::Progress,
 };
 
 mod look;
 mod pin;
+mod readied;
 #[cfg(test)]
 mod tests;
 
 use look::Lack;
 pub use pin::Pinned;
+pub use readied::{MissingKernel, Readied};
 
 /// Where packages come from.
 pub trait Archive: Sync {
@@ -64,17 +67,58 @@ pub struct Fetcher<'a> {
     pub progress: &'a dyn Progress,
 }
 
+/// The kernels that aren't here yet.
+struct Getting<'a> {
+    /// Those that may still come.
+    lacking: Vec<&'a Kernel>,
+    /// Those that won't.
+    missing: Vec<MissingKernel>,
+}
+
+impl Getting<'_> {
+    fn lacks(&self, kernel: &Kernel) -> bool {
+        self.lacking.iter().any(|other| other.name == kernel.name)
+    }
+
+    /// A kernel won't come. The first reason stands.
+    fn fail(&mut self, kernel: &Kernel, code: ExitCode, why: String) {
+        self.lacking.retain(|other| other.name != kernel.name);
+        if self
+            .missing
+            .iter()
+            .all(|gone| gone.kernel.name != kernel.name)
+        {
+            let kernel = kernel.clone();
+            self.missing.push(MissingKernel { kernel, code, why });
+        }
+    }
+}
+
+/// Those of the kernels that weren't found.
+fn lacking<'a>(kernels: &[&'a Kernel], found: &[Result<ReadyKernel, Lack>]) -> Vec<&'a Kernel> {
+    let pairs = kernels.iter().zip(found);
+    pairs
+        .filter_map(|(kernel, found)| found.is_err().then_some(*kernel))
+        .collect()
+}
+
 impl Fetcher<'_> {
     /// Makes kernels ready, in the order asked for.
-    pub fn ready(&self, kernels: &[&Kernel], options: Options) -> Result<Vec<ReadyKernel>> {
+    pub fn ready(&self, kernels: &[&Kernel], options: Options) -> Result<Readied> {
         let lock = Lock::load(self.lock_path)?;
         let found = self.look(&lock, kernels, options)?;
-        if found.iter().all(|found| found.is_ok()) {
-            return Ok(found.into_iter().flatten().collect());
+        let missing = self.refuse(&lock, kernels, &found, options)?;
+        if lacking(kernels, &found).len() == missing.len() {
+            let ready = found.into_iter().flatten().collect();
+            return Readied { ready, missing }.or_nothing();
         }
-        self.refuse(&lock, kernels, &found, options)?;
+        let wanted: Vec<&Kernel> = kernels
+            .iter()
+            .copied()
+            .filter(|kernel| missing.iter().all(|gone| gone.kernel.name != kernel.name))
+            .collect();
         let _guard = self.cache.lock(self.progress)?;
-        let result = self.complete(kernels, options);
+        let result = self.complete(&wanted, missing, options);
         self.progress.idle();
         result
     }
@@ -87,21 +131,21 @@ impl Fetcher<'_> {
         let result = self
             .archive
             .offers()
-            .and_then(|offers| self.pin(&mut lock, &kernels, &offers, true, false));
+            .and_then(|offers| self.pin(&mut lock, &kernels, &offers));
         self.progress.idle();
         result
     }
 
-    /// Gets what is lacking. The cache's lock is held.
-    fn complete(&self, kernels: &[&Kernel], options: Options) -> Result<Vec<ReadyKernel>> {
+    /// Gets what is lacking. The cache's lock is held. Some may be known to be missing.
+    fn complete(
+        &self,
+        kernels: &[&Kernel],
+        missing: Vec<MissingKernel>,
+        options: Options,
+    ) -> Result<Readied> {
         // Looked at again: whoever held the lock before may have brought everything.
         let mut lock = Lock::load(self.lock_path)?;
         let found = self.look(&lock, kernels, options)?;
-        let lacking: Vec<&Kernel> = kernels
-            .iter()
-            .zip(&found)
-            .filter_map(|(kernel, found)| found.is_err().then_some(*kernel))
-            .collect();
         for (kernel, found) in kernels.iter().zip(&found) {
             if *found == Err(Lack::Content { altered: true }) {
                 self.progress.line(&format!(
@@ -110,37 +154,92 @@ impl Fetcher<'_> {
                 ));
             }
         }
+        let mut getting = Getting {
+            lacking: lacking(kernels, &found),
+            missing,
+        };
         // A pin whose packages are here stands, whatever became of it in the archive.
         let absent = |kernel: &&Kernel| {
             let pin = lock.find(&kernel.name);
             let pin = pin.filter(|pin| resolve::fits(kernel, &self.manifest.suites, pin));
             !pin.is_some_and(|pin| self.debs_at_hand(pin))
         };
-        let absent: Vec<&Kernel> = lacking.iter().copied().filter(absent).collect();
-        let mut replaced = Vec::new();
-        if !absent.is_empty() {
-            let offers = self.archive.offers()?;
-            let pinned = self.pin(&mut lock, &absent, &offers, false, options.locked)?;
-            for pin in pinned {
-                if let Decision::Replace { old, new } = pin.decision {
-                    let new = new.version;
-                    replaced.push((pin.name, Replaced { old, new }));
+        let absent: Vec<&Kernel> = getting.lacking.iter().copied().filter(absent).collect();
+        let replaced = self.bring(&mut lock, &absent, &mut getting, options)?;
+        self.unpack(&lock, &mut getting, options);
+        let found = self.look(&lock, kernels, options)?;
+        let mut ready = Vec::new();
+        for (kernel, found) in kernels.iter().zip(found) {
+            match found {
+                Ok(mut kernel) => {
+                    let mine = replaced.iter().find(|(name, _)| *name == kernel.name);
+                    kernel.replaced = mine.map(|(_, replaced)| replaced.clone());
+                    ready.push(kernel);
+                }
+                // Unless it is known why.
+                Err(_) => {
+                    let message = "its files changed while they were being fetched";
+                    let why = self.manifest.about(kernel, message).to_string();
+                    getting.fail(kernel, ExitCode::Infrastructure, why);
                 }
             }
-            self.download(&lock, &absent)?;
         }
-        self.unpack(&lock, &lacking, options)?;
-        let found = self.look(&lock, kernels, options)?;
-        let ready = kernels.iter().zip(found).map(|(kernel, found)| {
-            let mut ready = found.map_err(|_| {
-                let message = "its files changed while they were being fetched";
-                Failure::infrastructure(self.manifest.about(kernel, message))
-            })?;
-            let mine = replaced.iter().find(|(name, _)| *name == ready.name);
-            ready.replaced = mine.map(|(_, replaced)| replaced.clone());
-            Ok(ready)
-        });
-        ready.collect()
+        let missing = getting.missing;
+        Readied { ready, missing }.or_nothing()
+    }
+
+    /// Pins and downloads what isn't here in any form. Out come the pins that were replaced.
+    fn bring(
+        &self,
+        lock: &mut Lock,
+        absent: &[&Kernel],
+        getting: &mut Getting<'_>,
+        options: Options,
+    ) -> Result<Vec<(String, Replaced)>> {
+        let mut replaced = Vec::new();
+        if absent.is_empty() {
+            return Ok(replaced);
+        }
+        let offers = match self.archive.offers() {
+            Ok(offers) => offers,
+            Err(failure) => {
+                for kernel in absent {
+                    getting.fail(kernel, failure.code, failure.to_string());
+                }
+                return Ok(replaced);
+            }
+        };
+        let (pinned, refused) = self.decide(lock, absent, &offers, false, options.locked);
+        if refused
+            .iter()
+            .any(|refused| refused.code == ExitCode::Usage)
+        {
+            return Err(pin::refusal(refused));
+        }
+        for refused in refused {
+            getting.fail(refused.kernel, refused.code, refused.why);
+        }
+        self.rewrite(lock, &pinned)?;
+        for pin in pinned {
+            if let Decision::Replace { old, new } = pin.decision {
+                let new = new.version;
+                replaced.push((pin.name, Replaced { old, new }));
+            }
+        }
+        let wanted: Vec<&Kernel> = absent
+            .iter()
+            .copied()
+            .filter(|kernel| getting.lacks(kernel))
+            .collect();
+        if self.download(lock, &wanted).is_err() {
+            // One by one, to know whose packages can't be had, and to have the others'.
+            for kernel in wanted {
+                if let Err(failure) = self.download(lock, &[kernel]) {
+                    getting.fail(kernel, failure.code, failure.to_string());
+                }
+            }
+        }
+        Ok(replaced)
     }
 
     /// Whether a pin's packages are still here as they were downloaded.
@@ -192,18 +291,18 @@ impl Fetcher<'_> {
     }
 
     /// Takes kernels and modules out of their packages.
-    fn unpack(&self, lock: &Lock, kernels: &[&Kernel], options: Options) -> Result {
-        for kernel in kernels {
+    fn unpack(&self, lock: &Lock, getting: &mut Getting<'_>, options: Options) {
+        for kernel in getting.lacking.clone() {
             let Some(pin) = lock.find(&kernel.name) else {
                 continue;
             };
             self.progress
                 .step(&format!("unpacking kernel {}", kernel.name), None);
-            self.unpack_one(pin, options).map_err(|error| {
-                Failure::infrastructure(self.manifest.about(kernel, format!("{error:#}")))
-            })?;
+            if let Err(error) = self.unpack_one(pin, options) {
+                let why = self.manifest.about(kernel, format!("{error:#}"));
+                getting.fail(kernel, ExitCode::Infrastructure, why.to_string());
+            }
         }
-        Ok(())
     }
 
     fn unpack_one(&self, pin: &LockedKernel, options: Options) -> anyhow::Result<()> {

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Accelerator;
 use crate::outcome::Ending;
+use crate::signals;
 
 /// The device through which QEMU uses KVM.
 pub const DEVICE: &str = "/dev/kvm";
@@ -71,11 +72,16 @@ impl Marker {
             Ending::Hung { .. } => Self::Unclear(
                 "a kernel of your own said nothing on it, and no other is at hand".to_owned(),
             ),
-            Ending::Exited { code } => Self::Unclear(match code {
-                Some(code) => format!("QEMU ended at once with exit code {code}"),
-                None => "QEMU was ended by a signal".to_owned(),
-            }),
-            Ending::NotStarted { reason } => Self::Unclear(reason.clone()),
+            Ending::Exited { code } => {
+                Self::Unclear(format!("QEMU ended at once with exit code {code}"))
+            }
+            Ending::Killed { signal, .. } => {
+                Self::Unclear(format!("QEMU was ended by {}", signals::name(*signal)))
+            }
+            Ending::Interrupted { .. } => Self::Unclear("it was interrupted".to_owned()),
+            Ending::NotStarted { reason } | Ending::Lost { reason } => {
+                Self::Unclear(reason.clone())
+            }
         }
     }
 }
@@ -271,13 +277,18 @@ mod tests {
     fn only_a_known_kernel_that_was_given_its_time_speaks_against_kvm() {
         let hung = Ending::Hung { limit_s: 8 };
         let ended = |code| Ending::Exited { code };
-        assert_eq!(Marker::of(true, &ended(Some(0)), false), Marker::SaidHello);
+        let killed = Ending::Killed {
+            signal: 9,
+            sender: None,
+            out_of_memory: true,
+        };
+        assert_eq!(Marker::of(true, &ended(0), false), Marker::SaidHello);
         assert_eq!(Marker::of(false, &hung, true), Marker::Silent);
         let reason = "no such program".to_owned();
         for (ending, known) in [
             (hung, false),
-            (ended(Some(1)), true),
-            (ended(None), true),
+            (ended(1), true),
+            (killed, true),
             (Ending::NotStarted { reason }, true),
         ] {
             let marker = Marker::of(false, &ending, known);

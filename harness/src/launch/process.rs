@@ -5,7 +5,8 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek};
 use std::os::fd::AsFd;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -13,11 +14,14 @@ use anyhow::{Context, Result, bail};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify;
 use rustix::process::{
-    Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, set_parent_process_death_signal,
+    Pid, PidfdFlags, Signal, getpid, getppid, kill_process_group, pidfd_open,
+    set_parent_process_death_signal,
 };
 
+use super::guard::Guard;
 use super::virtme::quote;
-use super::{Composed, Files, Machine};
+use super::{Composed, Files, Machine, ending};
+use crate::interrupt::Interrupt;
 use crate::outcome::Ending;
 use crate::tell;
 
@@ -25,13 +29,14 @@ use crate::tell;
 ///
 /// `arrived` gets the result channel's bytes as they come in, with the time since the start;
 /// it is called from this thread. QEMU is bound to the calling thread's life, so that thread
-/// must live as long as the boot.
+/// must live as long as the boot. The boot ends early if the run is asked to.
 ///
 /// # Errors
-/// QEMU can't be started or watched. An ending of any kind is no error.
+/// QEMU can't be started. An ending of any kind is no error, nor is a loss after the start.
 pub fn boot(
     machine: &Machine,
     composed: &Composed,
+    interrupt: &Interrupt,
     mut arrived: impl FnMut(&[u8], Duration),
 ) -> Result<Ending> {
     let files = Files::of(&machine.dir);
@@ -42,30 +47,52 @@ pub fn boot(
         .context("watching for records")?;
     let mut records = File::open(&files.records).context("opening the records")?;
     let started = Instant::now();
+    let killed_before = ending::out_of_memory_kills();
     let group = Group::start(qemu(composed, &files)?)?;
-    let ended = group.pidfd()?;
-    let ending = loop {
-        let Some(left) = machine.limit.checked_sub(started.elapsed()) else {
-            drop(group);
-            break Ending::Hung {
-                limit_s: machine.limit.as_secs(),
-            };
+    // From here on QEMU has run, and an error is one of losing what came of it.
+    let watch = || -> Result<Ending> {
+        let ended = group.pidfd()?;
+        let ending = loop {
+            let left = machine.limit.saturating_sub(started.elapsed());
+            let happened = wait(&changes, &ended, interrupt, left)?;
+            if happened.changed {
+                drain(&changes)?;
+            }
+            forward(&mut records, started, &mut arrived)?;
+            if happened.ended {
+                let status = group.end()?;
+                let killed = ending::out_of_memory_kills() > killed_before;
+                break ending::of(status, &said(&files.qemu)?, killed);
+            }
+            if let Some(signal) = interrupt.to_end() {
+                drop(group);
+                break Ending::Interrupted {
+                    signal,
+                    started: true,
+                };
+            }
+            // Only now: a harness that was stopped for longer than that finds QEMU long done.
+            if left.is_zero() {
+                drop(group);
+                break Ending::Hung {
+                    limit_s: machine.limit.as_secs(),
+                };
+            }
         };
-        let happened = wait(&changes, &ended, left)?;
-        if happened.changed {
-            drain(&changes)?;
-        }
+        // What it wrote between the last look and its end.
         forward(&mut records, started, &mut arrived)?;
-        if happened.ended {
-            let status = group.end()?;
-            break Ending::Exited {
-                code: status.code().filter(|_| status.signal().is_none()),
-            };
-        }
+        ending::check_writable(&machine.dir)?;
+        Ok(ending)
     };
-    // What it wrote between the last look and its end.
-    forward(&mut records, started, &mut arrived)?;
-    Ok(ending)
+    Ok(watch().unwrap_or_else(|error| Ending::Lost {
+        reason: format!("{error:#}"),
+    }))
+}
+
+/// What QEMU said.
+fn said(log: &Path) -> Result<String> {
+    let bytes = fs::read(log).with_context(|| format!("reading {}", log.display()))?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// The text of `command.txt`: how to run this boot again, each line for a shell.
@@ -154,28 +181,47 @@ fn qemu(composed: &Composed, files: &Files) -> Result<Command> {
     Ok(command)
 }
 
-/// A process and whatever it starts; all of it ends with the value, however that goes.
+/// A process and whatever it starts; all of it ends with the value, however that goes, and with
+/// the harness.
 struct Group {
     leader: Child,
-    reaped: bool,
+    /// None once the leader is reaped.
+    guard: Option<Guard>,
 }
 
 impl Group {
     fn start(mut command: Command) -> Result<Self> {
+        let mut guard = Guard::start()?;
         command.process_group(0);
-        // SAFETY: one prctl(2) between fork and exec; it allocates nothing and takes no lock.
+        let harness = getpid();
+        // SAFETY: a prctl(2) and a getppid(2) between fork and exec; they allocate nothing and
+        // take no lock.
         unsafe {
-            command.pre_exec(|| {
-                set_parent_process_death_signal(Some(Signal::KILL)).map_err(Into::into)
+            command.pre_exec(move || {
+                set_parent_process_death_signal(Some(Signal::KILL))?;
+                // It tells only of a death that is still to come.
+                match getppid() {
+                    Some(parent) if parent == harness => Ok(()),
+                    _ => Err(rustix::io::Errno::SRCH.into()),
+                }
             });
         }
-        let leader = command
-            .spawn()
-            .with_context(|| format!("starting {}", command.get_program().to_string_lossy()))?;
-        Ok(Self {
+        let leader = command.spawn();
+        let leader = match leader {
+            Ok(leader) => leader,
+            Err(error) => {
+                // It has nothing to watch over, and its trouble is the lesser one.
+                let _ = guard.dismiss();
+                let program = command.get_program().to_string_lossy().into_owned();
+                return Err(error).with_context(|| format!("starting {program}"));
+            }
+        };
+        let told = guard.watch(Pid::from_child(&leader));
+        let group = Self {
             leader,
-            reaped: false,
-        })
+            guard: Some(guard),
+        };
+        told.map(|()| group)
     }
 
     fn pidfd(&self) -> Result<rustix::fd::OwnedFd> {
@@ -192,8 +238,9 @@ impl Group {
         // Until the leader is reaped its pid, and so the group's, can't belong to others. It
         // ends all but a leader that has ended already, whose status stays what it was.
         let killed = kill_process_group(Pid::from_child(&self.leader), Signal::KILL);
+        let dismissed = self.guard.take().map_or(Ok(()), Guard::dismiss);
         let status = self.leader.wait();
-        self.reaped = true;
+        let killed = killed.map_err(io::Error::from).and(dismissed);
         if let Err(error) = killed {
             tell::err(&format!("warning: ending a process group: {error}"));
         }
@@ -203,7 +250,7 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        if !self.reaped
+        if self.guard.is_some()
             && let Err(error) = self.kill_and_reap()
         {
             tell::err(&format!("warning: reaping a process: {error}"));
@@ -216,11 +263,18 @@ struct Happened {
     ended: bool,
 }
 
-fn wait(changes: impl AsFd, ended: impl AsFd, limit: Duration) -> Result<Happened> {
-    let [changed, ended] = poll_for(
+/// Waits until something has happened, or the run is asked to end, or for the limit.
+fn wait(
+    changes: impl AsFd,
+    ended: impl AsFd,
+    interrupt: &Interrupt,
+    limit: Duration,
+) -> Result<Happened> {
+    let [changed, ended, _] = poll_for(
         &mut [
             PollFd::new(&changes, PollFlags::IN),
             PollFd::new(&ended, PollFlags::IN),
+            PollFd::from_borrowed_fd(interrupt.fd(), PollFlags::IN),
         ],
         limit,
     )?;

@@ -42,7 +42,7 @@ pub fn boot(kernel: &str, boot: &str, proofs: Vec<ProofResult>) -> BootResult {
         provenance: provenance(),
         proofs,
         faults: vec![],
-        ending: Some(Ending::Exited { code: Some(0) }),
+        ending: Some(Ending::Exited { code: 0 }),
         duration: Duration::from_millis(4200),
         again: format!("cargo xtask matrix --kernel {kernel} --boot {boot} --accel tcg"),
         dir: Path::new("target/matrix").join(kernel).join(boot),

@@ -98,7 +98,7 @@ fn lost_record(mutant: &Mutant, over: &Over) -> Judged {
     let mut channel = Channel::default();
     channel.push(&lose(&over.records, &proof, mutant.arm), Duration::ZERO);
     channel.close();
-    let ending = Ending::Exited { code: Some(0) };
+    let ending = Ending::Exited { code: 0 };
     let PlannedBoot { plan, nonce, .. } = over.planned;
     let console = verdict::explain::whole_console(nonce);
     let judged = verdict::judge(plan, nonce, &[], &channel, &ending, &console);

@@ -9,7 +9,7 @@ use proofs::{Boot, Tried};
 
 use super::catalogue::Mutant;
 use crate::kernels::ReadyKernel;
-use crate::launch::Accelerator;
+use crate::launch::Pace;
 use crate::plan::{self, PlannedBoot, catalogue};
 
 /// The proofs that a mutant is put to: its own, and those of its configuration that wait for
@@ -34,7 +34,7 @@ pub fn proofs(mutant: &Mutant) -> Vec<PlannedProof> {
 pub fn kernel(
     kernel: &ReadyKernel,
     mutants: &[Mutant],
-    accelerator: Accelerator,
+    pace: Pace,
     mut nonce: impl FnMut() -> String,
 ) -> (GuestPlan, Vec<PlannedBoot>) {
     let mut boots = Vec::new();
@@ -69,7 +69,7 @@ pub fn kernel(
             }
         }
     }
-    (plan::guest(kernel, accelerator, &boots), boots)
+    (plan::guest(kernel, pace, &boots), boots)
 }
 
 /// Every proof that some mutant is put to, with nothing broken.

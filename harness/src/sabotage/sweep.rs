@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::exit::ExitCode;
 use crate::kernels::ReadyKernel;
-use crate::launch::Accelerator;
+use crate::launch::Pace;
 use crate::outcome::{BootResult, Status};
 use crate::plan::{self, PlannedBoot, catalogue};
 
@@ -90,7 +90,7 @@ pub struct Sweep {
 /// Plans one kernel's boots with all of their proofs, over each of the agents.
 pub fn kernel(
     kernel: &ReadyKernel,
-    accelerator: Accelerator,
+    pace: Pace,
     mut nonce: impl FnMut() -> String,
 ) -> (GuestPlan, Vec<PlannedBoot>) {
     let mut boots = Vec::new();
@@ -107,7 +107,7 @@ pub fn kernel(
             boots.push(plan::boot(kernel, boot, &name, proofs.collect(), nonce()));
         }
     }
-    (plan::guest(kernel, accelerator, &boots), boots)
+    (plan::guest(kernel, pace, &boots), boots)
 }
 
 /// Holds a kernel's boots over one of the agents against what each of their proofs is declared to

@@ -7,23 +7,34 @@
 
 use super::complaints;
 use crate::outcome::Ending;
+use crate::signals;
 
 /// Longest console line that is quoted.
 const MAX_QUOTED: usize = 200;
 
+/// A kind of trouble, and what a kernel says of it.
+type Sign = (&'static str, &'static [&'static str]);
+
+const PANIC: Sign = ("kernel panic", &["Kernel panic - not syncing"]);
+
+const OOPS: Sign = (
+    "oops",
+    &[
+        "Oops: ",
+        "BUG: unable to handle",
+        "BUG: kernel NULL pointer",
+        "kernel BUG at ",
+        "general protection fault",
+    ],
+);
+
+/// What a kernel says that dies of itself.
+const DEATHS: &[Sign] = &[PANIC, OOPS];
+
 /// What a dying kernel says, and what to call it; the first match of each is quoted.
-const SIGNS: &[(&str, &[&str])] = &[
-    ("kernel panic", &["Kernel panic - not syncing"]),
-    (
-        "oops",
-        &[
-            "Oops: ",
-            "BUG: unable to handle",
-            "BUG: kernel NULL pointer",
-            "kernel BUG at ",
-            "general protection fault",
-        ],
-    ),
+const SIGNS: &[Sign] = &[
+    PANIC,
+    OOPS,
     (
         "too little memory",
         &[
@@ -79,14 +90,50 @@ pub fn tail(console: &str, lines: usize) -> String {
 pub fn explain(console: &str, ending: &Ending) -> String {
     let mut causes = signs(console);
     causes.push(match ending {
-        Ending::Exited { code: Some(code) } => format!("QEMU ended with exit code {code}"),
-        Ending::Exited { code: None } => "QEMU was ended by a signal".to_string(),
+        Ending::Exited { code } => format!("QEMU ended with exit code {code}"),
+        Ending::Killed {
+            signal,
+            sender,
+            out_of_memory,
+        } => killed(*signal, sender.as_deref(), *out_of_memory),
+        Ending::Lost { reason } => {
+            format!("the host lost what the guest told: {reason}; make room, or take another --out")
+        }
+        Ending::Interrupted { signal, started } => {
+            let by = signals::name(*signal);
+            match started {
+                true => format!("interrupted by {by} while it ran"),
+                false => format!("not run: interrupted by {by}"),
+            }
+        }
         Ending::Hung { limit_s } => {
             format!("the guest hung: not done after {limit_s} s, the whole boot's limit")
         }
         Ending::NotStarted { reason } => format!("QEMU never ran: {reason}"),
     });
     causes.join("; ")
+}
+
+/// What ended QEMU from outside, and what to do about it.
+fn killed(signal: i32, sender: Option<&str>, out_of_memory: bool) -> String {
+    let name = signals::name(signal);
+    if let Some(sender) = sender {
+        return format!("QEMU was asked to end by {name} from {sender}");
+    }
+    match signal {
+        libc::SIGKILL if out_of_memory => format!(
+            "QEMU was killed by {name}, and the host ran out of memory meanwhile; run fewer \
+             machines side by side (--jobs)"
+        ),
+        libc::SIGKILL => format!(
+            "QEMU was killed by {name}; out of memory on the host? Its kernel log says so, and \
+             --jobs runs fewer machines side by side"
+        ),
+        libc::SIGILL | libc::SIGABRT | libc::SIGBUS | libc::SIGFPE | libc::SIGSEGV => {
+            format!("QEMU itself crashed ({name}); what it said is in qemu.log")
+        }
+        _ => format!("QEMU was ended by {name}"),
+    }
 }
 
 /// The first complaint of the kernel's, even if it lived on: of a death, or of anything else. It can
@@ -121,8 +168,27 @@ pub fn tells_of_death(console: &str, ending: &Ending) -> bool {
     matches!(ending, Ending::Hung { .. }) || !signs(console).is_empty()
 }
 
+/// Whether the machine was ended by what no guest can do, so that nothing is known of what ran in
+/// it. A guest that dies by itself restarts, and QEMU exits with 0; one whose console tells of its
+/// death was dead before.
+pub fn ended_from_outside(console: &str, ending: &Ending) -> bool {
+    let outside = match ending {
+        Ending::Exited { code } => *code != 0,
+        Ending::Hung { .. } => false,
+        Ending::Killed { .. }
+        | Ending::NotStarted { .. }
+        | Ending::Interrupted { .. }
+        | Ending::Lost { .. } => true,
+    };
+    outside && among(DEATHS, console).is_empty()
+}
+
 fn signs(console: &str) -> Vec<String> {
-    SIGNS
+    among(SIGNS, console)
+}
+
+fn among(signs: &[Sign], console: &str) -> Vec<String> {
+    signs
         .iter()
         .filter_map(|(name, needles)| {
             let line = console
@@ -143,7 +209,7 @@ fn quoted(line: &str) -> String {
 mod tests {
     use super::*;
 
-    const CLEAN_END: Ending = Ending::Exited { code: Some(0) };
+    const CLEAN_END: Ending = Ending::Exited { code: 0 };
 
     #[test]
     fn the_console_explains_how_a_guest_died() {
@@ -152,6 +218,11 @@ mod tests {
             [    2.6] ---[ end Kernel panic - not syncing: Attempted to kill init! ]---\n";
         let oops = "[    2.1] BUG: kernel NULL pointer dereference, address: 0000000000000000\n\
             [    2.2] Oops: 0002 [#1] PREEMPT SMP\n";
+        let killed = |signal, sender: Option<&str>, out_of_memory| Ending::Killed {
+            signal,
+            sender: sender.map(str::to_owned),
+            out_of_memory,
+        };
         let oom = "[   12.5] Out of memory: Killed process 77 (aegisbpf)\n";
         for (console, ending, expected) in [
             (
@@ -174,8 +245,41 @@ mod tests {
             ),
             (
                 "",
-                Ending::Exited { code: None },
-                "QEMU was ended by a signal",
+                killed(9, None, true),
+                "QEMU was killed by SIGKILL, and the host ran out of memory meanwhile; run fewer \
+                 machines side by side (--jobs)",
+            ),
+            (
+                "",
+                killed(9, None, false),
+                "QEMU was killed by SIGKILL; out of memory on the host? Its kernel log says so, \
+                 and --jobs runs fewer machines side by side",
+            ),
+            (
+                "",
+                killed(15, Some("pid 77 (sh)"), false),
+                "QEMU was asked to end by SIGTERM from pid 77 (sh)",
+            ),
+            (
+                "",
+                killed(11, None, false),
+                "QEMU itself crashed (SIGSEGV); what it said is in qemu.log",
+            ),
+            (
+                "",
+                Ending::Interrupted {
+                    signal: 2,
+                    started: true,
+                },
+                "interrupted by SIGINT while it ran",
+            ),
+            (
+                "",
+                Ending::Lost {
+                    reason: "writing to /out: No space left on device".into(),
+                },
+                "the host lost what the guest told: writing to /out: No space left on device; \
+                 make room, or take another --out",
             ),
             (
                 "Booting from ROM..\n",

@@ -36,6 +36,9 @@ pub struct Loss<'a> {
     blamed: Option<Blamed<'a>>,
     /// Whether it is known that the machine died, rather than that its channel was cut.
     death: bool,
+    /// Whether the machine was ended by what no guest can do: that says nothing about the proof that
+    /// ran in it.
+    from_outside: bool,
     why: String,
 }
 
@@ -55,6 +58,7 @@ impl<'a> Loss<'a> {
             // Half a record and no sign of a death speak of a cut channel; nobody can say then
             // whether the proof went on behind the cut.
             death: !all.cut || explain::tells_of_death(console, ending),
+            from_outside: explain::ended_from_outside(console, ending),
             why: explain::explain(console, ending),
         })
     }
@@ -66,6 +70,13 @@ impl<'a> Loss<'a> {
         }
         let why = &self.why;
         Some(match &self.blamed {
+            Some(Blamed { id, .. }) if *id == planned.id && self.from_outside => Gap::Missing(
+                format!("the machine was ended from outside while it ran; {why}"),
+            ),
+            Some(Blamed { id, going_on }) if self.from_outside => Gap::Missing(format!(
+                "not reached: the machine was ended from outside while {id} was running, \
+                 {going_on}; {why}"
+            )),
             Some(blamed) if blamed.id == planned.id && self.death => {
                 let died = format!("{DIED}, {}; {why}", blamed.going_on);
                 Gap::Died(std::iter::once(died).chain(observed(transcript)).collect())

@@ -17,7 +17,7 @@ mod content;
 mod deaths;
 mod form;
 
-const CLEAN_END: Ending = Ending::Exited { code: Some(0) };
+const CLEAN_END: Ending = Ending::Exited { code: 0 };
 const PANIC: &str = "[    2.5] Kernel panic - not syncing: Attempted to kill init!\n";
 
 const PASSED: (Status, &[&str]) = (Status::Passed, &[]);

@@ -17,10 +17,11 @@ use crate::exit::{ExitCode, Failure, Result};
 use crate::image::disk::{self, Disk};
 use crate::image::pack::{self, PackInput, Packed};
 use crate::image::spec::ImageSpec;
+use crate::interrupt::Interrupt;
 use crate::kernels::ReadyKernel;
 use crate::kernels::apt::AptArchive;
 use crate::kernels::cache::Cache;
-use crate::kernels::fetch::{Fetcher, Options};
+use crate::kernels::fetch::{Fetcher, MissingKernel, Options, Readied};
 use crate::launch::{self, Accelerator, Composer, Launcher, Machine, accel};
 use crate::manifest::{Kernel, Manifest};
 use crate::out_dir::OutDir;
@@ -45,6 +46,10 @@ pub(in crate::commands) struct AtHand {
     pub disks: BTreeMap<Filesystem, Disk>,
     /// The kernels, in the manifest's order.
     pub kernels: Vec<ReadyKernel>,
+    /// Those that were asked for and can't be had.
+    pub missing: Vec<MissingKernel>,
+    /// The names of all that were asked for, in the manifest's order.
+    pub names: Vec<String>,
     /// The file that remembers whether KVM runs kernels here.
     pub accelerator_memory: PathBuf,
 }
@@ -101,7 +106,11 @@ impl AtHand {
             offline: args.offline,
             modules: image.asks_for_modules(),
         };
-        let kernels = fetcher.ready(kernels, options)?;
+        let names = kernels.iter().map(|kernel| kernel.name.clone()).collect();
+        let Readied { ready, missing } = fetcher.ready(kernels, options)?;
+        for MissingKernel { kernel, why, .. } in &missing {
+            progress.line(&format!("kernel {} can't be booted: {why}", kernel.name));
+        }
         let ours = match brought {
             Some(brought) => brought,
             None => {
@@ -122,8 +131,23 @@ impl AtHand {
             artifacts,
             image,
             disks,
-            kernels,
+            kernels: ready,
+            missing,
+            names,
             accelerator_memory: cache.root().join("accelerator.json"),
+        })
+    }
+
+    /// The same, for those who need every kernel that was asked for.
+    ///
+    /// # Errors
+    /// One can't be had.
+    pub fn with_all_kernels(self) -> Result<Self> {
+        let (ready, missing) = (self.kernels, self.missing);
+        Ok(Self {
+            kernels: Readied { ready, missing }.all()?,
+            missing: Vec::new(),
+            ..self
         })
     }
 
@@ -204,7 +228,7 @@ impl AtHand {
         let mut said_hello = false;
         // Always the direct launcher: the question is KVM's, not virtme-ng's.
         let composed = launch::qemu::compose(&machine);
-        let ending = launch::boot(&machine, &composed, |bytes, at| {
+        let ending = launch::boot(&machine, &composed, &Interrupt::nothing()?, |bytes, at| {
             let lines = channel.push(bytes, at);
             said_hello |= lines
                 .iter()

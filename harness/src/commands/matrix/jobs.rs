@@ -1,7 +1,8 @@
 //! From what is at hand to the jobs of the engine: plans, images, machines.
 //!
-//! In: [`AtHand`], the arguments, what is wanted, the accelerator. Out: one job a boot.
+//! In: [`AtHand`], the arguments, what is wanted, the pace. Out: one job a boot.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use protocol::plan::{BootPlan, PlannedProof};
@@ -11,7 +12,7 @@ use super::at_hand::{AtHand, Image};
 use crate::engine::{self, Job};
 use crate::exit::Result;
 use crate::kernels::ReadyKernel;
-use crate::launch::{Accelerator, Machine};
+use crate::launch::{Accelerator, Machine, Pace};
 use crate::manifest::Skip;
 use crate::outcome::SuiteId;
 use crate::plan::{self, PlannedBoot, Wanted};
@@ -19,16 +20,19 @@ use crate::report;
 use crate::tell;
 use crate::verdict::DeclaredSkip;
 
+/// How many events may fail to come in a boot, so that the guest can still tell of them.
+const MISSING_EVENTS: u32 = 1;
+
 /// Plans and packs every kernel; longest boots first.
 pub(super) fn jobs(
     at_hand: &AtHand,
     args: &MatrixArgs,
     wanted: &Wanted,
-    accelerator: Accelerator,
+    pace: Pace,
 ) -> Result<Vec<Job>> {
     let mut jobs = Vec::new();
     for kernel in &at_hand.kernels {
-        let (guest_plan, boots) = plan::kernel(kernel, wanted, accelerator, nonce);
+        let (guest_plan, boots) = plan::kernel(kernel, wanted, pace, nonce);
         let image = at_hand.image(kernel, &guest_plan)?;
         if !image.missing_modules.is_empty() {
             tell::err(&format!(
@@ -38,7 +42,20 @@ pub(super) fn jobs(
             ));
         }
         for boot in boots {
-            jobs.push(job(at_hand, args, kernel, boot, &image, accelerator));
+            jobs.push(job(at_hand, args, kernel, boot, &image, pace));
+        }
+    }
+    // Planned as well, so that each is an error in every report and none is left out.
+    for missing in &at_hand.missing {
+        let kernel = missing.unbootable();
+        let image = Image {
+            path: PathBuf::new(),
+            missing_modules: Vec::new(),
+            obstacle: Some(missing.why.clone()),
+        };
+        let (_, boots) = plan::kernel(&kernel, wanted, pace, nonce);
+        for boot in boots {
+            jobs.push(job(at_hand, args, &kernel, boot, &image, pace));
         }
     }
     engine::longest_first(&mut jobs);
@@ -51,7 +68,7 @@ fn job(
     kernel: &ReadyKernel,
     boot: PlannedBoot,
     image: &Image,
-    accelerator: Accelerator,
+    pace: Pace,
 ) -> Job {
     Job {
         machine: Machine {
@@ -59,10 +76,11 @@ fn job(
             initramfs: image.path.clone(),
             cmdline: boot.cmdline.clone(),
             memory_mib: kernel.memory_mib,
-            accelerator,
-            limit: args.boot_limit.map_or(accelerator.boot_limit(), |limit| {
-                Duration::from_secs(limit.into())
-            }),
+            accelerator: pace.accelerator,
+            limit: args.boot_limit.map_or_else(
+                || pace.boot_limit(&boot.plan, MISSING_EVENTS),
+                |limit| Duration::from_secs(limit.into()),
+            ),
             dir: report::files::boot_dir(at_hand.out.path(), &boot.suite),
         },
         skips: declared_skips(&kernel.skips, &boot.plan),
@@ -73,7 +91,7 @@ fn job(
             .as_ref()
             .map(|replaced| replaced.old.clone()),
         provenance: at_hand.provenance.clone(),
-        again: again(args, &boot.suite, &boot.plan.proofs, accelerator),
+        again: again(args, &boot.suite, &boot.plan.proofs, pace.accelerator),
         obstacle: image.obstacle.clone(),
         boot,
     }

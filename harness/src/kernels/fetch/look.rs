@@ -11,9 +11,9 @@ use std::{
 
 use anyhow::anyhow;
 
-use super::{Fetcher, Options};
+use super::{Fetcher, MissingKernel, Options};
 use crate::{
-    exit::{Failure, Result},
+    exit::{ExitCode, Failure, Result},
     kernels::{ReadyKernel, bzimage, cache::Found, lock::Lock, resolve},
     manifest::{Kernel, Source},
 };
@@ -125,43 +125,51 @@ impl Fetcher<'_> {
         })
     }
 
-    /// Ends a run that lacks what it isn't allowed to get.
+    /// The kernels that the run lacks and isn't allowed to get.
+    ///
+    /// # Errors
+    /// The lock is to say it all and doesn't.
     pub(super) fn refuse(
         &self,
         lock: &Lock,
         kernels: &[&Kernel],
         found: &[Result<ReadyKernel, Lack>],
         options: Options,
-    ) -> Result {
+    ) -> Result<Vec<MissingKernel>> {
         let pairs = kernels.iter().zip(found);
         let lacking = pairs.filter_map(|(kernel, found)| Some((*kernel, found.as_ref().err()?)));
         let lacking: Vec<(&Kernel, &Lack)> = lacking.collect();
-        let names = |wanted: &dyn Fn(&Kernel, &Lack) -> bool| {
-            let wanted = lacking.iter().filter(|(kernel, lack)| wanted(kernel, lack));
-            let names = wanted.map(|(kernel, _)| kernel.name.as_str());
-            names.collect::<Vec<_>>().join(", ")
-        };
-        let unpinned = names(&|_, lack| *lack == Lack::Pin);
+        let unpinned = lacking.iter().filter(|(_, lack)| **lack == Lack::Pin);
+        let unpinned: Vec<&str> = unpinned.map(|(kernel, _)| kernel.name.as_str()).collect();
         if options.locked && !unpinned.is_empty() {
             return Err(Failure::usage(anyhow!(
-                "kernels.lock has no pin that fits kernels.toml for {unpinned}; run \
-                 `cargo xtask kernels update` and commit the lock"
+                "kernels.lock has no pin that fits kernels.toml for {}; run \
+                 `cargo xtask kernels update` and commit the lock",
+                unpinned.join(", ")
             )));
+        }
+        if !options.offline {
+            return Ok(Vec::new());
         }
         // What is still there as downloaded only has to be unpacked again.
         let at_hand = |kernel: &Kernel| {
             let pin = lock.find(&kernel.name);
             pin.is_some_and(|pin| self.debs_at_hand(pin))
         };
-        if options.offline {
-            let missing = names(&|kernel, lack| *lack == Lack::Pin || !at_hand(kernel));
-            if !missing.is_empty() {
-                return Err(Failure::infrastructure(anyhow!(
-                    "the cache lacks {missing}, and --offline forbids fetching; run \
-                     `cargo xtask kernels fetch` once with a network"
-                )));
-            }
-        }
-        Ok(())
+        let missing = lacking.iter();
+        let missing = missing.filter(|(kernel, lack)| **lack == Lack::Pin || !at_hand(kernel));
+        let missing: Vec<&Kernel> = missing.map(|(kernel, _)| *kernel).collect();
+        let names: Vec<&str> = missing.iter().map(|kernel| kernel.name.as_str()).collect();
+        let why = format!(
+            "the cache lacks {}, and --offline forbids fetching; run \
+             `cargo xtask kernels fetch` once with a network",
+            names.join(", ")
+        );
+        let missing = missing.into_iter().map(|kernel| MissingKernel {
+            kernel: kernel.clone(),
+            code: ExitCode::Infrastructure,
+            why: why.clone(),
+        });
+        Ok(missing.collect())
     }
 }

@@ -1,7 +1,7 @@
 //! Brings `kernels.lock` in line with the manifest and the archive.
 //!
-//! In: the lock, what the suites have. Out: the lock, rewritten where a pin changed, and what
-//! became of each pin; or one error for all kernels that can't be pinned.
+//! In: the lock, what the suites have. Out: the lock, rewritten where a pin changed, what became of
+//! each pin, and the kernels that can't be pinned.
 
 use anyhow::anyhow;
 
@@ -25,20 +25,57 @@ pub struct Pinned {
     pub decision: Decision,
 }
 
+/// A kernel that can't be pinned.
+#[derive(Debug)]
+pub(super) struct Refused<'a> {
+    pub kernel: &'a Kernel,
+    /// What was once there and is gone is nobody's mistake in kernels.toml.
+    pub code: ExitCode,
+    /// With the place in the manifest, and the way out.
+    pub why: String,
+}
+
+/// One error for all that can't be pinned.
+pub(super) fn refusal(refused: Vec<Refused<'_>>) -> Failure {
+    let gone = refused
+        .iter()
+        .any(|refused| refused.code == ExitCode::Infrastructure);
+    let code = match gone {
+        true => ExitCode::Infrastructure,
+        false => ExitCode::Usage,
+    };
+    let reasons: Vec<String> = refused.into_iter().map(|refused| refused.why).collect();
+    Failure::new(code, anyhow!(reasons.join("\n")))
+}
+
 impl Fetcher<'_> {
-    /// Decides on the pins of these kernels, and writes the lock if one changed.
+    /// Pins the newest builds of all of these kernels, or none.
     pub(super) fn pin(
         &self,
         lock: &mut Lock,
         kernels: &[&Kernel],
         offers: &[Offer],
+    ) -> Result<Vec<Pinned>> {
+        let (pinned, refused) = self.decide(lock, kernels, offers, true, false);
+        if !refused.is_empty() {
+            return Err(refusal(refused));
+        }
+        self.rewrite(lock, &pinned)?;
+        Ok(pinned)
+    }
+
+    /// Decides on the pins of these kernels.
+    pub(super) fn decide<'a>(
+        &self,
+        lock: &Lock,
+        kernels: &[&'a Kernel],
+        offers: &[Offer],
         update: bool,
         locked: bool,
-    ) -> Result<Vec<Pinned>> {
+    ) -> (Vec<Pinned>, Vec<Refused<'a>>) {
         let mut pinned = Vec::new();
-        let mut code = ExitCode::Usage;
-        let mut refusals = Vec::new();
-        for kernel in kernels {
+        let mut refused = Vec::new();
+        for &kernel in kernels {
             let suites = &self.manifest.suites;
             let pin = lock.find(&kernel.name);
             let pin = pin.filter(|pin| resolve::fits(kernel, suites, pin));
@@ -52,25 +89,26 @@ impl Fetcher<'_> {
                 Decision::Unavailable => Some(unavailable(kernel, offers)),
                 _ => None,
             };
-            if let Some(refusal) = refusal {
-                // What was once there and is gone is nobody's mistake in kernels.toml.
-                if pin.is_some() {
-                    code = ExitCode::Infrastructure;
-                }
-                refusals.push(self.manifest.about(kernel, refusal).to_string());
+            match refusal {
+                Some(why) => refused.push(Refused {
+                    kernel,
+                    code: match pin {
+                        Some(_) => ExitCode::Infrastructure,
+                        None => ExitCode::Usage,
+                    },
+                    why: self.manifest.about(kernel, why).to_string(),
+                }),
+                None => pinned.push(Pinned {
+                    name: kernel.name.clone(),
+                    decision,
+                }),
             }
-            let name = kernel.name.clone();
-            pinned.push(Pinned { name, decision });
         }
-        if !refusals.is_empty() {
-            return Err(Failure::new(code, anyhow!(refusals.join("\n"))));
-        }
-        self.rewrite(lock, &pinned)?;
-        Ok(pinned)
+        (pinned, refused)
     }
 
     /// Writes the lock if a pin changed, with one loud line for each that replaces another.
-    fn rewrite(&self, lock: &mut Lock, pinned: &[Pinned]) -> Result {
+    pub(super) fn rewrite(&self, lock: &mut Lock, pinned: &[Pinned]) -> Result {
         let mut kernels = Vec::new();
         for kernel in self.manifest.kernels.iter().filter(|k| k.is_debian()) {
             let decided = pinned.iter().find(|pinned| pinned.name == kernel.name);

@@ -47,7 +47,7 @@ impl Bench {
     fn fetch(&self, options: Options) -> Result<ReadyKernel> {
         let kernels: Vec<_> = self.manifest.kernels.iter().collect();
         let lock_path = self.lock_path();
-        let mut ready = self.fetcher(&lock_path).ready(&kernels, options)?;
+        let mut ready = self.fetcher(&lock_path).ready(&kernels, options)?.all()?;
         assert_eq!(ready.len(), 1);
         Ok(ready.remove(0))
     }
@@ -197,6 +197,7 @@ fn a_gone_version_stays_pinned_while_its_package_is_at_hand() {
     let kernels: Vec<_> = bench.manifest.kernels.iter().collect();
     let lock_path = bench.lock_path();
     let ready = bench.fetcher(&lock_path).ready(&kernels, DEFAULT).unwrap();
+    let ready = ready.all().unwrap();
     assert_eq!(ready[0], kernel);
     assert_eq!(ready[1].release, "6.12.1+deb12-cloud-amd64");
 }
@@ -211,6 +212,80 @@ fn a_series_that_is_gone_is_an_error_and_never_another_series() {
     let failure = bench.fetch(DEFAULT).unwrap_err();
     assert_eq!(failure.code, ExitCode::Usage);
     insta::assert_snapshot!(failure.to_string());
+}
+
+/// The bench's kernel beside another series, which was pinned and isn't in the cache.
+fn with_another_pinned() -> Bench {
+    let mut bench = Bench::new();
+    let text = "suites = [\"bookworm\"]\n[[kernel]]\nname = \"6.1\"\ndebian = \"6.1\"\n\
+                [[kernel]]\nname = \"6.12\"\ndebian = \"6.12\"\n";
+    bench.manifest = Manifest::parse(text, "kernels.toml", bench.root.path()).unwrap();
+    let other = "6.12.1+deb12-cloud-amd64";
+    bench.archive.add(other, "6.12.1-1", "6.12.1-1");
+    let kernels: Vec<_> = bench.manifest.kernels.iter().collect();
+    let lock_path = bench.lock_path();
+    bench.fetcher(&lock_path).update(&kernels).unwrap();
+    bench
+}
+
+/// The names of those that are ready, and of each other its name and why.
+fn parted(bench: &Bench, options: Options) -> (Vec<String>, Vec<(String, String)>) {
+    let kernels: Vec<_> = bench.manifest.kernels.iter().collect();
+    let lock_path = bench.lock_path();
+    let readied = bench.fetcher(&lock_path).ready(&kernels, options).unwrap();
+    let missing = readied.missing.into_iter();
+    (
+        readied.ready.into_iter().map(|ready| ready.name).collect(),
+        missing.map(|gone| (gone.kernel.name, gone.why)).collect(),
+    )
+}
+
+#[test]
+fn a_series_that_is_gone_keeps_no_other_from_being_fetched() {
+    let bench = with_another_pinned();
+    bench.archive.remove("6.12.1+deb12-cloud-amd64", "6.12.1-1");
+    let before = fs::read_to_string(bench.lock_path()).unwrap();
+    let (ready, missing) = parted(&bench, DEFAULT);
+    assert_eq!(ready, ["6.1"]);
+    let [(name, why)] = &missing[..] else {
+        panic!("{missing:?}");
+    };
+    assert_eq!(name, "6.12");
+    insta::assert_snapshot!(why, @r#"kernels.toml:6: kernel "6.12": no suite has a package "linux-image-6.12.*-cloud-amd64" (on offer: 6.1); see what is on offer with `cargo xtask kernels list --offered`"#);
+    let after = fs::read_to_string(bench.lock_path()).unwrap();
+    assert_eq!(after, before, "its pin stays, for when it comes back");
+}
+
+#[test]
+fn packages_that_can_not_be_had_keep_no_other_kernel_from_being_fetched() {
+    let mut bench = with_another_pinned();
+    bench.archive.broken = Some("linux-image-6.12.1+deb12-cloud-amd64");
+    let (ready, missing) = parted(&bench, DEFAULT);
+    assert_eq!(ready, ["6.1"]);
+    let why = "404 Not Found";
+    assert_eq!(missing, [("6.12".to_owned(), why.to_owned())]);
+    // What there is is proven without a network too.
+    let (ready, missing) = parted(&bench, OFFLINE);
+    assert_eq!(ready, ["6.1"]);
+    assert!(
+        missing[0]
+            .1
+            .starts_with("the cache lacks 6.12, and --offline")
+    );
+}
+
+#[test]
+fn a_series_that_never_was_is_a_mistake_of_the_manifest_s() {
+    let mut bench = with_another_pinned();
+    bench.manifest.kernels[1].name = "6.13".to_owned();
+    bench.manifest.kernels[1].source = Source::Debian {
+        series: "6.13".to_owned(),
+        flavour: "cloud-amd64".to_owned(),
+    };
+    let kernels: Vec<_> = bench.manifest.kernels.iter().collect();
+    let lock_path = bench.lock_path();
+    let failure = bench.fetcher(&lock_path).ready(&kernels, DEFAULT);
+    assert_eq!(failure.unwrap_err().code, ExitCode::Usage);
 }
 
 #[test]

@@ -145,6 +145,86 @@ fn a_panic_after_some_proofs_is_not_all_of_them_succeeded() {
     assert_judged(&after(&last), [PASSED; 3], &[&fault]);
 }
 
+/// The good guest's records until the second proof is under way.
+fn until_kills_ran() -> Vec<Record> {
+    let mut records = records();
+    let upto = position(&records, &about("signal", Some(KILLS), Phase::During));
+    records.truncate(upto + 1);
+    records
+}
+
+fn killed_from_outside() -> Ending {
+    Ending::Killed {
+        signal: 9,
+        sender: None,
+        out_of_memory: false,
+    }
+}
+
+#[test]
+fn a_machine_that_the_host_ended_breaks_no_promise() {
+    let lost = Ending::Lost {
+        reason: "writing to /out: No space left on device".into(),
+    };
+    for (ending, said) in [
+        (killed_from_outside(), "QEMU was killed by SIGKILL"),
+        (lost, "No space left on device"),
+        (Ending::Exited { code: 1 }, "QEMU ended with exit code 1"),
+    ] {
+        let judged = judged(&channel(&until_kills_ran()), &[], &ending, "");
+        assert_eq!(judged.proofs[1].status, Status::Incomplete, "{ending:?}");
+        let why = &reasons(&judged, KILLS)[0];
+        let words = "the machine was ended from outside while it ran; ";
+        assert!(why.starts_with(words) && why.contains(said), "{why}");
+    }
+    // A guest that had died by itself takes the blame with it.
+    let judged = judged(
+        &channel(&until_kills_ran()),
+        &[],
+        &killed_from_outside(),
+        PANIC,
+    );
+    assert_eq!(judged.proofs[1].status, Status::Failed);
+}
+
+#[test]
+fn a_boot_that_was_interrupted_keeps_what_it_has_shown() {
+    let interrupted = |started| Ending::Interrupted { signal: 2, started };
+    let while_it_ran = judged(&channel(&until_kills_ran()), &[], &interrupted(true), "");
+    let said = "interrupted by SIGINT while it ran";
+    let ended = format!("the machine was ended from outside while it ran; {said}");
+    let left = format!(
+        "not reached: the machine was ended from outside while {KILLS} was running, in its phase \
+         during; {said}"
+    );
+    let fault = format!("incomplete: no `end` record; {said}");
+    assert_judged(
+        &while_it_ran,
+        [
+            (Status::Incomplete, &[&left]),
+            (Status::Incomplete, &[&ended]),
+            (Status::Incomplete, &[&left]),
+        ],
+        &[&fault],
+    );
+    let not_run = judged(&channel(&[]), &[], &interrupted(false), "");
+    let said = "not run: interrupted by SIGINT";
+    let unjudged = format!("not judged: {said}");
+    let proof: (Status, &[&str]) = (Status::Incomplete, &[&unjudged]);
+    assert_judged(&not_run, [proof; 3], &[said]);
+}
+
+#[test]
+fn a_host_that_could_not_keep_all_of_it_is_no_clean_boot() {
+    let lost = Ending::Lost {
+        reason: "writing to /out: No space left on device".into(),
+    };
+    let judged = judged(&channel(&ended(records())), &[], &lost, "");
+    let fault = "the host lost what the guest told: writing to /out: No space left on device; \
+                 make room, or take another --out";
+    assert_judged(&judged, [PASSED; 3], &[fault]);
+}
+
 #[test]
 fn a_broken_line_is_a_fault_and_spoils_the_proof_in_which_it_came() {
     let mut damaged = Vec::new();
@@ -208,8 +288,8 @@ fn the_exit_code_neither_passes_nor_fails_a_whole_transcript() {
     let channel = channel(&ended(records()));
     for ending in [
         CLEAN_END,
-        Ending::Exited { code: Some(255) },
-        Ending::Exited { code: None },
+        Ending::Exited { code: 255 },
+        killed_from_outside(),
     ] {
         let quiet = "reboot: Restarting system\n";
         assert_judged(&judged(&channel, &[], &ending, quiet), [PASSED; 3], &[]);

@@ -103,7 +103,6 @@ impl Machine {
     #[track_caller]
     pub fn assert_ended_itself(&self) {
         let ending = self.checkout.boot().ending;
-        let code = Some(0);
-        assert_eq!(ending, Some(Ending::Exited { code }));
+        assert_eq!(ending, Some(Ending::Exited { code: 0 }));
     }
 }

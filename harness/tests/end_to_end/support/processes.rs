@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;
+use rustix::fs::inotify;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, pidfd_send_signal};
 
 /// The processes that mention a path in their command line, which only a test's own do.
@@ -66,6 +67,26 @@ impl Drop for Group {
             let _ = kill_process_group(Pid::from_child(&self.0), Signal::KILL);
             let _ = self.0.wait();
         }
+    }
+}
+
+/// Waits until a file has something in it, for which a run must go on. Its folder must be there.
+pub fn until_written(file: &Path, run: &Group) {
+    let folder = file.parent().expect("it is in a folder");
+    let watch = inotify::init(inotify::CreateFlags::CLOEXEC).expect("inotify");
+    let changes = inotify::WatchFlags::CREATE | inotify::WatchFlags::MODIFY;
+    inotify::add_watch(&watch, folder, changes).expect("it is there");
+    let own = Pid::from_child(&run.0);
+    let ended = pidfd_open(own, PidfdFlags::empty()).expect("our own child");
+    while fs::metadata(file).map_or(0, |file| file.len()) == 0 {
+        let mut fds = [
+            PollFd::new(&watch, PollFlags::IN),
+            PollFd::new(&ended, PollFlags::IN),
+        ];
+        poll(&mut fds, None).expect("both can be polled");
+        let over = !fds[1].revents().is_empty();
+        assert!(!over, "the run ended before {}", file.display());
+        rustix::io::read(&watch, &mut [0_u8; 4096]).expect("something has changed");
     }
 }
 

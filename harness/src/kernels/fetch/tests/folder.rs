@@ -34,6 +34,8 @@ pub struct Folder {
     downloaded: AtomicUsize,
     /// Whether downloads break off.
     pub cut: bool,
+    /// A package that can't be downloaded.
+    pub broken: Option<&'static str>,
 }
 
 impl Folder {
@@ -44,6 +46,7 @@ impl Folder {
             asked: AtomicUsize::new(0),
             downloaded: AtomicUsize::new(0),
             cut: false,
+            broken: None,
         }
     }
 
@@ -108,6 +111,9 @@ impl Archive for Folder {
 
     fn download(&self, wanted: &[&LockedPackage], into: &Path) -> Result {
         for package in wanted {
+            if self.broken == Some(package.package.as_str()) {
+                return Err(anyhow::anyhow!("404 Not Found").into());
+            }
             self.downloaded.fetch_add(1, Ordering::SeqCst);
             let key = format!("{}={}", package.package, package.version);
             let packages = self.packages.lock().unwrap();

@@ -1,0 +1,195 @@
+//! Signals to a run whose machines are up: it ends them, keeps what was proven, and tells it.
+//!
+//! In: SIGINT, SIGTERM and SIGHUP, while [`during`]'s work is done. Out: [`Interrupt`], which the work
+//! looks at. The second signal has its default action, and ends the harness at once; the kernel
+//! ends QEMU with it. A signal that the harness was started with ignored stays so, as nohup(1)
+//! and a shell's `&` mean it.
+//!
+//! A handler may do next to nothing, so it writes the signal's number to a pipe, which a thread
+//! reads.
+
+use std::io::{self, PipeReader, PipeWriter, Read as _, Write as _};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::thread;
+
+use anyhow::{Context as _, Result};
+
+use crate::signals;
+
+/// The signals that ask a run to end.
+const ENDING: [i32; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
+
+/// In the pipe: the work is done, and the thread is to end.
+const DONE: u8 = 0;
+
+/// From the handler to the thread. It is never closed, since a handler may run at any time.
+static PIPE: OnceLock<(PipeReader, PipeWriter)> = OnceLock::new();
+
+/// The pipe's end for the handler, and the process that it is meant for: a child has the handler
+/// too, until it executes its program.
+static WRITER: AtomicI32 = AtomicI32::new(-1);
+static OWNER: AtomicI32 = AtomicI32::new(0);
+
+/// What signals have asked of a run.
+#[derive(Debug)]
+pub struct Interrupt {
+    /// The signal that asked it to end, or none as 0.
+    signal: AtomicI32,
+    /// Has something to read from then on, which nobody reads, so that every worker wakes up.
+    wake: (PipeReader, PipeWriter),
+}
+
+impl Interrupt {
+    /// Nothing so far.
+    ///
+    /// # Errors
+    /// No pipe can be made.
+    pub fn nothing() -> Result<Self> {
+        Ok(Self {
+            signal: AtomicI32::new(0),
+            wake: io::pipe().context("making a pipe for signals")?,
+        })
+    }
+
+    /// The signal that asked the run to end.
+    #[must_use]
+    pub fn to_end(&self) -> Option<i32> {
+        Some(self.signal.load(Ordering::SeqCst)).filter(|signal| *signal != 0)
+    }
+
+    /// Is readable once the run is to end.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.wake.0.as_fd()
+    }
+
+    fn end(&self, signal: i32) {
+        self.signal.store(signal, Ordering::SeqCst);
+        // A pipe that is empty takes a byte, and its reader lives as long.
+        let _ = (&self.wake.1).write_all(&[1]);
+    }
+}
+
+/// Does the work, and meanwhile lets it know of signals. `tell` gets a line for a person.
+///
+/// # Errors
+/// The signals can't be caught; the work isn't begun then.
+pub fn during<R>(tell: impl Fn(String) + Sync, work: impl FnOnce(&Interrupt) -> R) -> Result<R> {
+    let (reader, writer) = pipe()?;
+    let asked = Interrupt::nothing()?;
+    OWNER.store(own_pid(), Ordering::SeqCst);
+    WRITER.store(writer.as_raw_fd(), Ordering::SeqCst);
+    let handlers = Handlers::install(&ENDING)?;
+    let caught: Vec<i32> = handlers.0.iter().map(|(signal, _)| *signal).collect();
+    thread::scope(|scope| {
+        scope.spawn(|| watch(reader, &caught, &asked, &tell));
+        // Ends the thread however the work does, before the scope waits for it.
+        let _handlers = handlers;
+        Ok(work(&asked))
+    })
+}
+
+fn pipe() -> Result<(&'static PipeReader, &'static PipeWriter)> {
+    if PIPE.get().is_none() {
+        let made = io::pipe().context("making a pipe for signals")?;
+        // Another thread's would do as well.
+        let _ = PIPE.set(made);
+    }
+    let (reader, writer) = PIPE.get().context("a pipe for signals")?;
+    Ok((reader, writer))
+}
+
+fn own_pid() -> i32 {
+    rustix::process::getpid().as_raw_pid()
+}
+
+/// Acts on what the handler notes, until the work is done.
+fn watch(mut reader: &PipeReader, caught: &[i32], asked: &Interrupt, tell: &impl Fn(String)) {
+    let mut noted = [DONE];
+    while reader.read_exact(&mut noted).is_ok() && noted[0] != DONE {
+        let signal = i32::from(noted[0]);
+        if asked.to_end().is_some() {
+            // It came before the default action was back.
+            default_action(signal);
+            raise(signal);
+            continue;
+        }
+        asked.end(signal);
+        caught.iter().copied().for_each(default_action);
+        tell(format!(
+            "{}: ending the machines and keeping what is proven; once more ends at once",
+            signals::name(signal)
+        ));
+    }
+}
+
+/// The handler: notes the signal for the thread.
+extern "C" fn note(signal: libc::c_int) {
+    let byte = u8::try_from(signal).unwrap_or(DONE);
+    // SAFETY: getpid(2) and write(2) may be called in a handler, the byte outlives the call, and
+    // the pipe is never closed. The thread that was interrupted finds its errno as it was.
+    unsafe {
+        let errno = *libc::__errno_location();
+        if byte != DONE && libc::getpid() == OWNER.load(Ordering::SeqCst) {
+            libc::write(WRITER.load(Ordering::SeqCst), (&raw const byte).cast(), 1);
+        }
+        *libc::__errno_location() = errno;
+    }
+}
+
+/// What the signals did before, to which they return with this value's end.
+struct Handlers(Vec<(i32, libc::sigaction)>);
+
+impl Handlers {
+    fn install(signals: &[i32]) -> Result<Self> {
+        let mut installed = Self(Vec::new());
+        for &signal in signals {
+            // SAFETY: all zeros are a valid sigaction with an empty mask. What is installed is a
+            // function that does only what a handler may.
+            let (got, before) = unsafe {
+                let mut before: libc::sigaction = std::mem::zeroed();
+                let mut action: libc::sigaction = std::mem::zeroed();
+                action.sa_sigaction = note as extern "C" fn(libc::c_int) as usize;
+                action.sa_flags = libc::SA_RESTART;
+                let mut got = libc::sigaction(signal, std::ptr::null(), &mut before);
+                if got == 0 && before.sa_sigaction == libc::SIG_IGN {
+                    continue;
+                }
+                if got == 0 {
+                    got = libc::sigaction(signal, &action, std::ptr::null_mut());
+                }
+                (got, before)
+            };
+            if got != 0 {
+                return Err(io::Error::last_os_error())
+                    .with_context(|| format!("catching {}", signals::name(signal)));
+            }
+            installed.0.push((signal, before));
+        }
+        Ok(installed)
+    }
+}
+
+impl Drop for Handlers {
+    fn drop(&mut self) {
+        for (signal, before) in &self.0 {
+            // SAFETY: this is what the kernel had given as the action before.
+            unsafe { libc::sigaction(*signal, before, std::ptr::null_mut()) };
+        }
+        if let Some((_, writer)) = PIPE.get() {
+            // It only fills up if nobody reads, and then nobody waits for this either.
+            let _ = (&*writer).write_all(&[DONE]);
+        }
+    }
+}
+
+fn default_action(signal: i32) {
+    // SAFETY: the default action is no code of ours.
+    unsafe { libc::signal(signal, libc::SIG_DFL) };
+}
+
+fn raise(signal: i32) {
+    // SAFETY: it has its default action, which runs no code of ours.
+    unsafe { libc::raise(signal) };
+}
