@@ -126,6 +126,7 @@ pub fn look_around(
     };
     let mut hello = Hello {
         version: protocol::VERSION,
+        promises_sha256: proofs::SOURCE_SHA256.to_owned(),
         nonce: argument(protocol::NONCE_ARG),
         boot: argument(protocol::BOOT_ARG),
         release: uname.release().to_string_lossy().into_owned(),
@@ -296,6 +297,7 @@ mod tests {
     fn hello() -> Hello {
         Hello {
             version: protocol::VERSION,
+            promises_sha256: proofs::SOURCE_SHA256.to_owned(),
             nonce: "n".to_owned(),
             boot: "no-bpf-lsm".to_owned(),
             release: "6.1.0-56-cloud-amd64".to_owned(),

@@ -130,6 +130,8 @@ impl Phase {
 pub struct Hello {
     /// [`crate::VERSION`] of the guest.
     pub version: u32,
+    /// SHA-256 of the sources of the promises that the guest was built of, in hexadecimal.
+    pub promises_sha256: String,
     /// The nonce from the command line; empty if there was none.
     pub nonce: String,
     /// The boot's name from the command line; empty if there was none.

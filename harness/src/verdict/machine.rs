@@ -19,6 +19,11 @@ pub fn differences(plan: &BootPlan, nonce: &str, hello: &Hello) -> Vec<String> {
     };
     let (host, guest) = (protocol::VERSION.to_string(), hello.version.to_string());
     same("protocol version", &host, &guest);
+    same(
+        "sources of the promises",
+        proofs::SOURCE_SHA256,
+        &hello.promises_sha256,
+    );
     same("nonce", nonce, &hello.nonce);
     same("boot", &plan.boot, &hello.boot);
     same("kernel release", &plan.machine.release, &hello.release);
@@ -119,7 +124,15 @@ mod tests {
     #[test]
     fn each_difference_is_found_and_named() {
         type Change = fn(&mut Hello);
-        let cases: [(Change, &str); 18] = [
+        let cases: [(Change, &str); 19] = [
+            (
+                |h| h.promises_sha256 = "0".repeat(64),
+                &format!(
+                    "sources of the promises: expected `{}`, saw `{}`",
+                    proofs::SOURCE_SHA256,
+                    "0".repeat(64)
+                ),
+            ),
             (
                 |h| h.version += 1,
                 "protocol version: expected `5`, saw `6`",

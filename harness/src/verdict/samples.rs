@@ -105,6 +105,7 @@ fn act(fate: Fate, event: Option<&str>) -> Expectation {
 pub fn hello() -> Hello {
     Hello {
         version: protocol::VERSION,
+        promises_sha256: proofs::SOURCE_SHA256.to_owned(),
         nonce: NONCE.into(),
         boot: "no-bpf-lsm".into(),
         release: "6.1.0-9-cloud-amd64".into(),

@@ -294,7 +294,10 @@ pub(super) mod acts {
         /// # Errors
         /// A step couldn't be tried.
         pub fn copy_up(&self, agent: &Running, seen: &mut Seen) -> Result<()> {
-            let paused = Paused::stop(agent.pid())?;
+            let overlay = self.layers.merged.parent().context("no folder above")?;
+            // A file that it were looking at could not be forgotten below.
+            let limit = self.lab.ground.limit();
+            let paused = Paused::stop_holding_nothing(agent.pid(), overlay, limit)?;
             for step in COPIES {
                 self.take(step, seen)?;
             }
