@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::mpsc::Sender;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use protocol::record::Record;
@@ -151,7 +151,7 @@ fn boot(job: &Job, composer: &Composer, interrupt: &Interrupt, events: &Sender<E
         suite: suite.clone(),
         phase: Phase::Launching,
     });
-    let started = Instant::now();
+    let started = interrupt.stopwatch();
     let mut channel = Channel::default();
     let launched = launch(job, composer, interrupt, &mut channel, &tell);
     channel.close();

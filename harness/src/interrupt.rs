@@ -1,7 +1,8 @@
 //! Signals to a run whose machines are up: it ends them, keeps what was proven, and tells it.
 //!
 //! In: SIGINT, SIGTERM and SIGHUP, while [`during`]'s work is done. Out: [`Interrupt`], which the work
-//! looks at. The second signal has its default action, and ends the harness at once; the kernel
+//! looks at. On SIGTSTP (Ctrl-Z) the machines are stopped before the harness is, and go on with it;
+//! they are in process groups of their own, which no terminal's signal reaches. The second signal has its default action, and ends the harness at once; the kernel
 //! ends QEMU with it. A signal that the harness was started with ignored stays so, as nohup(1)
 //! and a shell's `&` mean it.
 //!
@@ -10,16 +11,17 @@
 
 use std::io::{self, PipeReader, PipeWriter, Read as _, Write as _};
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
 use crate::signals;
 
-/// The signals that ask a run to end.
-const ENDING: [i32; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
+/// The signals that are caught.
+const CAUGHT: [i32; 4] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGTSTP];
 
 /// In the pipe: the work is done, and the thread is to end.
 const DONE: u8 = 0;
@@ -39,6 +41,60 @@ pub struct Interrupt {
     signal: AtomicI32,
     /// Has something to read from then on, which nobody reads, so that every worker wakes up.
     wake: (PipeReader, PipeWriter),
+    /// What is to stop with the harness.
+    running: Mutex<Vec<Arc<dyn Stoppable>>>,
+    pauses: Mutex<Pauses>,
+}
+
+/// Something that runs beside the harness, and is to stop when that does.
+pub trait Stoppable: std::fmt::Debug + Send + Sync {
+    /// Stops it.
+    fn stop(&self);
+    /// Lets it go on.
+    fn go_on(&self);
+}
+
+/// Something that stops with the harness for as long as this value lives.
+#[derive(Debug)]
+pub struct Registered<'a> {
+    interrupt: &'a Interrupt,
+    what: Arc<dyn Stoppable>,
+}
+
+/// How long the run was stopped.
+#[derive(Debug, Default)]
+struct Pauses {
+    total: Duration,
+    since: Option<Instant>,
+}
+
+/// Tells the time for which a run has really run.
+#[derive(Debug)]
+pub struct Stopwatch<'a> {
+    interrupt: &'a Interrupt,
+    started: Instant,
+    paused_before: Duration,
+}
+
+impl Stopwatch<'_> {
+    /// The time since its start, without that for which the run was stopped.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        let paused = self.interrupt.paused().saturating_sub(self.paused_before);
+        self.started.elapsed().saturating_sub(paused)
+    }
+}
+
+impl Drop for Registered<'_> {
+    fn drop(&mut self) {
+        let mut running = locked(&self.interrupt.running);
+        running.retain(|other| !Arc::ptr_eq(other, &self.what));
+    }
+}
+
+/// What these locks guard is whole between any two steps.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Interrupt {
@@ -50,6 +106,8 @@ impl Interrupt {
         Ok(Self {
             signal: AtomicI32::new(0),
             wake: io::pipe().context("making a pipe for signals")?,
+            running: Mutex::default(),
+            pauses: Mutex::default(),
         })
     }
 
@@ -62,6 +120,48 @@ impl Interrupt {
     /// Is readable once the run is to end.
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.wake.0.as_fd()
+    }
+
+    /// Has something stop with the harness.
+    pub fn register(&self, what: Arc<dyn Stoppable>) -> Registered<'_> {
+        locked(&self.running).push(Arc::clone(&what));
+        Registered {
+            interrupt: self,
+            what,
+        }
+    }
+
+    /// Starts to count.
+    #[must_use]
+    pub fn stopwatch(&self) -> Stopwatch<'_> {
+        Stopwatch {
+            interrupt: self,
+            started: Instant::now(),
+            paused_before: self.paused(),
+        }
+    }
+
+    fn paused(&self) -> Duration {
+        let pauses = locked(&self.pauses);
+        let now = pauses.since.map_or(Duration::ZERO, |since| since.elapsed());
+        pauses.total + now
+    }
+
+    /// Stops all that runs, then the harness itself, and lets all go on once that does.
+    fn pause(&self) {
+        // Kept, so that nothing ends or begins meanwhile.
+        let running = locked(&self.running);
+        locked(&self.pauses).since = Some(Instant::now());
+        running.iter().for_each(|what| what.stop());
+        default_action(libc::SIGTSTP);
+        // Returns once the harness goes on; at once, where no shell is there to let it.
+        raise(libc::SIGTSTP);
+        catch(libc::SIGTSTP);
+        running.iter().for_each(|what| what.go_on());
+        let mut pauses = locked(&self.pauses);
+        if let Some(since) = pauses.since.take() {
+            pauses.total += since.elapsed();
+        }
     }
 
     fn end(&self, signal: i32) {
@@ -77,16 +177,16 @@ impl Interrupt {
 /// The signals can't be caught; the work isn't begun then.
 pub fn during<R>(tell: impl Fn(String) + Sync, work: impl FnOnce(&Interrupt) -> R) -> Result<R> {
     let (reader, writer) = pipe()?;
-    let asked = Interrupt::nothing()?;
+    let interrupt = Interrupt::nothing()?;
     OWNER.store(own_pid(), Ordering::SeqCst);
     WRITER.store(writer.as_raw_fd(), Ordering::SeqCst);
-    let handlers = Handlers::install(&ENDING)?;
+    let handlers = Handlers::install(&CAUGHT)?;
     let caught: Vec<i32> = handlers.0.iter().map(|(signal, _)| *signal).collect();
     thread::scope(|scope| {
-        scope.spawn(|| watch(reader, &caught, &asked, &tell));
+        scope.spawn(|| watch(reader, &caught, &interrupt, &tell));
         // Ends the thread however the work does, before the scope waits for it.
         let _handlers = handlers;
-        Ok(work(&asked))
+        Ok(work(&interrupt))
     })
 }
 
@@ -105,17 +205,21 @@ fn own_pid() -> i32 {
 }
 
 /// Acts on what the handler notes, until the work is done.
-fn watch(mut reader: &PipeReader, caught: &[i32], asked: &Interrupt, tell: &impl Fn(String)) {
+fn watch(mut reader: &PipeReader, caught: &[i32], interrupt: &Interrupt, tell: &impl Fn(String)) {
     let mut noted = [DONE];
     while reader.read_exact(&mut noted).is_ok() && noted[0] != DONE {
         let signal = i32::from(noted[0]);
-        if asked.to_end().is_some() {
+        if signal == libc::SIGTSTP {
+            interrupt.pause();
+            continue;
+        }
+        if interrupt.to_end().is_some() {
             // It came before the default action was back.
             default_action(signal);
             raise(signal);
             continue;
         }
-        asked.end(signal);
+        interrupt.end(signal);
         caught.iter().copied().for_each(default_action);
         tell(format!(
             "{}: ending the machines and keeping what is proven; once more ends at once",
@@ -145,21 +249,18 @@ impl Handlers {
     fn install(signals: &[i32]) -> Result<Self> {
         let mut installed = Self(Vec::new());
         for &signal in signals {
-            // SAFETY: all zeros are a valid sigaction with an empty mask. What is installed is a
-            // function that does only what a handler may.
-            let (got, before) = unsafe {
+            // SAFETY: all zeros are a valid sigaction, and this only asks for the present one.
+            let (asked, before) = unsafe {
                 let mut before: libc::sigaction = std::mem::zeroed();
-                let mut action: libc::sigaction = std::mem::zeroed();
-                action.sa_sigaction = note as extern "C" fn(libc::c_int) as usize;
-                action.sa_flags = libc::SA_RESTART;
-                let mut got = libc::sigaction(signal, std::ptr::null(), &mut before);
-                if got == 0 && before.sa_sigaction == libc::SIG_IGN {
-                    continue;
-                }
-                if got == 0 {
-                    got = libc::sigaction(signal, &action, std::ptr::null_mut());
-                }
-                (got, before)
+                let asked = libc::sigaction(signal, std::ptr::null(), &mut before);
+                (asked, before)
+            };
+            if asked == 0 && before.sa_sigaction == libc::SIG_IGN {
+                continue;
+            }
+            let got = match asked {
+                0 => catch(signal),
+                failed => failed,
             };
             if got != 0 {
                 return Err(io::Error::last_os_error())
@@ -181,6 +282,18 @@ impl Drop for Handlers {
             // It only fills up if nobody reads, and then nobody waits for this either.
             let _ = (&*writer).write_all(&[DONE]);
         }
+    }
+}
+
+/// Makes [`note`] the signal's action.
+fn catch(signal: i32) -> i32 {
+    // SAFETY: all zeros are a valid sigaction with an empty mask, and what is installed is a
+    // function that does only what a handler may.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = note as extern "C" fn(libc::c_int) as usize;
+        action.sa_flags = libc::SA_RESTART;
+        libc::sigaction(signal, &action, std::ptr::null_mut())
     }
 }
 

@@ -8,6 +8,7 @@
 pub mod accel;
 mod ending;
 mod guard;
+mod monitor;
 pub mod pace;
 mod process;
 pub mod qemu;

@@ -23,6 +23,10 @@ mod tests;
 use check::{RawManifest, check_kernel, check_suites};
 pub use select::select;
 
+/// The guest's memory where nobody says otherwise, which is enough for every proof on every kernel
+/// of Debian's.
+pub const DEFAULT_MEMORY_MIB: u32 = 256;
+
 /// The checked contents of `kernels.toml`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Manifest {

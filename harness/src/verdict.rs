@@ -106,7 +106,8 @@ fn judge_as_said(
     ending: &Ending,
     console: &str,
 ) -> Judged {
-    let hello = match hello(channel, ending, console) {
+    let memory_mib = plan.machine.memory_mib;
+    let hello = match hello(channel, ending, console, memory_mib) {
         Ok(hello) => hello,
         Err(fault) => return unjudged(plan, vec![fault], None),
     };
@@ -123,7 +124,7 @@ fn judge_as_said(
         judged.faults.push("no proof was planned".to_string());
     }
     if !all.ended {
-        let why = explain::explain(console, ending);
+        let why = came_to_nothing(console, ending, memory_mib);
         judged
             .faults
             .push(format!("incomplete: no `end` record; {why}"));
@@ -164,7 +165,12 @@ fn judge_as_said(
 }
 
 /// The guest's first line, which must be its hello.
-fn hello<'a>(channel: &'a Channel, ending: &Ending, console: &str) -> Result<&'a Hello, String> {
+fn hello<'a>(
+    channel: &'a Channel,
+    ending: &Ending,
+    console: &str,
+    memory_mib: u32,
+) -> Result<&'a Hello, String> {
     match channel.lines().first() {
         Some((_, Line::Record(Record::Hello(hello)))) => Ok(hello),
         Some((_, Line::Record(_))) => {
@@ -177,9 +183,18 @@ fn hello<'a>(channel: &'a Channel, ending: &Ending, console: &str) -> Result<&'a
             Err(explain::explain("", ending))
         }
         None => {
-            let why = explain::explain(console, ending);
+            let why = came_to_nothing(console, ending, memory_mib);
             Err(format!("incomplete: the guest never said hello; {why}"))
         }
+    }
+}
+
+/// Why a whole boot came to nothing.
+fn came_to_nothing(console: &str, ending: &Ending, memory_mib: u32) -> String {
+    let why = explain::explain(console, ending);
+    match explain::little_memory(memory_mib, ending) {
+        Some(hint) => format!("{why}; {hint}"),
+        None => why,
     }
 }
 

@@ -8,6 +8,7 @@ use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -19,9 +20,10 @@ use rustix::process::{
 };
 
 use super::guard::Guard;
+use super::monitor::Monitor;
 use super::virtme::quote;
 use super::{Composed, Files, Machine, ending};
-use crate::interrupt::Interrupt;
+use crate::interrupt::{Interrupt, Stoppable, Stopwatch};
 use crate::outcome::Ending;
 use crate::tell;
 
@@ -46,9 +48,17 @@ pub fn boot(
     inotify::add_watch(&changes, &files.records, inotify::WatchFlags::MODIFY)
         .context("watching for records")?;
     let mut records = File::open(&files.records).context("opening the records")?;
-    let started = Instant::now();
+    let started = interrupt.stopwatch();
     let killed_before = ending::out_of_memory_kills();
-    let group = Group::start(qemu(composed, &files)?)?;
+    let mut command = qemu(composed, &files)?;
+    let monitor = Monitor::add(&mut command)?;
+    let group = Group::start(command)?;
+    let stoppable = Arc::new(Running {
+        group: Pid::from_child(&group.leader),
+        monitor,
+    });
+    // Dropped before the group is: its number may be another's then.
+    let registered = interrupt.register(stoppable);
     // From here on QEMU has run, and an error is one of losing what came of it.
     let watch = || -> Result<Ending> {
         let ended = group.pidfd()?;
@@ -58,13 +68,15 @@ pub fn boot(
             if happened.changed {
                 drain(&changes)?;
             }
-            forward(&mut records, started, &mut arrived)?;
+            forward(&mut records, &started, &mut arrived)?;
             if happened.ended {
+                drop(registered);
                 let status = group.end()?;
                 let killed = ending::out_of_memory_kills() > killed_before;
                 break ending::of(status, &said(&files.qemu)?, killed);
             }
             if let Some(signal) = interrupt.to_end() {
+                drop(registered);
                 drop(group);
                 break Ending::Interrupted {
                     signal,
@@ -73,6 +85,7 @@ pub fn boot(
             }
             // Only now: a harness that was stopped for longer than that finds QEMU long done.
             if left.is_zero() {
+                drop(registered);
                 drop(group);
                 break Ending::Hung {
                     limit_s: machine.limit.as_secs(),
@@ -80,13 +93,43 @@ pub fn boot(
             }
         };
         // What it wrote between the last look and its end.
-        forward(&mut records, started, &mut arrived)?;
+        forward(&mut records, &started, &mut arrived)?;
         ending::check_writable(&machine.dir)?;
         Ok(ending)
     };
     Ok(watch().unwrap_or_else(|error| Ending::Lost {
         reason: format!("{error:#}"),
     }))
+}
+
+/// A machine that is to stop with the harness.
+#[derive(Debug)]
+struct Running {
+    group: Pid,
+    monitor: Monitor,
+}
+
+impl Stoppable for Running {
+    fn stop(&self) {
+        // A machine that can't be held is stopped all the same.
+        if let Err(error) = self.monitor.hold() {
+            tell::err(&format!("warning: the guest's clock goes on: {error:#}"));
+        }
+        signal(self.group, Signal::STOP);
+    }
+
+    fn go_on(&self) {
+        signal(self.group, Signal::CONT);
+        if let Err(error) = self.monitor.go_on() {
+            tell::err(&format!("warning: {error:#}"));
+        }
+    }
+}
+
+fn signal(group: Pid, signal: Signal) {
+    if let Err(error) = kill_process_group(group, signal) {
+        tell::err(&format!("warning: stopping QEMU with the harness: {error}"));
+    }
 }
 
 /// What QEMU said.
@@ -306,7 +349,7 @@ fn drain(changes: impl AsFd) -> Result<()> {
 
 fn forward(
     records: &mut File,
-    started: Instant,
+    started: &Stopwatch<'_>,
     arrived: &mut impl FnMut(&[u8], Duration),
 ) -> Result<()> {
     let mut bytes = Vec::new();

@@ -32,7 +32,7 @@ impl Default for RawDefaults {
     fn default() -> Self {
         Self {
             flavour: Spanned::new(0..0, "cloud-amd64".to_owned()),
-            memory_mib: Spanned::new(0..0, 256),
+            memory_mib: Spanned::new(0..0, super::DEFAULT_MEMORY_MIB),
         }
     }
 }
@@ -107,7 +107,7 @@ pub(super) fn check_kernel(
     check_name(raw.name.get_ref()).map_err(|message| (start, message))?;
     let source = check_source(&raw, defaults, base)?;
     let memory = raw.memory_mib.as_ref().unwrap_or(&defaults.memory_mib);
-    // Below this Debian's kernels run out of memory while they unpack the initramfs.
+    // Debian's kernels need about twice the least of this, but one's own may be small.
     if !(64..=65_536).contains(memory.get_ref()) {
         return Err((
             memory.span().start,

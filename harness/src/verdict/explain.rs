@@ -6,6 +6,7 @@
 //! none is missing, can only spoil what would have passed.
 
 use super::complaints;
+use crate::manifest::DEFAULT_MEMORY_MIB;
 use crate::outcome::Ending;
 use crate::signals;
 
@@ -114,6 +115,19 @@ pub fn explain(console: &str, ending: &Ending) -> String {
     causes.join("; ")
 }
 
+/// The likely cause where a guest with less memory than is usual came to nothing. With far too little
+/// a kernel dies before it can say a word, and with a bit more it finds its initramfs overwritten,
+/// which reads as something else.
+pub fn little_memory(memory_mib: u32, ending: &Ending) -> Option<String> {
+    let by_itself = matches!(ending, Ending::Exited { code: 0 } | Ending::Hung { .. });
+    (by_itself && memory_mib < DEFAULT_MEMORY_MIB).then(|| {
+        format!(
+            "too little memory? It has {memory_mib} MiB (memory_mib in kernels.toml), and \
+             {DEFAULT_MEMORY_MIB} are enough"
+        )
+    })
+}
+
 /// What ended QEMU from outside, and what to do about it.
 fn killed(signal: i32, sender: Option<&str>, out_of_memory: bool) -> String {
     let name = signals::name(signal);
@@ -211,6 +225,14 @@ mod tests {
 
     const CLEAN_END: Ending = Ending::Exited { code: 0 };
 
+    fn killed(signal: i32, sender: Option<&str>, out_of_memory: bool) -> Ending {
+        Ending::Killed {
+            signal,
+            sender: sender.map(str::to_owned),
+            out_of_memory,
+        }
+    }
+
     #[test]
     fn the_console_explains_how_a_guest_died() {
         let panic = "[    1.0] Run /init as init process\n\
@@ -218,11 +240,6 @@ mod tests {
             [    2.6] ---[ end Kernel panic - not syncing: Attempted to kill init! ]---\n";
         let oops = "[    2.1] BUG: kernel NULL pointer dereference, address: 0000000000000000\n\
             [    2.2] Oops: 0002 [#1] PREEMPT SMP\n";
-        let killed = |signal, sender: Option<&str>, out_of_memory| Ending::Killed {
-            signal,
-            sender: sender.map(str::to_owned),
-            out_of_memory,
-        };
         let oom = "[   12.5] Out of memory: Killed process 77 (aegisbpf)\n";
         for (console, ending, expected) in [
             (
@@ -294,6 +311,22 @@ mod tests {
         assert!(tells_of_death(panic, &CLEAN_END));
         assert!(tells_of_death("", &Ending::Hung { limit_s: 1 }));
         assert!(!tells_of_death("reboot: Power down\n", &CLEAN_END));
+    }
+
+    #[test]
+    fn a_guest_that_was_given_little_memory_and_died_is_told_so() {
+        let hung = Ending::Hung { limit_s: 9 };
+        for (memory_mib, ending, told) in [
+            (64, &CLEAN_END, true),
+            (255, &hung, true),
+            (256, &CLEAN_END, false),
+            // Whatever this was, it wasn't the guest's memory.
+            (64, &killed(9, None, true), false),
+            (64, &Ending::Exited { code: 1 }, false),
+        ] {
+            let hint = little_memory(memory_mib, ending);
+            assert_eq!(hint.is_some(), told, "{memory_mib}, {ending:?}");
+        }
     }
 
     #[test]

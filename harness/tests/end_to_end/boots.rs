@@ -66,6 +66,18 @@ fn a_kernel_that_panics_before_hello_is_quoted() {
 
 #[test]
 #[ignore = "boots machines; `cargo xtask test` runs it"]
+fn a_machine_with_too_little_memory_is_told_so() {
+    // The one dies before a word on the console, the other while it unpacks the initramfs.
+    for mib in [64, 96] {
+        let machine = Machine::declaring(&format!("memory_mib = {mib}\n"));
+        let ran = machine.boot(PROOF, &[]);
+        let words = format!("too little memory? It has {mib} MiB (memory_mib in kernels.toml)");
+        expect_infrastructure(&machine, &ran, &["the guest never said hello", &words]);
+    }
+}
+
+#[test]
+#[ignore = "boots machines; `cargo xtask test` runs it"]
 fn a_guest_that_hangs_is_ended_after_the_limit_and_leaves_no_qemu() {
     let machine = Machine::new().guest("HANGS");
     let ran = machine.boot(PROOF, &["--boot-limit", "6"]);

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use harness::outcome::{Ending, Status};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 
 use crate::support::{
     Checkout, Group, Machine, Ran, Unbooted, Watched, guest_in_proof, mentioning, outliving,
@@ -152,6 +152,53 @@ fn a_run_that_was_started_to_ignore_a_signal_goes_on() {
     send(&harness, Signal::HUP);
     send(&harness, Signal::TERM);
     ran(harness).expect(143, &["SIGTERM: ending the machines"]);
+}
+
+/// Stops a run and returns once it has stopped.
+fn stop(harness: &Group) {
+    send(harness, Signal::TSTP);
+    let pid = Some(Pid::from_child(&harness.0));
+    let stopped = waitpid(pid, WaitOptions::UNTRACED).expect("our own child");
+    let (_, status) = stopped.expect("it has stopped");
+    assert!(status.stopped(), "{status:?}");
+}
+
+#[test]
+fn a_machine_stops_with_the_harness_and_its_limit_with_it() {
+    let unbooted = Unbooted::new(&["two"], &second_hangs());
+    let checkout = &unbooted.checkout;
+    let mut matrix = unbooted.matrix();
+    let matrix = matrix.args(["--boot-limit", "5"]);
+    let (harness, qemu) = start(checkout, matrix, "two/bpf-lsm/in-proof");
+    stop(&harness);
+    for pid in mentioning(&checkout.path("")) {
+        let pid = pid.as_raw_nonzero();
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it is there");
+        assert!(status.contains("State:\tT (stopped)"), "{status}");
+    }
+    // Longer than the limit.
+    assert!(!qemu[0].ended_within(Duration::from_secs(6)));
+    send(&harness, Signal::CONT);
+    send(&harness, Signal::TERM);
+    ran(harness).expect(143, &["SIGTERM: ending the machines"]);
+    let ending = checkout.boot().ending;
+    let (signal, started) = (libc::SIGTERM, true);
+    assert_eq!(ending, Some(Ending::Interrupted { signal, started }));
+}
+
+#[test]
+#[ignore = "boots machines; `cargo xtask test` runs it"]
+fn a_run_that_was_stopped_for_a_while_comes_to_the_same() {
+    for launcher in ["qemu", "virtme-ng"] {
+        let machine = Machine::new();
+        let (harness, qemu) = start_qemu(&machine, launcher);
+        stop(&harness);
+        assert!(!qemu[0].ended_within(Duration::from_secs(1)));
+        send(&harness, Signal::CONT);
+        let ran = ran(harness);
+        ran.expect(0, &["1 passed"]);
+        assert!(!ran.stderr.contains("warning"), "{ran:#?}");
+    }
 }
 
 #[test]

@@ -69,7 +69,6 @@ pub(super) mod acts {
 
     /// In memory.
     const FOLDER: &str = "/run/many-rules";
-    /// Of each kind.
 
     /// See the promise.
     #[derive(Debug)]
