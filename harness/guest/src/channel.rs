@@ -39,7 +39,7 @@ impl Channel {
 
     /// Sends the first record.
     pub fn hello(&mut self, hello: Hello) -> Result<()> {
-        self.send(&Record::Hello(hello))
+        self.send(&Record::Hello(Box::new(hello)))
     }
 
     /// Tells what the guest is about from here on, and waits until the port has carried it: what

@@ -10,7 +10,7 @@ use crate::bench::Life;
 #[serde(tag = "record", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Record {
     /// The first line: the machine as the guest found it.
-    Hello(Hello),
+    Hello(Box<Hello>),
     /// What the guest is about from here on. A death after this is put down to it.
     Phase {
         /// The configuration, as planned.

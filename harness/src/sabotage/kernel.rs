@@ -186,7 +186,7 @@ mod tests {
         let document = json!({"runtime_state": "ENFORCE_SIGNAL", "audit_only": false});
         let id = with(CONTROL);
         let records = [
-            Record::Hello(samples::hello()),
+            Record::Hello(Box::new(samples::hello())),
             samples::started(&id, "signal"),
             samples::evidence(&id, "report", Observation::Document { document }),
             samples::finished(&id, Outcome::Observed, None, 0),

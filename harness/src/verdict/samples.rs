@@ -215,7 +215,7 @@ pub fn records() -> Vec<Record> {
     let document = report();
     let objects = vec![];
     vec![
-        Record::Hello(hello()),
+        Record::Hello(Box::new(hello())),
         about("signal", None, Phase::Preparing),
         started(PROMOTES, "signal"),
         started(KILLS, "signal"),

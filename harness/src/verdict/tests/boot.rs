@@ -24,7 +24,7 @@ fn without_a_hello_from_the_planned_machine_nothing_is_judged() {
         with(|records| {
             let mut hello = hello();
             change(&mut hello);
-            records[0] = Record::Hello(hello);
+            records[0] = Record::Hello(Box::new(hello));
         })
     };
     for (judged, fault) in [
@@ -318,7 +318,7 @@ fn a_kernel_that_complained_before_any_proof_is_not_judged() {
     let judged = with(|records| {
         let mut hello = hello();
         hello.tainted = 1 << 9;
-        records[0] = Record::Hello(hello);
+        records[0] = Record::Hello(Box::new(hello));
     });
     assert!(
         judged.faults[0].contains("W (kernel warning)"),

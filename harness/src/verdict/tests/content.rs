@@ -149,7 +149,7 @@ fn a_kernel_warning_fails_the_proof_that_raised_it_and_no_other() {
     let before = with(|records| {
         let mut hello = hello();
         hello.tainted = unsigned_module;
-        records[0] = Record::Hello(hello);
+        records[0] = Record::Hello(Box::new(hello));
         for id in [PROMOTES, KILLS, REFUSES] {
             let finish = finished(id, Outcome::Observed, None, unsigned_module);
             refinish(records, id, finish);

@@ -62,7 +62,7 @@ static void hello(char *to, size_t size, const char *nonce)
 		strcat(strcat(list, word), "\"");
 	}
 	snprintf(to, size,
-		 "{\"record\":\"hello\",\"version\":5,\"nonce\":\"%s\",\"boot\":\"%s\","
+		 "{\"record\":\"hello\",\"version\":5,\"promises_sha256\":\"" PROMISES "\",\"nonce\":\"%s\",\"boot\":\"%s\","
 		 "\"release\":\"%s\",\"version_string\":\"%s\",\"cmdline\":\"%s\","
 		 "\"memory_kib\":200000,\"processors\":1,"
 		 "\"lsm\":[%s],\"lockdown\":\"none\",\"btf\":true,\"tainted\":0,"

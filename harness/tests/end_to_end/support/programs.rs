@@ -26,6 +26,7 @@ pub fn compile(scene: Scene, folder: &Path) -> PathBuf {
     let output = Command::new("cc")
         .args(["-static", "-O1", "-Wall", "-Wextra", "-Werror", "-D"])
         .arg(format!("SCENE={scene}"))
+        .arg(format!("-DPROMISES=\"{}\"", proofs::SOURCE_SHA256))
         .arg("-o")
         .arg(&program)
         .arg(source)

@@ -47,11 +47,12 @@ impl Unbooted {
 /// does this. `$records` and `$console` are its files, `$nonce` is the boot's.
 pub fn guest_in_proof(then: &str) -> String {
     let hello = format!(
-        "{{\"record\":\"hello\",\"version\":{},\"nonce\":\"%s\",\"boot\":\"bpf-lsm\",\
+        "{{\"record\":\"hello\",\"version\":{},\"promises_sha256\":\"{}\",\"nonce\":\"%s\",\"boot\":\"bpf-lsm\",\
          \"release\":\"6.1.0-test\",\"version_string\":\"#1\",\"cmdline\":\"%s\",\
          \"memory_kib\":200000,\"processors\":1,\"lsm\":[\"bpf\"],\"lockdown\":\"none\",\
          \"btf\":true,\"tainted\":0,\"modules\":[],\"mismatches\":[]}}\\n",
-        protocol::VERSION
+        protocol::VERSION,
+        proofs::SOURCE_SHA256
     );
     let started = format!(
         "{{\"record\":\"proof_started\",\"id\":\"{PROOF}\",\"configuration\":\"enforce\"}}\\n"
