@@ -12,6 +12,7 @@ mod monitor;
 pub mod pace;
 mod process;
 pub mod qemu;
+mod quote;
 pub mod virtme;
 
 use std::ffi::OsString;

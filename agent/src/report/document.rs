@@ -10,9 +10,10 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use jiff::{SignedDuration, Timestamp};
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use super::hooks::HookReport;
+use super::time::time;
 use crate::host::machine::{Agent, Facts, Seam};
 use crate::posture::gate::{Decision, Unenforced};
 use crate::posture::{Blocker, Class, Limit, State, Tier};
@@ -148,9 +149,4 @@ pub fn compose(
         },
         agent: facts.agent,
     })
-}
-
-/// RFC 3339 in UTC, to the millisecond.
-pub(super) fn time<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&format_args!("{time:.3}"))
 }

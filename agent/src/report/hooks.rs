@@ -5,7 +5,7 @@
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
-use super::document::time;
+use super::time::time;
 use crate::classes::hooks::{HOOKS, Hook};
 use crate::posture::gate::Verdict;
 use crate::posture::{Action, Class, Tier};

@@ -4,3 +4,4 @@ pub mod capabilities;
 pub mod document;
 pub mod file;
 pub mod hooks;
+mod time;

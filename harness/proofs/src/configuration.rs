@@ -341,6 +341,54 @@ pub(crate) const REFUSED_PERF_EVENTS: Configuration = Configuration {
     )
 };
 
+impl Tier {
+    /// The configuration in which most proofs of it run, among them those of every way.
+    #[must_use]
+    pub fn plain(self) -> &'static Configuration<'static> {
+        match self {
+            Self::Lsm => &ENFORCE,
+            Self::Modret => &MODRET,
+            Self::Signal => &SIGNAL,
+        }
+    }
+
+    /// The one in which what a rule means is proven.
+    pub(crate) fn identity(self) -> &'static Configuration<'static> {
+        match self {
+            Self::Lsm => &ENFORCE_IDENTITY,
+            Self::Modret => &MODRET_IDENTITY,
+            Self::Signal => &SIGNAL_IDENTITY,
+        }
+    }
+
+    /// The one in which rules are on other file systems.
+    pub(crate) fn filesystems(self) -> &'static Configuration<'static> {
+        match self {
+            Self::Lsm => &ENFORCE_FILESYSTEMS,
+            Self::Modret => &MODRET_FILESYSTEMS,
+            Self::Signal => &SIGNAL_FILESYSTEMS,
+        }
+    }
+
+    /// The one in which the agent verifies often, since a proof waits for it.
+    pub(crate) fn verifying(self) -> &'static Configuration<'static> {
+        match self {
+            Self::Lsm => &ENFORCE_VERIFYING,
+            Self::Modret => &MODRET_VERIFYING,
+            Self::Signal => &SIGNAL_VERIFYING,
+        }
+    }
+
+    /// The one in which the agent has ten thousand rules, and doesn't verify again.
+    pub(crate) fn many(self) -> &'static Configuration<'static> {
+        match self {
+            Self::Lsm => &ENFORCE_MANY,
+            Self::Modret => &MODRET_MANY,
+            Self::Signal => &SIGNAL_MANY,
+        }
+    }
+}
+
 /// What is measured of a tier. The weaker ones are reached through the seam, in a kernel that runs
 /// the BPF LSM, so that one boot measures all.
 pub const BENCH_LSM: Configuration = shipped("bench-lsm", Tier::Lsm, &["--enforce"]);

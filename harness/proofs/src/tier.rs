@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use protocol::record::Fate;
 
 use crate::boot::Boot;
-use crate::configuration::{self, Configuration};
 
 /// A means of enforcement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -107,52 +106,6 @@ impl Tier {
     #[must_use]
     pub fn prevents(self) -> bool {
         self != Self::Signal
-    }
-
-    /// The configuration in which most proofs of it run, among them those of every way.
-    #[must_use]
-    pub fn plain(self) -> &'static Configuration<'static> {
-        match self {
-            Self::Lsm => &configuration::ENFORCE,
-            Self::Modret => &configuration::MODRET,
-            Self::Signal => &configuration::SIGNAL,
-        }
-    }
-
-    /// The one in which what a rule means is proven.
-    pub(crate) fn identity(self) -> &'static Configuration<'static> {
-        match self {
-            Self::Lsm => &configuration::ENFORCE_IDENTITY,
-            Self::Modret => &configuration::MODRET_IDENTITY,
-            Self::Signal => &configuration::SIGNAL_IDENTITY,
-        }
-    }
-
-    /// The one in which rules are on other file systems.
-    pub(crate) fn filesystems(self) -> &'static Configuration<'static> {
-        match self {
-            Self::Lsm => &configuration::ENFORCE_FILESYSTEMS,
-            Self::Modret => &configuration::MODRET_FILESYSTEMS,
-            Self::Signal => &configuration::SIGNAL_FILESYSTEMS,
-        }
-    }
-
-    /// The one in which the agent verifies often, since a proof waits for it.
-    pub(crate) fn verifying(self) -> &'static Configuration<'static> {
-        match self {
-            Self::Lsm => &configuration::ENFORCE_VERIFYING,
-            Self::Modret => &configuration::MODRET_VERIFYING,
-            Self::Signal => &configuration::SIGNAL_VERIFYING,
-        }
-    }
-
-    /// The one in which the agent has ten thousand rules, and doesn't verify again.
-    pub(crate) fn many(self) -> &'static Configuration<'static> {
-        match self {
-            Self::Lsm => &configuration::ENFORCE_MANY,
-            Self::Modret => &configuration::MODRET_MANY,
-            Self::Signal => &configuration::SIGNAL_MANY,
-        }
     }
 
     /// A folder for one proof of this tier, beneath this one.

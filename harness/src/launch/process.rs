@@ -21,7 +21,7 @@ use rustix::process::{
 
 use super::guard::Guard;
 use super::monitor::Monitor;
-use super::virtme::quote;
+use super::quote::quote;
 use super::{Composed, Files, Machine, ending};
 use crate::interrupt::{Interrupt, Stoppable, Stopwatch};
 use crate::outcome::Ending;

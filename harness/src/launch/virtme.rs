@@ -13,7 +13,7 @@
 mod asked;
 mod desk;
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -147,12 +147,6 @@ fn search_path(vng: &Path) -> Result<OsString> {
     let inherited = std::env::var_os("PATH").unwrap_or_default();
     std::env::join_paths(std::iter::once(own).chain(std::env::split_paths(&inherited)))
         .context("a folder of the search path has a colon in it")
-}
-
-/// One word quoted for a shell. A NUL can't stand in a path, so nothing is ever refused.
-pub(super) fn quote(word: &OsStr) -> String {
-    let text = word.to_string_lossy();
-    shlex::try_quote(&text).map_or_else(|_| text.to_string(), |quoted| quoted.into_owned())
 }
 
 /// Takes the one shell-quoted line apart that a dry run prints. Pure.
@@ -388,7 +382,7 @@ mod tests {
 
         #[test]
         fn a_quoted_word_is_read_back_as_it_was(word in "[^\0]+") {
-            let line = format!("qemu {}", quote(OsStr::new(&word)));
+            let line = format!("qemu {}", crate::launch::quote::quote(word.as_ref()));
             // A line end inside a word can't be told from the end of the command.
             proptest::prop_assume!(!word.contains(['\n', '\r']));
             let words = parse(&line).expect("a command");

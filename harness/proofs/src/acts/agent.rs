@@ -17,7 +17,6 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use serde_json::Value;
 
-use crate::acts::reports::Reports;
 use crate::acts::told::{Held, Listener, Told};
 use crate::acts::wait;
 use crate::configuration::Configuration;
@@ -262,12 +261,14 @@ impl Running {
         self.told.hold()
     }
 
-    /// Sees each report that it writes from now on.
-    ///
-    /// # Errors
-    /// The report's folder can't be watched.
-    pub fn watch_reports(&self) -> Result<Reports<'_>> {
-        Reports::watch(self, &self.report, self.limit)
+    /// Where its report is.
+    pub fn report_path(&self) -> &Path {
+        &self.report
+    }
+
+    /// How long anything that it does may take.
+    pub fn limit(&self) -> Duration {
+        self.limit
     }
 
     /// Whether there is a report, whatever it says.

@@ -1,8 +1,6 @@
 //! What a proof works with: the ground, the agent of its configuration, and what it has seen.
 
 use std::cell::RefCell;
-use std::error::Error;
-use std::fmt::{Display, Formatter};
 
 use anyhow::Result;
 use protocol::record::{Act, Observation, Phase};
@@ -25,19 +23,6 @@ pub struct Lab<'a> {
     /// The file systems beside the guest's own.
     pub filesystems: &'a Filesystems,
 }
-
-/// This kernel can't have what a proof is about, for this reason. As the cause of an arm's
-/// failure it makes the proof a skip, which counts only where it is declared.
-#[derive(Debug)]
-pub struct NotHere(pub String);
-
-impl Display for NotHere {
-    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl Error for NotHere {}
 
 /// What arms saw and the agent's events are still to be joined to, in the order in which they came.
 pub type Unjoined = Vec<(String, Observation)>;

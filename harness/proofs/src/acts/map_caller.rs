@@ -14,7 +14,7 @@ use rustix::mount::{MountFlags, mount};
 
 use crate::acts::act::NOT_TRIED;
 use crate::acts::bpf_objects::BloomFilter;
-use crate::acts::lab::NotHere;
+use crate::acts::cause::NotHere;
 use crate::acts::wait;
 
 /// Of the value that each call hashes again and again. A kernel that preempts lazily lets a call

@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -24,15 +23,18 @@ impl<'a> Reports<'a> {
     ///
     /// # Errors
     /// The report's folder can't be watched.
-    pub fn watch(agent: &'a Running, report: &Path, limit: Duration) -> Result<Self> {
+    pub fn watch(agent: &'a Running) -> Result<Self> {
         let inotify = init(CreateFlags::CLOEXEC).context("watching the report")?;
-        let folder = report.parent().context("a report without a folder")?;
+        let folder = agent
+            .report_path()
+            .parent()
+            .context("a report without a folder")?;
         // Whole and by a rename is how it comes.
         add_watch(&inotify, folder, WatchFlags::MOVED_TO).context("watching its folder")?;
         Ok(Self {
             agent,
             inotify: File::from(inotify),
-            limit,
+            limit: agent.limit(),
         })
     }
 

@@ -72,6 +72,7 @@ pub(super) mod acts {
     use crate::acts::lab::{During, Lab, Seen};
     use crate::acts::many::{self, Many};
     use crate::acts::paused::Paused;
+    use crate::acts::reports::Reports;
     use crate::acts::{Acts, running};
     use crate::tier::Tier;
 
@@ -93,7 +94,7 @@ pub(super) mod acts {
     impl Acts for AccountsForLostEvents {
         fn during(&self, lab: &Lab, agent: &During, seen: &mut Seen) -> Result<()> {
             let running = running(agent)?;
-            let mut reports = running.watch_reports()?;
+            let mut reports = Reports::watch(running)?;
             let before = running.report()?;
             let paused = Paused::stop(running.pid())?;
             let (ground, many) = (lab.ground, self.many());

@@ -7,7 +7,7 @@ use protocol::plan::{ATTEMPTS, Doer, Expectation};
 use protocol::record::Fate;
 
 use crate::arms::{allowed, arm, contains, document, equals, stopped};
-use crate::sabotage::Mutant;
+use crate::sabotage::{Mutant, Sweeps};
 use crate::tier::Tier;
 
 pub(super) const PROMISE: Promise = Promise {
@@ -62,12 +62,16 @@ fn proofs() -> Vec<Proof> {
     ];
     let acts = acts!(acts::AdmitsPassedOver);
     let proof = Proof::of_tier(tier, PROMISE.id, tier.verifying(), acts, arms);
-    vec![proof.catches(&[Mutant::new(
-        "overlooks-passed-over",
-        "nobody looks at how often the kernel skipped a program",
-        "report-of-loss",
-        r#"/runtime_state: expected "DEGRADED", saw "ENFORCE_SIGNAL""#,
-    )])]
+    vec![
+        proof
+            .swept(Sweeps::LEAKS_ALL_THE_SAME)
+            .catches(&[Mutant::new(
+                "overlooks-passed-over",
+                "nobody looks at how often the kernel skipped a program",
+                "report-of-loss",
+                r#"/runtime_state: expected "DEGRADED", saw "ENFORCE_SIGNAL""#,
+            )]),
+    ]
 }
 
 #[cfg(feature = "acts")]
@@ -81,6 +85,7 @@ pub(super) mod acts {
     use crate::acts::lab::{During, Lab, Seen};
     use crate::acts::map_caller::MapCaller;
     use crate::acts::paused::Paused;
+    use crate::acts::reports::Reports;
     use crate::acts::{Acts, running};
     use crate::promises::notices_lost_program::acts::is_state;
 
@@ -100,7 +105,7 @@ pub(super) mod acts {
                 seen.other(arm, Observation::Document { document });
             };
             let mut notices = running.listen();
-            let mut reports = running.watch_reports()?;
+            let mut reports = Reports::watch(running)?;
             note(seen, "report", running.report()?);
             // A canary would be skipped as well, and take the claim by itself; right after a
             // report none is out.

@@ -82,6 +82,7 @@ pub(super) mod acts {
     use crate::acts::cgroup::Place;
     use crate::acts::lab::{During, Lab, Seen};
     use crate::acts::many::{self, Many};
+    use crate::acts::reports::Reports;
     use crate::acts::{Acts, live_report, running};
     use crate::promises::notices_lost_program::acts::is_state;
 
@@ -123,7 +124,7 @@ pub(super) mod acts {
         fn during(&self, lab: &Lab, agent: &During, seen: &mut Seen) -> Result<()> {
             let running = running(agent)?;
             let mut events = running.listen();
-            let mut reports = running.watch_reports()?;
+            let mut reports = Reports::watch(running)?;
             let reader = running.hold();
             let ground = lab.ground;
             many::open(CROWD, Place::Plain, ground.secret(), ground.limit())?;

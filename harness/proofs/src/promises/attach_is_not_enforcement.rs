@@ -52,7 +52,8 @@ pub(super) mod acts {
     use protocol::record::Observation;
     use serde_json::Value;
 
-    use crate::acts::lab::{During, Lab, NotHere, Seen};
+    use crate::acts::cause::NotHere;
+    use crate::acts::lab::{During, Lab, Seen};
     use crate::acts::{Acts, live_report};
 
     /// See the promise.

@@ -21,6 +21,7 @@ mod holds_many_rules;
 mod holds_on;
 mod holds_out;
 mod holds_under_lockdown;
+mod keeps_its_report;
 mod knows_reused_inode;
 mod leaves_nothing_behind;
 mod no_pretend;
@@ -78,6 +79,7 @@ pub const ALL: &[&Promise] = &[
     &runs_without_sys_resource::PROMISE,
     &audit_fallback_when_asked::PROMISE,
     &tells_of_this_machine::PROMISE,
+    &keeps_its_report::PROMISE,
     &renews_evidence::PROMISE,
     &stays_up::PROMISE,
     &leaves_nothing_behind::PROMISE,

@@ -97,6 +97,7 @@ pub(super) mod acts {
 
     use crate::acts::attempt::{Attempt, Verb, account};
     use crate::acts::lab::{During, Lab, Seen};
+    use crate::acts::reports::Reports;
     use crate::acts::{Acts, live_report, rule, running};
     use crate::tier::Tier;
 
@@ -136,7 +137,7 @@ pub(super) mod acts {
             self.read(lab, seen, "protected", Some(PROGRAM))?;
             if self.0 == Tier::Signal {
                 // To report again it opens a file in the denied folder.
-                let up = running.watch_reports()?.renewed_before_end()?;
+                let up = Reports::watch(running)?.renewed_before_end()?;
                 let document = json!({"up": up, "pid": running.pid(), "events": null});
                 seen.other("agent", Observation::Document { document });
             }

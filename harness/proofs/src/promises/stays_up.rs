@@ -42,6 +42,7 @@ pub(super) mod acts {
     use serde_json::json;
 
     use crate::acts::lab::{During, Lab, Seen};
+    use crate::acts::reports::Reports;
     use crate::acts::{Acts, running};
 
     /// See the promise.
@@ -51,7 +52,7 @@ pub(super) mod acts {
     impl Acts for StaysUp {
         fn during(&self, _lab: &Lab, agent: &During, seen: &mut Seen) -> Result<()> {
             let running = running(agent)?;
-            let up = running.watch_reports()?.renewed_before_end()?;
+            let up = Reports::watch(running)?.renewed_before_end()?;
             let document = json!({ "up": up });
             seen.other("verified-again", Observation::Document { document });
             Ok(())

@@ -28,9 +28,9 @@ use super::go::{Before, Failure, Go, Setting};
 use super::raw;
 use super::trees::{self, Look, Tree};
 use crate::acts::act::{self, NOT_TRIED};
+use crate::acts::cause::NotHere;
 use crate::acts::cause::{self, Relayed};
 use crate::acts::cgroup::{self, Place};
-use crate::acts::lab::NotHere;
 use crate::acts::wait;
 use crate::acts::worlds;
 

@@ -24,7 +24,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use super::go::{Failure, Gone, Setting};
 use super::ring::{self, By};
 use super::{fanotify, late, raw, traced, trees};
-use crate::acts::lab::NotHere;
+use crate::acts::cause::NotHere;
 
 /// Where the mount namespace of its own has the tree.
 pub const ELSEWHERE: &str = "/tmp";

@@ -8,7 +8,7 @@ use protocol::record::Helper;
 use rustix::io::Errno;
 
 use super::trees::{self, Tree};
-use crate::acts::lab::NotHere;
+use crate::acts::cause::NotHere;
 
 /// Why an act gave no descriptor.
 pub enum Failure {

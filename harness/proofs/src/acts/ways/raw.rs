@@ -16,7 +16,7 @@ use rustix::thread::UnshareFlags;
 
 use crate::acts::act;
 use crate::acts::cause;
-use crate::acts::lab::NotHere;
+use crate::acts::cause::NotHere;
 
 /// The size of a page on x86-64, the only machine here.
 pub(super) const PAGE: usize = 4096;

@@ -138,6 +138,7 @@ pub(super) mod acts {
     use crate::acts::filesystems::overlay::{self, Layers, SECOND_NAME, WITHOUT_HANDLE};
     use crate::acts::lab::{Lab, Seen};
     use crate::acts::paused::Paused;
+    use crate::acts::reports::Reports;
 
     /// See the promise.
     pub struct CopiedUp<'a> {
@@ -306,7 +307,7 @@ pub(super) mod acts {
             for step in FORGOTTEN {
                 self.take(step, seen)?;
             }
-            let mut reports = agent.watch_reports()?;
+            let mut reports = Reports::watch(agent)?;
             let mut known = agent.report()?["generated_at"].take();
             drop(paused);
             // It may have been about to write the first of them when it was made to stand still.
