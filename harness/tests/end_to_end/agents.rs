@@ -35,7 +35,8 @@ fn a_kernel_that_panics_in_a_proof_fails_it_and_is_quoted() {
     assert_first(
         &reasons,
         &[
-            "the guest died or hung in this proof; kernel panic: `",
+            "the guest died or hung in this proof, the first of enforce, whose agent was starting; \
+             kernel panic: `",
             "Kernel panic - not syncing: sysrq triggered crash",
         ],
     );
