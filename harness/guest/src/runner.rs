@@ -31,7 +31,7 @@ use crate::stopwatch::Stopwatch;
 
 struct InProgress<'a> {
     planned: &'a PlannedProof,
-    proof: Proof,
+    proof: &'a Proof,
     unjoined: Unjoined,
     unseen: Option<Unseen>,
     took: Duration,
@@ -69,10 +69,13 @@ impl<'a> InProgress<'a> {
     ///
     /// # Errors
     /// This guest doesn't know it.
-    fn of(boot: &str, planned: &'a PlannedProof) -> Result<Self> {
+    fn of(known: &'a [Proof], planned: &'a PlannedProof) -> Result<Self> {
+        let (id, _) = sabotage::split(&planned.id);
+        let proof = known.iter().find(|proof| proof.id == id);
         Ok(Self {
             planned,
-            proof: known(boot, planned)?,
+            proof: proof
+                .with_context(|| format!("this guest knows no proof {id:?} of its boot"))?,
             unjoined: Vec::new(),
             unseen: None,
             took: Duration::ZERO,
@@ -150,6 +153,10 @@ impl<'a> InProgress<'a> {
 /// Only a broken result channel; everything else is told through it.
 pub fn run(boot: &BootPlan, limit: Duration, channel: &mut Channel) -> Result<()> {
     let mut filesystems = Filesystems::default();
+    let kind = Boot::from_name(sabotage::split(&boot.boot).0);
+    // Once: each call makes every proof anew.
+    let known = kind.map(|kind| proofs::of_boot(kind, true));
+    let known = known.unwrap_or_default();
     let mut names: Vec<&str> = Vec::new();
     for proof in &boot.proofs {
         if !names.contains(&proof.configuration.as_str()) {
@@ -162,7 +169,7 @@ pub fn run(boot: &BootPlan, limit: Duration, channel: &mut Channel) -> Result<()
         channel.phase(name, None, Phase::Preparing)?;
         let proofs: Result<Vec<InProgress>> = planned
             .clone()
-            .map(|planned| InProgress::of(&boot.boot, planned))
+            .map(|planned| InProgress::of(&known, planned))
             .collect();
         let mut proofs = match proofs {
             Ok(proofs) => proofs,
@@ -283,7 +290,7 @@ fn run_configuration(
     }
     watch.lap("after the agent");
     channel.log(Level::Info, &format!("{name}: {}", watch.laps()))?;
-    // Last of all, as the kernel takes its time to let go of some.
+    // Last of all, since the kernel frees some late.
     let left: Vec<String> = bpf_objects::all()?.difference(&objects).cloned().collect();
     for proof in proofs
         .iter_mut()
@@ -296,18 +303,6 @@ fn run_configuration(
         proof.finish(channel)?;
     }
     Ok(())
-}
-
-/// The proof of that id in this boot.
-///
-/// # Errors
-/// This guest has none.
-fn known(boot: &str, planned: &PlannedProof) -> Result<Proof> {
-    let (id, _) = sabotage::split(&planned.id);
-    let of_boot = Boot::from_name(sabotage::split(boot).0).map(|boot| proofs::of_boot(boot, true));
-    let mut proofs = of_boot.unwrap_or_default().into_iter();
-    let found = proofs.find(|proof| proof.id == id);
-    found.with_context(|| format!("this guest knows no proof {id:?} of the boot {boot:?}"))
 }
 
 /// Whether the arm `left-behind` is to be observed: BPF objects that outlive the agent.
