@@ -7,14 +7,14 @@
 #include "../core/spare.h"
 #include "../file/match.h"
 
-/* Or hardly an open would come so far that it is asked what it matches. */
+/* Or most opens would be let by before match_open() is called. */
 #define could_match_open(file) true
 
 #define ROOT_CGROUP 1
 
 /*
- * Not in the root cgroup, where the agent is and whoever prepares the acts, and not before rules are
- * in force. The canary of any hook is let by: it opens a neighbour too, and the agent would find out.
+ * Never in the root cgroup, which has the agent and what prepares the acts, nor before rules are in
+ * force, nor for a canary: it opens a neighbour too, and the agent would notice the denial.
  */
 static __always_inline bool is_denied(struct hit *hit)
 {
@@ -31,7 +31,7 @@ struct task_struct___parent {
 	int tgid;
 } __attribute__((preserve_access_index));
 
-/* The process that forks the canaries opens files as it starts. To be denied one does it no harm. */
+/* The agent's child that forks the canaries opens files. It survives a denial, but not a signal. */
 static __always_inline bool is_child_of_agent(void)
 {
 	struct task_struct___parent *task = (void *)bpf_get_current_task();

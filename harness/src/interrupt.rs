@@ -1,10 +1,10 @@
 //! Signals to a run whose machines are up: it ends them, keeps what was proven, and tells it.
 //!
-//! In: SIGINT, SIGTERM and SIGHUP, while [`during`]'s work is done. Out: [`Interrupt`], which the work
-//! looks at. On SIGTSTP (Ctrl-Z) the machines are stopped before the harness is, and go on with it;
-//! they are in process groups of their own, which no terminal's signal reaches. The second signal has its default action, and ends the harness at once; the kernel
-//! ends QEMU with it. A signal that the harness was started with ignored stays so, as nohup(1)
-//! and a shell's `&` mean it.
+//! In: SIGINT, SIGTERM and SIGHUP, during [`during`]'s work. Out: [`Interrupt`], which the work
+//! looks at. On SIGTSTP (Ctrl-Z) the machines stop before the harness, and go on with it: they are
+//! in process groups of their own, which no terminal's signal reaches. After the first signal to
+//! end, all have their default action: a second one ends the harness at once, and QEMU is killed
+//! with it. A signal that was ignored at the start stays so, as nohup(1) and a shell's `&` mean it.
 //!
 //! A handler may do next to nothing, so it writes the signal's number to a pipe, which a thread
 //! reads.
@@ -39,7 +39,7 @@ static OWNER: AtomicI32 = AtomicI32::new(0);
 pub struct Interrupt {
     /// The signal that asked it to end, or none as 0.
     signal: AtomicI32,
-    /// Has something to read from then on, which nobody reads, so that every worker wakes up.
+    /// Readable once the run is to end. Nobody reads it, so that every worker wakes up.
     wake: (PipeReader, PipeWriter),
     /// What is to stop with the harness.
     running: Mutex<Vec<Arc<dyn Stoppable>>>,
@@ -149,12 +149,12 @@ impl Interrupt {
 
     /// Stops all that runs, then the harness itself, and lets all go on once that does.
     fn pause(&self) {
-        // Kept, so that nothing ends or begins meanwhile.
+        // Locked, so that nothing is added or removed meanwhile.
         let running = locked(&self.running);
         locked(&self.pauses).since = Some(Instant::now());
         running.iter().for_each(|what| what.stop());
         default_action(libc::SIGTSTP);
-        // Returns once the harness goes on; at once, where no shell is there to let it.
+        // Returns after SIGCONT; at once in an orphaned process group, which doesn't stop.
         raise(libc::SIGTSTP);
         catch(libc::SIGTSTP);
         running.iter().for_each(|what| what.go_on());

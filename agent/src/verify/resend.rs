@@ -3,9 +3,9 @@
 //! In: how to send one, a clock, and the time already spent so. Out: the first [`Evidence`] that
 //! shows anything, or the last of as many as may be sent. Pure but for what it is passed.
 //!
-//! Where a task is preempted within a program, the kernel skips the program for all others on that
-//! processor until the task runs again, and for a canary too. The same goes for a program of a kprobe
-//! or tracepoint and a call on a map. Such a canary is no evidence for the claim and none against it.
+//! While a task is preempted within a program, the kernel skips that program for all other tasks on
+//! the processor, canaries too. A task preempted within a call on a map does the same to programs
+//! of kprobes and tracepoints. Such a canary is no evidence for the claim and none against it.
 //! A user may provoke this on purpose, so there is a limit: whoever keeps a program skipped for longer
 //! takes the claim away, but never makes the agent claim more.
 

@@ -87,7 +87,7 @@ pub(crate) fn reasons(pointer: &str, value: impl Into<Value>, word: &str) -> Cla
     }
 }
 
-/// The five arms of a file's enforcement, and the claim that they are held against.
+/// The arms of a file's enforcement, with what the report must claim meanwhile.
 pub(crate) fn denied_open(claim: &[Clause], tier: Tier) -> Vec<PlannedArm> {
     vec![
         allowed("before"),
@@ -100,8 +100,8 @@ pub(crate) fn denied_open(claim: &[Clause], tier: Tier) -> Vec<PlannedArm> {
     ]
 }
 
-/// The arms of a refusal: the gate's exit code, a report that claims nothing and says why, no
-/// BPF object left, and an open that nobody stops.
+/// The arms of a refusal: the gate's exit code, a report that claims nothing and says why, an
+/// open that nobody stops, and no BPF program or link left.
 pub(crate) fn refused(because: &[Clause]) -> Vec<PlannedArm> {
     let nothing = [
         equals("/runtime_state", "REFUSED"),

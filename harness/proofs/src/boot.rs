@@ -17,7 +17,7 @@ pub enum Boot {
 pub struct BootKind {
     /// As it stands in suites, on the command line and in `kernels.toml`.
     pub name: &'static str,
-    /// What it has on the kernel's command line and others don't. The kernel skips LSMs that it
+    /// What this kind of boot adds to the kernel's command line. The kernel skips LSMs that it
     /// doesn't know, so one list serves all kernels; without `lsm=` Debian's 5.10 would leave
     /// `bpf` out.
     pub arguments: &'static [&'static str],
@@ -25,7 +25,7 @@ pub struct BootKind {
     pub bpf_in_lsm: bool,
     /// Whether the kernel is locked down to confidentiality then.
     pub locked_down: bool,
-    /// The machine's processors, each of which takes one of the `--jobs`.
+    /// The virtual machine's processors.
     pub processors: usize,
 }
 

@@ -1,4 +1,4 @@
-//! The configurations in which the agent is put to the proofs: what a user could type.
+//! The configurations of the agent that proofs run in.
 
 use protocol::sabotage::{self, World};
 
@@ -9,7 +9,7 @@ use crate::tier::Tier;
 pub struct Configuration<'a> {
     /// Its name in the plan.
     pub name: &'a str,
-    /// The tier that it ends up in; where it ends up in none, the strongest that was asked for.
+    /// The tier that it ends up in; if in none, the weakest tier that was asked for.
     pub tier: Tier,
     /// The state in the agent's report as long as nothing happens to it.
     pub state: &'static str,
@@ -23,8 +23,8 @@ pub struct Configuration<'a> {
     pub privation: Option<Privation>,
     /// Whether the agent is to become ready; otherwise it is to end by itself.
     pub becomes_ready: bool,
-    /// Whether its policy denies the trees to which every way leads, too. Reports that are
-    /// compared must come of one policy.
+    /// Whether its policy also denies `Tree::Denied`, to which every way leads. Reports that
+    /// are compared must be of the same policy.
     pub denies_trees: bool,
 }
 
@@ -169,7 +169,7 @@ pub(crate) const REJECTS_LSM: Configuration = Configuration {
     sabotage: Some("rejects-lsm"),
     ..shipped("rejects-lsm", Tier::Signal, FALLBACK_TO_SIGNAL)
 };
-// New evidence would end what is to be seen.
+// A verification would end what the proof sees.
 pub(crate) const SIGNAL_REFUSED: Configuration = Configuration {
     sabotage: Some("signal-refused"),
     ..shipped(

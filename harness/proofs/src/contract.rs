@@ -11,7 +11,7 @@ use crate::promises::{ALL, every_way};
 
 const PROSE: &str = include_str!("guarantees.md");
 
-/// Behind which column a line of prose ends.
+/// The longest line that `wrapped` makes.
 const WIDTH: usize = 100;
 
 const SECTIONS: [(&str, Section); 4] = [

@@ -1,6 +1,6 @@
 //! The promises of `GUARANTEES.md`, one file each: the text, the proofs with what they must show
-//! in each tier, what they come to over agents that keep no promise, the mutants that they catch,
-//! and what is done in the guest for them.
+//! in each tier, their results for agents that break every promise of a kind, the mutants that
+//! they catch, and what the guest does for them.
 //!
 //! Host and guest build the same sources. The host plans and judges by the data; the guest, with
 //! the feature `acts`, carries the acts out. [`SOURCE_SHA256`] shows each that the other was built

@@ -62,12 +62,12 @@ pub struct Proof {
     pub filesystem: Option<Filesystem>,
     /// What it must show.
     pub arms: Vec<PlannedArm>,
-    /// What it comes to over agents that keep no promise of a kind.
+    /// Its results for agents that break all promises of a kind.
     pub sweeps: Sweeps,
-    /// What it is shown to find out.
+    /// The mutants that it must catch.
     pub mutants: Vec<Mutant>,
-    /// Whether it waits for nothing, so that it costs next to nothing to put it to each mutant of its
-    /// configuration too, and to see what else that breaks.
+    /// Whether it waits for nothing. Then it also runs on each mutant of its configuration, at
+    /// little cost, and shows what else the mutant breaks.
     pub is_quick: bool,
     /// What the guest does for it.
     #[cfg(feature = "acts")]
@@ -98,7 +98,7 @@ macro_rules! acts {
 pub(crate) use acts;
 
 impl Proof {
-    /// One that is red over every agent of the null sweeps, and that no mutant names.
+    /// One that is red in both null sweeps, and lists no mutants.
     pub(crate) fn new(
         id: impl Into<String>,
         boot: Boot,

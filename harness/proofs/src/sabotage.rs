@@ -17,13 +17,13 @@ pub struct Mutant {
     pub shows_as: ShowsAs,
     /// How it is tried.
     pub tried: Tried,
-    /// Whether what it breaks ends the agent, or keeps it up, where a proof counts on the other:
-    /// then the rest can't be observed. With any other mutant that shows a crash, and no more.
+    /// Whether it ends the agent where a proof needs it up, or keeps it up where it must end: then
+    /// the rest can't be observed. With any other mutant that counts as a crash.
     pub breaks_off: bool,
 }
 
-/// With what the reason of a proof begins that was skipped, though no skip of it is declared. No arm
-/// is to blame.
+/// How the reason begins where a proof was skipped and `kernels.toml` declares no skip of it. It
+/// names no arm.
 pub const UNDECLARED_SKIP: &str = "skipped, which nobody declared; the guest";
 
 /// What a mutant makes of its proof.
@@ -46,7 +46,7 @@ pub enum Tried {
     Shared,
     /// In a boot of its own, which it spoils for others.
     Alone,
-    /// With nothing broken but the boot: it is the other one.
+    /// Under another boot's kernel command line.
     WrongBoot,
     /// In no boot: of the control's records, this arm's is lost before they are judged.
     LostRecord,
@@ -109,7 +109,7 @@ impl Mutant {
         }
     }
 
-    /// The same, where a leak that is declared doesn't leak.
+    /// The same, but it stops a declared leak.
     pub(crate) const fn unexpected_pass(self) -> Self {
         Self {
             shows_as: ShowsAs::UnexpectedPass,
@@ -118,13 +118,13 @@ impl Mutant {
     }
 }
 
-/// What a proof comes to in each null sweep: every proof of a kernel, put to an agent that keeps no
-/// promise of one kind.
+/// A proof's result in each null sweep: every proof of a kernel is run on an agent that breaks all
+/// promises of one kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sweeps {
     /// Over the agent that tells everything and stops nobody but its own canaries.
     pub stops_nobody: Swept,
-    /// Over the agent that denies every act that isn't exempt.
+    /// Over the agent that denies every open and every new name that isn't exempt.
     pub denies_all: Swept,
 }
 
@@ -147,7 +147,7 @@ pub enum Green {
     Refusal,
     /// It promises what the agent says.
     Report,
-    /// It promises stops alone: nothing in it is to be let by.
+    /// It promises only stops: the agent that denies all breaks no arm of it.
     Stop,
 }
 
@@ -171,8 +171,8 @@ impl Sweeps {
         denies_all: Swept::Red,
     };
 
-    /// Red over the agent that stops nobody alone: all that must be let by is so while no agent is
-    /// there, or is spared by one that denies all.
+    /// Red only over the agent that stops nobody: what must be allowed happens without an agent, or
+    /// is spared by the agent that denies all.
     pub const STOPS_ALONE: Self = Self {
         stops_nobody: Swept::Red,
         denies_all: Swept::Green(Green::Stop),

@@ -36,7 +36,7 @@ impl Tier {
         }
     }
 
-    /// The boot in which it is the strongest there is.
+    /// The boot in which it is proven without the seam.
     #[must_use]
     pub fn boot(self) -> Boot {
         match self {

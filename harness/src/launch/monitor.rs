@@ -49,7 +49,7 @@ impl Monitor {
     /// # Errors
     /// QEMU doesn't answer.
     pub fn hold(&self) -> Result<()> {
-        // Only the first of these is needed, and is an error from then on.
+        // QEMU needs it once; later ones fail, which is ignored.
         self.tell("qmp_capabilities")?;
         self.ask("stop")
     }

@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn no_boot_of_all_proofs_is_kept_shorter_than_it_was_ever_seen_to_take() {
-        // Twice as long as on a host that did four times as much beside it.
+        // 1.5 times what was seen on a host with four times as much to do.
         for (boot, seen) in [(Boot::BpfLsm, 115), (Boot::NoBpfLsm, 187)] {
             let mut plan = samples::plan();
             plan.proofs = catalogue(boot, true);

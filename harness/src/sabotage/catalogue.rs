@@ -25,8 +25,8 @@ pub struct Mutant {
     pub shows_as: Status,
     /// How it is tried.
     pub tried: Tried,
-    /// Whether what it breaks ends the agent, or keeps it up, where a proof counts on the other:
-    /// then the rest can't be observed. With any other mutant that shows a crash, and no more.
+    /// Whether it ends the agent where a proof needs it up, or keeps it up where it must end: then
+    /// the rest can't be observed. With any other mutant that counts as a crash.
     pub breaks_off: bool,
 }
 

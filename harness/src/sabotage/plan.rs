@@ -28,7 +28,7 @@ pub fn proofs(mutant: &Mutant) -> Vec<PlannedProof> {
         .collect()
 }
 
-/// Plans one kernel: each boot with its control, and the boots of those that must be alone.
+/// Plans one kernel: each boot with its control, and the mutants' own boots.
 ///
 /// `nonce` is called once for each boot.
 pub fn kernel(

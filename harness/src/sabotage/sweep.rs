@@ -1,8 +1,8 @@
-//! Null sweeps: every proof of a kernel, put to an agent that keeps no promise of one kind.
+//! Null sweeps: every proof of a kernel, run on an agent that breaks all promises of one kind.
 //!
-//! In: the proofs, each with what it is declared to come to over such an agent, and how they came
-//! out. Out: which of them are other than declared. A mutant shows that one proof can fail; a sweep, that every one
-//! does which is about what the agent doesn't do. Pure.
+//! In: the proofs, each with its declared result for such an agent, and their results. Out: which
+//! results aren't as declared. A mutant shows that one proof can fail; a sweep shows that every
+//! proof of the broken kind does. Pure.
 
 use std::collections::BTreeMap;
 
@@ -21,13 +21,13 @@ use crate::plan::{self, PlannedBoot, catalogue};
 /// The file in `--out`.
 pub const FILE: &str = "sweep.json";
 
-/// An agent that keeps no promise of one kind.
+/// An agent that breaks all promises of one kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Null {
     /// It tells everything, and stops nobody but its own canaries.
     StopsNobody,
-    /// It denies every open that isn't exempt.
+    /// It denies every open and every new name that isn't exempt.
     DeniesAll,
 }
 

@@ -1,4 +1,4 @@
-//! Why a proof has no finish: whom a death is put down to, and what it kept from being reached.
+//! Why a proof has no finish: which proof is blamed for a death, and which it cut off.
 //!
 //! In: the plan, the transcripts, how QEMU ended and the console. Out: for each proof without a
 //! finish, whether it is the one that ran when the machine died, or why it is missing. One death
@@ -24,7 +24,7 @@ pub enum Gap {
     Missing(String),
 }
 
-/// The proof that a death is put down to.
+/// The proof that a death is blamed on.
 struct Blamed<'a> {
     id: &'a str,
     /// What was going on, to be read behind the proof's name and a comma.
@@ -36,8 +36,8 @@ pub struct Loss<'a> {
     blamed: Option<Blamed<'a>>,
     /// Whether it is known that the machine died, rather than that its channel was cut.
     death: bool,
-    /// Whether the machine was ended by what no guest can do: that says nothing about the proof that
-    /// ran in it.
+    /// Whether something outside the guest ended the machine: that says nothing about the proof
+    /// that ran.
     from_outside: bool,
     why: String,
 }

@@ -25,7 +25,7 @@ impl Display for NotHere {
 
 impl StdError for NotHere {}
 
-/// What a machine has run out of, rather than an agent forbidden.
+/// Errors of a machine that ran out or failed, not of a denial.
 const EXHAUSTED: [Errno; 6] = [
     Errno::NOMEM,
     Errno::NOSPC,

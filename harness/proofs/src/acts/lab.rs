@@ -14,7 +14,7 @@ use crate::acts::ways::actors::Actors;
 
 /// What a proof may use.
 pub struct Lab<'a> {
-    /// The files to fight over.
+    /// The denied file and its neighbour.
     pub ground: &'a Ground,
     /// The agent of this configuration, for its report and its other subcommands.
     pub agent: &'a Agent<'a>,
@@ -24,7 +24,7 @@ pub struct Lab<'a> {
     pub filesystems: &'a Filesystems,
 }
 
-/// What arms saw and the agent's events are still to be joined to, in the order in which they came.
+/// Observations without the agent's events as yet, each with its arm, in order.
 pub type Unjoined = Vec<(String, Observation)>;
 
 /// Who tells the host what is seen.
@@ -45,9 +45,9 @@ pub trait Teller {
 /// Takes what a proof's arms see in one phase, one observation an arm, and tells it at once: the
 /// machine may not live to see the end of the phase.
 ///
-/// What the agent has events of is told twice, now without them and later with them. Whether they
-/// are all there is known only once the agent has ended and its stream is whole; and joined in
-/// the guest, each record of evidence stands for itself, so that the host compares and no more.
+/// What the agent may have events of is told twice, now without them and later with them: its
+/// stream is complete only once it has ended. The guest joins them, so that each record of
+/// evidence is complete, and the host only compares.
 pub struct Seen<'a> {
     id: &'a str,
     phase: Phase,

@@ -1,4 +1,4 @@
-//! What is done in the guest: the trait that every proof implements, and what they work with.
+//! What the guest does for a proof: the trait [`Acts`], and what its implementations use.
 
 pub mod act;
 pub mod agent;

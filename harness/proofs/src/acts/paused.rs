@@ -1,5 +1,5 @@
-//! The agent stopped in its tracks, so that what holds meanwhile holds without it: what it
-//! put into the kernel before, and not its being quick.
+//! Stops the agent with SIGSTOP: what is enforced meanwhile is enforced by what it has put into
+//! the kernel, without its help.
 
 use std::fs;
 use std::path::Path;
@@ -27,8 +27,8 @@ impl Paused {
         Ok(paused)
     }
 
-    /// Stops it at a moment when it has nothing open beneath a folder: a file that it looks at just
-    /// then is one that the kernel can't forget.
+    /// Stops it at a moment when it has nothing open beneath a folder: the kernel can't evict the
+    /// inode of an open file.
     ///
     /// # Errors
     /// As [`Self::stop`]; or no such moment comes within the limit.
@@ -82,7 +82,7 @@ mod tests {
     #[test]
     fn a_file_is_seen_where_it_is_held_and_only_while_it_is() {
         let pid = std::process::id();
-        // The build's own file, which nothing here has open.
+        // A source file, which nothing here has open.
         let file = concat!(env!("CARGO_MANIFEST_DIR"), "/src/guarantees.md");
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src");
         let holds = |folder: &str| holds_beneath(pid, Path::new(folder)).expect("its descriptors");

@@ -1,7 +1,7 @@
 //! Worlds that lack what a kernel may lack, for proofs that must notice and not call it a denial.
 //!
-//! In: the world. Out: what stands for the missing thing: a system call that whoever goes the ways
-//! to a file doesn't have, or a limit that leaves room for none of it until this is dropped.
+//! In: the world. Out: what imitates it: a system call that fails in the processes that act, or a
+//! limit of 0 until [`Lost`] is dropped.
 
 use std::fs;
 

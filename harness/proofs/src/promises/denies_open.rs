@@ -1,8 +1,8 @@
-//! A denied open meets its fate, and nothing else does: the five arms of enforcement.
+//! A denied open meets its fate, and nothing else does.
 //!
 //! The tiers differ only in the fate that the plan expects: `EPERM` under the BPF LSM and in
-//! the tier that modifies the kernel's own functions, death by `SIGKILL` in the signal tier,
-//! for real and through the seam.
+//! the tier that replaces return values, death by `SIGKILL` in the signal tier, which is proven
+//! without and with the seam.
 
 use crate::arms::denied_open;
 use crate::boot::Boot;

@@ -1,6 +1,6 @@
-//! A denied file is denied whatever the way to it, as far as its tier promises; where it
-//! doesn't, the way is gone too, and must lead to the file: a leak that a tier declares is a
-//! promise like any other, and its proof fails if it is stopped.
+//! A denied file is denied whatever the way to it, as far as its tier promises. Where a tier
+//! declares a leak, the way is tried too and must lead to the file: the proof fails if it is
+//! stopped.
 
 use protocol::plan::{ATTEMPTS, Doer, Expectation, PlannedArm};
 use protocol::record::{Effect, Fate};
@@ -58,8 +58,8 @@ fn id(way: &Way, tier: Tier) -> String {
 
 fn proof(way: &'static Way, tier: Tier) -> Proof {
     let (free, met) = (way.free(), way.met(tier));
-    // It is the one process that lives through all arms: an event of it in one couldn't be
-    // told from an event in another.
+    // Pid 1 acts in every arm with the same pid, so that its events in one arm couldn't be
+    // told from those in another.
     let same_process = way.is_pid_one;
     let mut arms = Vec::new();
     if !same_process {
@@ -79,7 +79,7 @@ fn proof(way: &'static Way, tier: Tier) -> Proof {
         arms.push(document("report", &[declared]));
     }
     arms.push(arm("during", &met));
-    // Beside an act that nobody stops, one more that nobody stops shows nothing.
+    // If the agent lets the denied file be, a neighbour shows no more.
     if met.event.is_some() && !same_process {
         arms.push(arm("benign", &free));
     }
@@ -95,7 +95,7 @@ fn proof(way: &'static Way, tier: Tier) -> Proof {
         .catches(&mutants)
 }
 
-/// Whoever stops nobody is found out by each way on which somebody must be stopped.
+/// Red over the agent that stops nobody wherever somebody must be stopped.
 fn sweeps(way: &Way, met: &What) -> Sweeps {
     let stopped = |fate: Fate| fate != Fate::Allowed;
     let helper = match met.by {
@@ -107,7 +107,7 @@ fn sweeps(way: &Way, met: &What) -> Sweeps {
         Some(_) => Swept::Green(Green::Leak),
         None => Swept::Green(Green::Report),
     };
-    // Of pid 1 there is one arm, and an agent that denies all doesn't touch it.
+    // Pid 1 has no neighbour, and is in the root cgroup, which an agent that denies all lets be.
     let denies_all = match (way.is_pid_one, met.limit) {
         (false, _) => Swept::Red,
         (true, None) => Swept::Green(Green::Stop),

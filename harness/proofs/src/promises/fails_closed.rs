@@ -1,5 +1,5 @@
 //! Where enforcement was asked for and can't be proven, the agent refuses: it says why,
-//! ends with the gate's exit code, and leaves no BPF object behind.
+//! ends with the gate's exit code, and leaves no BPF program or link behind.
 
 use crate::arms::refused;
 use crate::boot::Boot;

@@ -146,14 +146,19 @@ pub(super) fn arms(tier: Tier) -> Vec<PlannedArm> {
             &untouched,
         ));
     }
-    let renamed = equals("/names", json!({"present": "present", "other": "spare"}));
-    let created = json!({"present": "present", "other": "spare", "unborn": ""});
-    arms.extend([
-        done("benign", &[renamed]),
-        done("exempt", &[equals("/names", created)]),
-        all_allowed("after", &names),
-    ]);
+    arms.extend(untouched_arms(&names));
     arms
+}
+
+/// Another name, the exempt cgroup, and all acts once the agent is gone: nobody stops any.
+fn untouched_arms(names: &[&str]) -> [PlannedArm; 3] {
+    let renamed = json!({"present": "present", "other": "spare"});
+    let created = json!({"present": "present", "other": "spare", "unborn": ""});
+    [
+        done("benign", &[equals("/names", renamed)]),
+        done("exempt", &[equals("/names", created)]),
+        all_allowed("after", names),
+    ]
 }
 
 /// The same acts where nobody is asked before them: all leave their traces, and only what
@@ -180,13 +185,7 @@ fn open_arms(tier: Tier) -> Vec<PlannedArm> {
             _ => limited("creates_denied_name", done(arm, &after)),
         });
     }
-    let renamed = equals("/names", json!({"present": "present", "other": "spare"}));
-    let created = json!({"present": "present", "other": "spare", "unborn": ""});
-    arms.extend([
-        done("benign", &[renamed]),
-        done("exempt", &[equals("/names", created)]),
-        all_allowed("after", &names),
-    ]);
+    arms.extend(untouched_arms(&names));
     arms
 }
 

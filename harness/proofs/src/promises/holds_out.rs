@@ -1,5 +1,4 @@
-//! Enforcement doesn't tire: more processes than any budget of decisions has room for meet the
-//! same fate, and every one of them is told of.
+//! Enforcement holds for many processes in a row: each meets the same fate, and each is told of.
 
 use crate::promise::{Promise, Proof, Section, acts};
 use protocol::plan::PlannedArm;

@@ -1,4 +1,4 @@
-//! How a way is gone: which file it leads to, what is passed to the kernel, and the act.
+//! How a way is tried: which file it leads to, what is passed to the kernel, and the act.
 
 use std::ffi::CStr;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -35,7 +35,7 @@ pub struct Setting<'a> {
     pub tree: Tree,
     /// The secret, opened before the agent started.
     pub held: BorrowedFd<'a>,
-    /// Where it is received from whoever opened it then, where the way is that.
+    /// The socket from which that descriptor is received, for [`Before::Sent`].
     pub sent: Option<BorrowedFd<'a>>,
     /// Where what leaks goes.
     pub output: BorrowedFd<'a>,
@@ -47,7 +47,7 @@ pub struct Setting<'a> {
 /// `execve(2)` doesn't come back.
 pub type Gone = Result<Option<OwnedFd>, Failure>;
 
-/// What a process needs that goes a way, before it does.
+/// What must be set up before the act.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Before {
     /// To be forked.
@@ -64,12 +64,12 @@ pub enum Before {
     Sent,
 }
 
-/// How a way is gone.
+/// How a way is tried.
 #[derive(Debug, Clone, Copy)]
 pub struct Go {
     /// The file that it leads to, relative to the tree's root.
     pub file: fn(Tree) -> String,
-    /// The path that it passes to the kernel, if it passes one, by the name of that file.
+    /// Makes the path for the kernel from the file's name; none if no path is passed.
     pub passes: fn(Tree, &str) -> Option<String>,
     /// Where it leaves its effect, if not in that file.
     pub leaves: Option<&'static str>,

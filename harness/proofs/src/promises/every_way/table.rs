@@ -1,5 +1,5 @@
-//! The ways to a denied file that are known to get past one tier or another, one a row: its name,
-//! what it is, how it is gone, and what becomes of it.
+//! The table of ways to a denied file, and of neighbours that must be spared. A row has the way's
+//! name, what it is, the act, and its result in each tier.
 
 use protocol::record::Effect;
 
@@ -13,7 +13,7 @@ use crate::acts::ways::trees::{self, Tree};
 use crate::sabotage::Mutant;
 use crate::tier::Tier;
 
-/// How a way is gone; nothing where the acts aren't built.
+/// How a way is tried; nothing where the acts aren't built.
 #[cfg(feature = "acts")]
 macro_rules! go {
     ($go:expr) => {
@@ -27,7 +27,7 @@ macro_rules! go {
     };
 }
 
-/// How the way of this name is gone.
+/// How the way of this name is tried.
 #[cfg(feature = "acts")]
 #[must_use]
 pub fn go(name: &str) -> Option<Go> {

@@ -27,15 +27,15 @@ pub struct Way {
     pub is_pid_one: bool,
     /// What its proofs find out, each in a tier.
     pub mutants: &'static [(Tier, Mutant)],
-    /// How it is gone.
+    /// How it is tried.
     #[cfg(feature = "acts")]
     pub go: Go,
 }
 
-/// How a way is gone; nothing where the acts aren't built.
+/// How a way is tried; nothing where the acts aren't built.
 #[cfg(feature = "acts")]
 pub type GoOf = Go;
-/// How a way is gone; nothing where the acts aren't built.
+/// How a way is tried; nothing where the acts aren't built.
 #[cfg(not(feature = "acts"))]
 pub type GoOf = ();
 
