@@ -1,9 +1,9 @@
-//! `cargo xtask`: parses the command line and calls one module of `harness::commands`.
+//! `cargo xtask`: parses the command line and calls one module of `harness::cli`.
 
 use std::process;
 
 use clap::{Parser, Subcommand};
-use harness::commands::{bench, build, guarantees, kernels, matrix, sabotage, test};
+use harness::cli::{bench, build, guarantees, kernels, matrix, sabotage, test};
 use harness::exit::{ExitCode, Result};
 use harness::progress::Terminal;
 use harness::{root, tell};

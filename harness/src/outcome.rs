@@ -7,12 +7,15 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize, Serializer};
 
+/// The name of the suites that compare a kernel's boots.
+pub const CROSS_BOOT: &str = "cross-boot";
+
 /// A boot of a kernel, or the kernel's comparison of two of its boots (`cross-boot`).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SuiteId {
     /// The kernel's name in `kernels.toml`.
     pub kernel: String,
-    /// `bpf-lsm`, `no-bpf-lsm`, `lockdown` or `cross-boot`.
+    /// A kind of boot's name, or [`CROSS_BOOT`].
     pub boot: String,
 }
 

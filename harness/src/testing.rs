@@ -3,7 +3,7 @@
 //! A person's `cargo test` gets by without tools that only a test takes. Where everything is to
 //! be tested, one that is left out would be a pass that nobody has seen.
 
-use crate::commands::test::TEST_ALL;
+use crate::cli::test::TEST_ALL;
 
 /// Says that a test is left out, and why; fails it where none may be.
 #[track_caller]

@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use harness::guarantees::{difference, on_no_kernel};
-use harness::manifest::Manifest;
+use harness::kernels::manifest::Manifest;
+use harness::report::guarantees::{difference, on_no_kernel};
 use proofs::contract;
 
 fn text() -> String {

@@ -7,7 +7,7 @@
 use protocol::bench::{BenchPlan, Life, PlannedCase, PlannedLife, Samples};
 use protocol::record::{Level, Record};
 
-use crate::channel::{Channel, Line};
+use crate::vm::channel::{Channel, Line};
 
 /// The lives, each exactly as planned.
 ///

@@ -12,7 +12,7 @@ use anyhow::{Context as _, bail};
 use rustix::fs::SeekFrom;
 
 use super::spec::DiskSpec;
-use crate::setup::find_program;
+use crate::program;
 
 /// What is looked at in one piece.
 const BLOCK: usize = 4096;
@@ -29,7 +29,7 @@ pub struct Disk {
 /// Makes the disk and reads it back.
 pub fn make(spec: &DiskSpec) -> anyhow::Result<Disk> {
     let (name, arguments) = spec.mkfs.split_first().context("no program is named")?;
-    let program = find_program(name).with_context(|| format!("{name} isn't installed"))?;
+    let program = program::find(name).with_context(|| format!("{name} isn't installed"))?;
     let file = tempfile::NamedTempFile::new().context("cannot make a file for a disk")?;
     let size = u64::from(spec.size_mib) << 20;
     file.as_file()

@@ -24,8 +24,8 @@ use super::{
     modules::{self, Index, LoadOrder},
     spec::{FilesystemSpec, ImageSpec},
 };
-use crate::artifacts::Artifacts;
 use crate::exit::{Failure, Result};
+use crate::image::artifacts::Artifacts;
 
 /// What goes into one kernel's initramfs.
 #[derive(Debug, Clone, Copy)]

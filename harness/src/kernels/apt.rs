@@ -21,8 +21,8 @@ use super::{
 };
 use crate::{
     exit::{Failure, Result},
+    program::{Heard, listen},
     progress::Progress,
-    run::{self, Heard},
 };
 
 mod explain;
@@ -91,7 +91,7 @@ impl<'a> AptArchive<'a> {
                 "-o",
                 "Acquire::IndexTargets::deb::Translations::DefaultEnabled=false",
             ]);
-        let Heard { succeeded, said } = run::listen(update.into(), |_| {})?;
+        let Heard { succeeded, said } = listen(update.into(), |_| {})?;
         let targets = machine_targets(shell, Some(&conf))?;
         let labelled: Vec<_> = targets.into_iter().map(Target::labelled).collect();
         // A third party's source may well be down; what counts is whether Debian's answered.
@@ -133,7 +133,7 @@ impl Archive for AptArchive<'_> {
         let conf = self.prepare(&shell)?;
         self.progress.step("reading Debian's package lists", None);
         let update = cmd!(shell, "apt-get -c {conf} update");
-        let Heard { succeeded, said } = run::listen(update.into(), |_| {})?;
+        let Heard { succeeded, said } = listen(update.into(), |_| {})?;
         if !succeeded {
             return Err(Failure::infrastructure(anyhow!(
                 "cannot read Debian's package lists: {}",
@@ -178,7 +178,7 @@ impl Archive for AptArchive<'_> {
         );
         self.progress.step(&what, Some(0));
         let download = cmd!(shell, "apt-get -c {conf} -o APT::Status-Fd=1 download").args(wanted);
-        let Heard { succeeded, said } = run::listen(download.into(), |line| {
+        let Heard { succeeded, said } = listen(download.into(), |line| {
             if let Some(percent) = explain::percent(line) {
                 self.progress.step(&what, Some(percent));
             }

@@ -91,7 +91,7 @@ pub fn modules(debs: &[PathBuf], locked: &LockedKernel, folder: &Path) -> anyhow
             Ok(true)
         })?;
     }
-    let depmod = crate::setup::find_program("depmod")
+    let depmod = crate::program::find("depmod")
         .context("depmod isn't installed; it comes with the package kmod")?;
     let release = &locked.release;
     let shell = Shell::new()?;

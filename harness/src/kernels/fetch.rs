@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     exit::{ExitCode, Failure, Result},
-    manifest::{Kernel, Manifest},
+    kernels::manifest::{Kernel, Manifest},
     progress::Progress,
 };
 

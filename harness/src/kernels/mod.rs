@@ -7,11 +7,12 @@ mod extract;
 pub mod fetch;
 pub mod index;
 pub mod lock;
+pub mod manifest;
 pub mod resolve;
 
 use std::path::PathBuf;
 
-use crate::manifest::{Allow, Skip, Source};
+use crate::kernels::manifest::{Allow, Skip, Source};
 
 /// A kernel that is on this machine, checked, and can be booted.
 #[derive(Debug, Clone, PartialEq)]

@@ -12,7 +12,7 @@ use super::{
     index::Offer,
     lock::{LockedKernel, LockedPackage, Role},
 };
-use crate::manifest::{Kernel, Source};
+use crate::kernels::manifest::{Kernel, Source};
 
 /// What to pin for one kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -16,10 +16,10 @@ use serde_json::Value;
 
 use super::{json, junit};
 use crate::bench::report::FILE as BENCH;
-use crate::launch::Files;
 use crate::outcome::{BootResult, Cases, SuiteId};
 use crate::sabotage::report::FILE as SABOTAGE;
 use crate::sabotage::sweep::FILE as SWEEP;
+use crate::vm::Files;
 
 /// The JUnit report, in `--out`.
 pub const JUNIT: &str = "junit.xml";

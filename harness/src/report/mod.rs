@@ -1,10 +1,11 @@
 //! The reports: what a person or a machine reads of a run.
 //!
-//! In: [`Event`](crate::event::Event)s while it runs, [`BootResult`](crate::outcome::BootResult)s
+//! In: [`Event`](crate::run::event::Event)s while it runs, [`BootResult`](crate::outcome::BootResult)s
 //! once it is judged. Out: progress on standard error, a table for standard output, and the
 //! files under `--out`. No report judges anything; each shows what the verdict found.
 
 pub mod files;
+pub mod guarantees;
 pub mod json;
 pub mod junit;
 pub mod progress;

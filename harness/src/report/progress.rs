@@ -13,8 +13,8 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::screen::Screen;
 use super::summary::{self, Word};
-use crate::event::{Event, Phase};
 use crate::outcome::{BootResult, Status, SuiteId};
+use crate::run::event::{Event, Phase};
 
 /// How often the elapsed times move on.
 const TICK: Duration = Duration::from_millis(250);

@@ -5,11 +5,9 @@
 //! colour. Pure.
 
 use super::summary::{self, Word};
-use crate::launch::Files;
-use crate::outcome::{BootResult, Status};
+use crate::outcome::{BootResult, CROSS_BOOT, Status};
+use crate::vm::Files;
 use proofs::Boot;
-
-use crate::plan::CROSS_BOOT;
 
 /// The row that shows a fault of the boot itself.
 const BOOT_ROW: &str = "(the boot itself)";

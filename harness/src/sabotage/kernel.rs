@@ -14,12 +14,12 @@ use super::catalogue::Mutant;
 use super::judge::{self, Judged};
 use super::report::OfKernel;
 use super::skip;
-use crate::channel::{Channel, Line};
-use crate::launch::Accelerator;
-use crate::manifest::Skip;
+use crate::kernels::manifest::Skip;
 use crate::outcome::{BootResult, Ending, ProofResult, Status};
-use crate::plan::PlannedBoot;
+use crate::run::plan::PlannedBoot;
 use crate::verdict;
+use crate::vm::Accelerator;
+use crate::vm::channel::{Channel, Line};
 
 /// A boot that is over.
 #[derive(Debug)]
@@ -174,7 +174,7 @@ mod tests {
         plan.proofs.truncate(1);
         plan.proofs[0].id = with(CONTROL);
         PlannedBoot {
-            suite: crate::plan::suite("6.1", BOOT),
+            suite: crate::run::plan::suite("6.1", BOOT),
             plan,
             nonce: samples::NONCE.to_owned(),
             cmdline: String::new(),

@@ -9,8 +9,8 @@ use proofs::{Boot, Tried};
 
 use super::catalogue::Mutant;
 use crate::kernels::ReadyKernel;
-use crate::launch::Pace;
-use crate::plan::{self, PlannedBoot, catalogue};
+use crate::run::plan::{self, PlannedBoot, catalogue};
+use crate::vm::Pace;
 
 /// The proofs that a mutant is put to: its own, and those of its configuration that wait for
 /// nothing.

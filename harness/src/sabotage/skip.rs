@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::catalogue::Mutant;
-use crate::manifest::Skip;
+use crate::kernels::manifest::Skip;
 
 /// A mutant that wasn't tried, as its proof can't run on the kernel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

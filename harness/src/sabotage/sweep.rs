@@ -14,9 +14,9 @@ use serde::Serialize;
 
 use crate::exit::ExitCode;
 use crate::kernels::ReadyKernel;
-use crate::launch::Pace;
 use crate::outcome::{BootResult, Status};
-use crate::plan::{self, PlannedBoot, catalogue};
+use crate::run::plan::{self, PlannedBoot, catalogue};
+use crate::vm::Pace;
 
 /// The file in `--out`.
 pub const FILE: &str = "sweep.json";

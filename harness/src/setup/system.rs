@@ -3,17 +3,16 @@
 //! In: what to look for or to install. Out: whether it is there; the machine changed.
 
 use std::{
-    ffi::OsStr,
     io::{self, IsTerminal as _, Write as _},
-    os::unix::fs::PermissionsExt as _,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Stdio},
 };
 
 use anyhow::{Context as _, bail};
 
 use super::{Probe, VIRTME_NG, Venv, file_below};
-use crate::{progress::Progress, run};
+use crate::program::{self, Heard, listen};
+use crate::progress::Progress;
 
 /// What Debian's ca-certificates collects.
 const MACHINE_CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
@@ -42,7 +41,7 @@ pub struct Machine;
 impl System for Machine {
     fn has(&self, probe: &Probe) -> bool {
         match probe {
-            Probe::Program(name) => find_program(name).is_some(),
+            Probe::Program(name) => program::find(name).is_some(),
             Probe::File(path) => Path::new(path).is_file(),
             Probe::FileBelow {
                 folder,
@@ -135,7 +134,7 @@ impl System for Machine {
 }
 
 impl Machine {
-    fn apt_get(&self, args: &[&str], progress: &dyn Progress) -> anyhow::Result<run::Heard> {
+    fn apt_get(&self, args: &[&str], progress: &dyn Progress) -> anyhow::Result<Heard> {
         let mut command = if self.is_root() {
             Command::new("env")
         } else {
@@ -151,7 +150,7 @@ impl Machine {
         // Somebody else's installation is waited for, and there is no terminal to draw on.
         command.args(["-o", "DPkg::Lock::Timeout=600", "-o", "Dpkg::Use-Pty=0"]);
         command.args(args);
-        run::listen(command, |line| {
+        listen(command, |line| {
             let words = [
                 "Get:",
                 "Unpacking ",
@@ -175,13 +174,13 @@ fn pip_has_certificates(venv: &Venv) -> bool {
     }
     let mut list = Command::new(venv.program("pip"));
     list.args(["--disable-pip-version-check", "config", "list"]);
-    let listed = run::listen(list, |_| {});
+    let listed = listen(list, |_| {});
     // Each line is `SECTION.KEY='VALUE'`.
     listed.is_ok_and(|heard| heard.said.lines().any(|line| line.contains(".cert=")))
 }
 
 fn check(command: Command) -> anyhow::Result<()> {
-    let heard = run::listen(command, |_| {})?;
+    let heard = listen(command, |_| {})?;
     if heard.succeeded {
         return Ok(());
     }
@@ -194,40 +193,11 @@ fn check(command: Command) -> anyhow::Result<()> {
     bail!("{}", last.join(" "));
 }
 
-/// Finds a program along PATH, or where root's shell would.
-pub fn find_program(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    find_along(&path, name)
-}
-
-fn find_along(path: &OsStr, name: &str) -> Option<PathBuf> {
-    let own = std::env::split_paths(path);
-    let root = ["/usr/sbin", "/sbin"].map(PathBuf::from);
-    let executable = |program: &PathBuf| {
-        let metadata = program.metadata();
-        metadata.is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
-    };
-    let mut candidates = own.chain(root).map(|folder| folder.join(name));
-    candidates.find(executable)
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
 
     use super::*;
-
-    #[test]
-    fn a_program_must_be_one_that_can_be_run() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().as_os_str();
-        let program = folder.path().join("no-such-tool");
-        assert_eq!(find_along(path, "no-such-tool"), None);
-        fs::write(&program, "").unwrap();
-        assert_eq!(find_along(path, "no-such-tool"), None);
-        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-        assert_eq!(find_along(path, "no-such-tool"), Some(program));
-    }
 
     #[test]
     fn a_file_is_found_below_a_folder_of_any_version() {

@@ -3,7 +3,7 @@
 //! In: a line of the console. Out: whether it complains. It can only turn a pass into a fault: the
 //! absence of complaints shows nothing.
 
-use crate::manifest::Allow;
+use crate::kernels::manifest::Allow;
 
 /// A text, and the file or the option of the kernel's that it comes from, for whoever wonders.
 type Text = (&'static str, &'static str);

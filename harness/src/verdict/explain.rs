@@ -6,7 +6,7 @@
 //! none is missing, can only spoil what would have passed.
 
 use super::complaints;
-use crate::manifest::DEFAULT_MEMORY_MIB;
+use crate::kernels::manifest::DEFAULT_MEMORY_MIB;
 use crate::outcome::Ending;
 use crate::signals;
 

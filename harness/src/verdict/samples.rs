@@ -8,7 +8,7 @@ use protocol::plan::{
 use protocol::record::{Act, Fate, Hello, Observation, Outcome, Phase, Record, SeenEvent};
 use serde_json::{Value, json};
 
-use crate::channel::Channel;
+use crate::vm::channel::Channel;
 
 pub const NONCE: &str = "n-1";
 pub const KILLED: Fate = Fate::Killed { signal: 9 };

@@ -9,8 +9,8 @@ use serde_json::json;
 use super::explain::whole_console;
 use super::samples::{place as position, *};
 use super::{DeclaredSkip, Documents, Judged, judge};
-use crate::channel::Channel;
 use crate::outcome::{Ending, Status};
+use crate::vm::channel::Channel;
 
 mod boot;
 mod content;

@@ -15,7 +15,7 @@ use protocol::record::{Observation, Outcome, Phase, Record};
 
 pub use arms::defects as arm_defects;
 
-use crate::channel::{Channel, Line};
+use crate::vm::channel::{Channel, Line};
 
 /// How many broken lines are named one by one; noise can have thousands.
 const MAX_BROKEN_NAMED: usize = 3;

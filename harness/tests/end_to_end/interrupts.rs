@@ -128,6 +128,9 @@ fn the_second_signal_ends_at_once() {
     let told = BufReader::new(harness.0.stderr.take().expect("a pipe"));
     let mut told = told.lines().map(|line| line.expect("text"));
     assert!(told.any(|line| line.contains("SIGINT: ending the machines")));
+    // It can still be stopped, which is no second signal to end.
+    stop(&harness);
+    send(&harness, Signal::CONT);
     send(&harness, Signal::INT);
     let status = harness.0.wait().expect("our own child");
     assert_eq!(status.signal(), Some(Signal::INT.as_raw()));

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use harness::artifacts::note_origin;
+use harness::image::artifacts::note_origin;
 use harness::sabotage::catalogue;
 use proofs::Tried;
 use protocol::sabotage::{VARIABLE, World};

@@ -1,8 +1,8 @@
 use protocol::plan::{BootPlan, ExpectedMachine, PlannedProof};
 
 use super::*;
-use crate::artifacts::Program;
 use crate::exit::ExitCode;
+use crate::image::artifacts::Program;
 
 struct Bench {
     folder: tempfile::TempDir,

@@ -14,8 +14,8 @@ use anyhow::anyhow;
 use super::{Fetcher, MissingKernel, Options};
 use crate::{
     exit::{ExitCode, Failure, Result},
+    kernels::manifest::{Kernel, Source},
     kernels::{ReadyKernel, bzimage, cache::Found, lock::Lock, resolve},
-    manifest::{Kernel, Source},
 };
 
 /// What keeps a kernel from being ready.

@@ -8,12 +8,12 @@ use anyhow::anyhow;
 use super::Fetcher;
 use crate::{
     exit::{ExitCode, Failure, Result},
+    kernels::manifest::{Kernel, Source},
     kernels::{
         index::Offer,
         lock::{Lock, LockedKernel},
         resolve::{self, Decision},
     },
-    manifest::{Kernel, Source},
 };
 
 /// A kernel of the manifest and what became of its pin.

@@ -6,7 +6,7 @@ use anyhow::anyhow;
 use crate::{
     exit::{ExitCode, Failure, Result},
     kernels::ReadyKernel,
-    manifest::Kernel,
+    kernels::manifest::Kernel,
 };
 
 /// The kernels that were asked for, in that order within each list.

@@ -4,7 +4,8 @@ use std::{path::PathBuf, thread};
 
 use super::*;
 use crate::{
-    exit::ExitCode, kernels::lock::Role, manifest::Source, progress::Lines, testing::left_out,
+    exit::ExitCode, kernels::lock::Role, kernels::manifest::Source, progress::Lines,
+    testing::left_out,
 };
 
 mod folder;
@@ -351,7 +352,7 @@ fn a_package_with_another_kernel_inside_is_refused() {
 
 #[test]
 fn modules_are_unpacked_when_the_image_asks_for_them_and_checked_each_time() {
-    if crate::setup::find_program("depmod").is_none() {
+    if crate::program::find("depmod").is_none() {
         left_out("there is no depmod here (the package kmod)");
         return;
     }

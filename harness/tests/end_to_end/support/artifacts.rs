@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
-use harness::artifacts::note_origin;
+use harness::image::artifacts::note_origin;
 use harness::kernels::cache::{Cache, Found};
 use harness::kernels::lock::Lock;
 

@@ -1,0 +1,405 @@
+//! `cargo xtask sabotage`: the same proofs, put to agents and worlds that are broken on purpose.
+//!
+//! As `matrix`: set up, build, plan, pack, boot, judge. Only that a red proof is what is wanted
+//! here, and for the declared reason; a mutant that survives ends it with exit code 1.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+
+use anyhow::{Context, anyhow};
+use clap::Args;
+use globset::Glob;
+use protocol::plan::{Filesystem, GuestPlan};
+
+use super::matrix::MatrixArgs;
+use super::matrix::at_hand::AtHand;
+use super::matrix::jobs::nonce;
+use crate::exit::{ExitCode, Failure, Result};
+use crate::kernels::ReadyKernel;
+use crate::kernels::manifest::{self, Manifest};
+use crate::report;
+use crate::run::engine::{self, Done, Job};
+use crate::run::event::Event;
+use crate::run::plan::PlannedBoot;
+use crate::sabotage::catalogue::{self, Mutant};
+use crate::sabotage::kernel::{self, Over};
+use crate::sabotage::plan;
+use crate::sabotage::report::{self as told, OfKernel};
+use crate::sabotage::skip;
+use crate::sabotage::sweep::{self, Null, Sweep};
+use crate::tell;
+use crate::vm::{Accelerator, Files, Launcher, Machine, Pace, accel};
+
+/// The kernel that is enough to see that the suite can fail: one that skips no mutant's proof.
+const KERNEL: &str = "7.3";
+
+/// How many events may fail to come in a boot: what is broken here mostly shows by that.
+const MISSING_EVENTS: u32 = 4;
+
+/// What to break, where, and where the results go.
+#[derive(Debug, Args)]
+pub struct SabotageArgs {
+    /// On these kernels of kernels.toml, by name or glob [default: 7.3]
+    #[arg(long = "kernel", value_name = "NAME|GLOB", conflicts_with = "all")]
+    pub kernels: Vec<String>,
+    /// On every kernel
+    #[arg(long)]
+    pub all: bool,
+    /// Only these mutants, by name or glob
+    #[arg(long = "mutant", value_name = "NAME|GLOB")]
+    pub mutants: Vec<String>,
+    /// Who composes QEMU's command
+    #[arg(long, value_enum, default_value = "virtme-ng")]
+    pub launcher: Launcher,
+    /// What runs the guest; auto takes KVM only after a marker boot on it
+    #[arg(long, value_enum, default_value = "auto")]
+    pub accel: accel::Wish,
+    /// How many machines side by side [default: one a core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub jobs: Option<u16>,
+    /// Take the builds from a folder that `cargo xtask build` wrote
+    #[arg(long, value_name = "DIR")]
+    pub prebuilt: Option<PathBuf>,
+    /// Where the results go [default: target/sabotage, of a sweep target/sweep]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Put every proof to an agent that enforces nothing but its own canaries, instead of the mutants
+    #[arg(long, conflicts_with_all = ["mutants", "list"])]
+    pub sweep: bool,
+    /// Show the mutants, what they break and what must catch them, and run nothing
+    #[arg(long)]
+    pub list: bool,
+    /// Print the results as JSON instead of a table
+    #[arg(long)]
+    pub json: bool,
+    /// Fail where kernels.lock would have to change
+    #[arg(long)]
+    pub locked: bool,
+    /// Work from the cache alone
+    #[arg(long)]
+    pub offline: bool,
+    /// Install nothing; fail if something is missing
+    #[arg(long)]
+    pub no_setup: bool,
+}
+
+/// Runs the mutants in the checkout at `root`.
+///
+/// # Errors
+/// Anything that keeps the boots from being started; what goes wrong in a boot is a result.
+pub fn run(args: &SabotageArgs, root: &Path) -> Result<ExitCode> {
+    let mutants = select(&args.mutants)?;
+    if args.list {
+        for mutant in mutants {
+            let Mutant {
+                name,
+                breaks,
+                proof,
+                arm,
+                ..
+            } = mutant;
+            let boot = mutant.boot.name();
+            tell::out(&format!("{name}: {breaks}\n  {boot}: {proof}: {arm}\n"))?;
+        }
+        return Ok(ExitCode::AsDeclared);
+    }
+    let manifest = Manifest::load(&root.join("kernels.toml"))?;
+    let names = match (args.all, args.kernels.is_empty()) {
+        (true, _) => Vec::new(),
+        (false, true) => vec![KERNEL.to_owned()],
+        (false, false) => args.kernels.clone(),
+    };
+    let kernels = manifest::select(&manifest.kernels, &names)?;
+    let of_matrix = as_matrix(args, root);
+    if args.sweep {
+        return sweep(args, root, &manifest, &kernels, &of_matrix);
+    }
+    let at_hand =
+        AtHand::get(&of_matrix, root, &manifest, &kernels, &BTreeSet::new())?.with_all_kernels()?;
+    let choice = at_hand.accelerator(args.accel)?;
+    let pace = of_matrix.pace(choice.accelerator);
+    let jobs = jobs(&at_hand, args, pace, |kernel| {
+        let (mutants, _) = skip::part(&mutants, &kernel.skips);
+        plan::kernel(kernel, &mutants, pace, nonce)
+    })?;
+    let planned: Vec<PlannedBoot> = jobs.iter().map(|job| job.boot.clone()).collect();
+    let done = boots(&at_hand, jobs, of_matrix.workers(), choice.notice)?;
+    let judged = |ready: &ReadyKernel| {
+        let boots = over(&ready.name, &done, &planned)?;
+        let ReadyKernel { name, skips, .. } = ready;
+        Ok(kernel::judge(
+            name,
+            &mutants,
+            skips,
+            &boots,
+            choice.accelerator,
+        ))
+    };
+    let kernels = at_hand.kernels.iter();
+    let results: Vec<OfKernel> = kernels.map(judged).collect::<anyhow::Result<_>>()?;
+    let json = told::json(&results)?;
+    let path = at_hand.out.path().join(told::FILE);
+    let written = report::files::write_whole(&path, json.as_bytes());
+    let shown = match args.json {
+        true => {
+            tell::err(told::summary(&results).trim_end());
+            tell::out(&json)
+        }
+        false => tell::out(&told::table(&results)),
+    };
+    let code = engine::interrupted(&done).unwrap_or_else(|| told::exit_code(&results));
+    told_or(code, written, shown)
+}
+
+/// The exit code of results that were to be written and shown: success only if they were.
+fn told_or(code: ExitCode, written: anyhow::Result<()>, shown: Result) -> Result<ExitCode> {
+    let Err(failure) = written.map_err(Failure::from).and(shown) else {
+        return Ok(code);
+    };
+    tell::err(&format!("error: {failure}"));
+    Ok(match code {
+        ExitCode::AsDeclared => failure.code,
+        other => other,
+    })
+}
+
+/// Puts every proof to the agents of the null sweeps.
+fn sweep(
+    args: &SabotageArgs,
+    root: &Path,
+    manifest: &Manifest,
+    kernels: &[&manifest::Kernel],
+    of_matrix: &MatrixArgs,
+) -> Result<ExitCode> {
+    let filesystems = BTreeSet::from(Filesystem::ALL);
+    let at_hand =
+        AtHand::get(of_matrix, root, manifest, kernels, &filesystems)?.with_all_kernels()?;
+    let choice = at_hand.accelerator(args.accel)?;
+    let pace = of_matrix.pace(choice.accelerator);
+    let jobs = jobs(&at_hand, args, pace, |kernel| {
+        sweep::kernel(kernel, pace, nonce)
+    })?;
+    let planned: Vec<PlannedBoot> = jobs.iter().map(|job| job.boot.clone()).collect();
+    let done = boots(&at_hand, jobs, of_matrix.workers(), choice.notice)?;
+    let swept = at_hand.kernels.iter().flat_map(|ready| {
+        let of_kernel = planned
+            .iter()
+            .filter(|boot| boot.suite.kernel == ready.name);
+        let boots: Vec<_> = of_kernel
+            .filter_map(|boot| {
+                let done = done.iter().find(|done| done.result.suite == boot.suite)?;
+                Some((&boot.plan, &done.result))
+            })
+            .collect();
+        Null::BOTH.map(|null| sweep::judge(&ready.name, null, &boots))
+    });
+    let swept: Vec<Sweep> = swept.collect();
+    let json = sweep::json(&swept)?;
+    let written =
+        report::files::write_whole(&at_hand.out.path().join(sweep::FILE), json.as_bytes());
+    let shown = match args.json {
+        true => tell::out(&json),
+        false => tell::out(&sweep::table(&swept)),
+    };
+    let code = engine::interrupted(&done).unwrap_or_else(|| sweep::exit_code(&swept));
+    told_or(code, written, shown)
+}
+
+/// The mutants that the patterns match; all without one.
+fn select(patterns: &[String]) -> Result<Vec<Mutant>> {
+    let all = catalogue::all();
+    if patterns.is_empty() {
+        return Ok(all);
+    }
+    let mut wanted = BTreeSet::new();
+    for pattern in patterns {
+        let glob = Glob::new(pattern)
+            .with_context(|| format!("--mutant {pattern}"))
+            .map_err(Failure::usage)?
+            .compile_matcher();
+        let matching: Vec<&str> = all
+            .iter()
+            .map(|mutant| mutant.name)
+            .filter(|name| glob.is_match(name))
+            .collect();
+        if matching.is_empty() {
+            return Err(Failure::usage(anyhow!(
+                "no mutant is named {pattern}; see them with --list"
+            )));
+        }
+        wanted.extend(matching);
+    }
+    let all = all.into_iter();
+    Ok(all.filter(|mutant| wanted.contains(mutant.name)).collect())
+}
+
+/// What a matrix of the same kernels would be asked for: it takes the same to get ready.
+pub(super) fn as_matrix(args: &SabotageArgs, root: &Path) -> MatrixArgs {
+    let out = args.out.clone();
+    MatrixArgs {
+        kernels: Vec::new(),
+        boots: Vec::new(),
+        proofs: Vec::new(),
+        launcher: args.launcher,
+        accel: args.accel,
+        boot_limit: None,
+        jobs: args.jobs,
+        agent: None,
+        prebuilt: args.prebuilt.clone(),
+        out: Some(out.unwrap_or_else(|| {
+            root.join("target")
+                .join(if args.sweep { "sweep" } else { "sabotage" })
+        })),
+        list: false,
+        format: super::list::Format::Text,
+        json: false,
+        locked: args.locked,
+        offline: args.offline,
+        no_setup: args.no_setup,
+    }
+}
+
+/// Plans and packs every kernel. The boots with most to do come first.
+fn jobs(
+    at_hand: &AtHand,
+    args: &SabotageArgs,
+    pace: Pace,
+    plan: impl Fn(&ReadyKernel) -> (GuestPlan, Vec<PlannedBoot>),
+) -> Result<Vec<Job>> {
+    let mut jobs = Vec::new();
+    for kernel in &at_hand.kernels {
+        let (guest_plan, boots) = plan(kernel);
+        let image = at_hand.image(kernel, &guest_plan)?;
+        jobs.extend(boots.into_iter().map(|boot| Job {
+            machine: Machine {
+                vmlinuz: kernel.vmlinuz.clone(),
+                initramfs: image.path.clone(),
+                cmdline: boot.cmdline.clone(),
+                memory_mib: kernel.memory_mib,
+                accelerator: pace.accelerator,
+                limit: pace.boot_limit(&boot.plan, MISSING_EVENTS),
+                dir: report::files::boot_dir(at_hand.out.path(), &boot.suite),
+            },
+            skips: Vec::new(),
+            allows: kernel.allows.clone(),
+            package_version: kernel.package_version.clone(),
+            replaced_version: None,
+            provenance: at_hand.provenance.clone(),
+            again: again(args, kernel, pace.accelerator),
+            obstacle: image.obstacle.clone(),
+            boot,
+        }));
+    }
+    jobs.sort_by_key(|job| std::cmp::Reverse(job.boot.plan.proofs.len()));
+    Ok(jobs)
+}
+
+/// The command line that does it again.
+fn again(args: &SabotageArgs, kernel: &ReadyKernel, accelerator: Accelerator) -> String {
+    let mut text = format!(
+        "cargo xtask sabotage --kernel {} --launcher {} --accel {}",
+        kernel.name,
+        args.launcher.name(),
+        accelerator.name()
+    );
+    for mutant in &args.mutants {
+        text += &format!(" --mutant '{mutant}'");
+    }
+    text
+}
+
+fn boots(
+    at_hand: &AtHand,
+    jobs: Vec<Job>,
+    workers: usize,
+    notice: Option<String>,
+) -> anyhow::Result<Vec<Done>> {
+    let (events, receiver) = mpsc::channel();
+    // Most proofs are to fail here, so what is shown is only how far it is.
+    let watcher = std::thread::spawn(move || {
+        for event in receiver {
+            match event {
+                Event::BootFinished(result) => {
+                    let took = result.duration.as_secs_f32();
+                    let proofs = result.proofs.len();
+                    tell::err(&format!(
+                        "done {}: {proofs} proofs in {took:.1} s",
+                        result.suite
+                    ));
+                }
+                Event::Notice(notice) => tell::err(&notice),
+                Event::BootStarted { .. }
+                | Event::PhaseChanged { .. }
+                | Event::ProofFinished { .. } => {}
+            }
+        }
+    });
+    if let Some(notice) = notice {
+        // Nobody may be watching; the results will still name the accelerator.
+        let _ = events.send(Event::Notice(notice));
+    }
+    let done = engine::run(jobs, &at_hand.composer, workers, &events);
+    drop(events);
+    // All that it could tell is on standard error already.
+    let _ = watcher.join();
+    done
+}
+
+/// The boots of a kernel, with their records.
+fn over<'a>(
+    kernel: &str,
+    done: &'a [Done],
+    planned: &'a [PlannedBoot],
+) -> anyhow::Result<Vec<Over<'a>>> {
+    let mut boots = Vec::new();
+    for done in done {
+        let result = &done.result;
+        let planned = planned
+            .iter()
+            .find(|planned| planned.suite == result.suite && result.suite.kernel == kernel);
+        if let Some(planned) = planned {
+            boots.push(Over {
+                planned,
+                result,
+                records: records(&result.dir)?,
+            });
+        }
+    }
+    Ok(boots)
+}
+
+/// What came over the channel of the boot in this folder. One that never started has no file.
+fn records(dir: &Path) -> anyhow::Result<Vec<u8>> {
+    let path = Files::of(dir).records;
+    match fs::read(&path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+        read => read.with_context(|| format!("reading {}", path.display())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_select_mutants_and_one_that_matches_none_is_an_error() {
+        assert_eq!(select(&[]).expect("all").len(), catalogue::all().len());
+        let some = select(&["leaves-*-on-stop".to_owned()]).expect("some");
+        assert_eq!(some.len(), 3);
+        let error = select(&["leaves-*".to_owned(), "nothing".to_owned()]).expect_err("one");
+        assert_eq!(error.code, ExitCode::Usage);
+    }
+
+    #[test]
+    fn every_mutant_can_be_tried_on_the_kernel_that_is_enough() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let manifest = Manifest::load(&root.join("kernels.toml")).expect("the manifest");
+        let mut kernels = manifest.kernels.iter();
+        let kernel = kernels.find(|kernel| kernel.name == KERNEL).expect(KERNEL);
+        let (_, skipped) = skip::part(&catalogue::all(), &kernel.skips);
+        assert_eq!(skipped, []);
+    }
+}

@@ -1,0 +1,338 @@
+//! Runs planned boots side by side and judges each.
+//!
+//! In: jobs, who composes their commands, a number of workers. Out: events while it runs, and one judged
+//! result a job, whatever happened to the others.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use protocol::record::Record;
+
+use crate::exit::ExitCode;
+use crate::kernels::manifest::Allow;
+use crate::outcome::{BootResult, Ending, Provenance};
+use crate::run::event::{Event, Phase};
+use crate::run::plan::PlannedBoot;
+use crate::verdict::{self, DeclaredSkip, Documents};
+use crate::vm::channel::{Channel, Line};
+use crate::vm::interrupt::{self, Interrupt};
+use crate::vm::{self, Composer, Files, Machine};
+
+/// How much of the console goes into a report of trouble, in lines.
+const CONSOLE_TAIL: usize = 40;
+
+/// One boot, ready to go.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// What was planned.
+    pub boot: PlannedBoot,
+    /// The machine to boot.
+    pub machine: Machine,
+    /// Skips declared for this boot.
+    pub skips: Vec<DeclaredSkip>,
+    /// What the kernel may say on its console.
+    pub allows: Vec<Allow>,
+    /// The kernel's package version, if it came from a package.
+    pub package_version: Option<String>,
+    /// The version that the lock had before, if it was replaced.
+    pub replaced_version: Option<String>,
+    /// What is put to the proofs.
+    pub provenance: Provenance,
+    /// The harness's own command line that repeats this boot.
+    pub again: String,
+    /// Why it can't be launched, if it can't.
+    pub obstacle: Option<String>,
+}
+
+/// A judged boot, with the documents that the agent wrote in it.
+#[derive(Debug, Clone)]
+pub struct Done {
+    /// The verdict.
+    pub result: BootResult,
+    /// The agent's documents, by proof and arm.
+    pub documents: Documents,
+}
+
+/// Runs all jobs, at most `workers` at a time, in the order given.
+///
+/// A job that can't even be started is judged like any other: nothing stops the rest, but a signal
+/// that asks the run to end. Then those that run are ended and those that don't aren't begun, and
+/// all are judged.
+///
+/// # Errors
+/// The signals can't be caught; nothing has run then.
+pub fn run(
+    jobs: Vec<Job>,
+    composer: &Composer,
+    workers: usize,
+    events: &Sender<Event>,
+) -> Result<Vec<Done>> {
+    let notices = events.clone();
+    let tell = move |line| {
+        // As below.
+        let _ = notices.send(Event::Notice(line));
+    };
+    interrupt::during(tell, |interrupt| {
+        side_by_side(jobs, workers, |job| {
+            let judged = boot(&job, composer, interrupt, events);
+            // A reporter that has gone away must not end the run.
+            let _ = events.send(Event::BootFinished(Box::new(judged.result.clone())));
+            judged
+        })
+    })
+}
+
+/// The exit code of a run that was asked to end before it was done, if it was.
+#[must_use]
+pub fn interrupted(done: &[Done]) -> Option<ExitCode> {
+    let endings = done.iter().filter_map(|done| done.result.ending.as_ref());
+    let mut signals = endings.filter_map(|ending| match ending {
+        Ending::Interrupted { signal, .. } => Some(*signal),
+        _ => None,
+    });
+    signals.next().map(ExitCode::of_signal)
+}
+
+/// Does the work on each item, on at most `workers` threads, beginning in the order given.
+fn side_by_side<T: Send, R: Send>(
+    items: Vec<T>,
+    workers: usize,
+    work: impl Fn(T) -> R + Sync,
+) -> Vec<R> {
+    let queue = Mutex::new(VecDeque::from(items));
+    let done = Mutex::new(Vec::new());
+    // A function of its own, so that the lock is given back before the work begins.
+    let next = || locked(&queue).pop_front();
+    std::thread::scope(|scope| {
+        for _ in 0..workers.max(1) {
+            scope.spawn(|| {
+                while let Some(item) = next() {
+                    let result = work(item);
+                    locked(&done).push(result);
+                }
+            });
+        }
+    });
+    done.into_inner()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// Longest first, so that no long boot is left alone at the end. Newer kernels boot slower,
+/// so their release is the estimate.
+pub fn longest_first(jobs: &mut [Job]) {
+    let numbers = |job: &Job| {
+        let release = &job.boot.plan.machine.release;
+        let numbers: Vec<u32> = release
+            .split(|c: char| !c.is_ascii_digit())
+            .map_while(|number| number.parse().ok())
+            .collect();
+        numbers
+    };
+    jobs.sort_by_cached_key(|job| std::cmp::Reverse(numbers(job)));
+}
+
+/// One boot from launch to verdict.
+fn boot(job: &Job, composer: &Composer, interrupt: &Interrupt, events: &Sender<Event>) -> Done {
+    let suite = &job.boot.suite;
+    let tell = |event| {
+        // As above: the run goes on without anyone watching.
+        let _ = events.send(event);
+    };
+    tell(Event::BootStarted {
+        suite: suite.clone(),
+        planned: job.boot.plan.proofs.len(),
+    });
+    tell(Event::PhaseChanged {
+        suite: suite.clone(),
+        phase: Phase::Launching,
+    });
+    let started = interrupt.stopwatch();
+    let mut channel = Channel::default();
+    let launched = launch(job, composer, interrupt, &mut channel, &tell);
+    channel.close();
+    let ending = launched.unwrap_or_else(|error| Ending::NotStarted {
+        reason: format!("{error:#}"),
+    });
+    judge(job, composer, &channel, ending, started.elapsed())
+}
+
+fn launch(
+    job: &Job,
+    composer: &Composer,
+    interrupt: &Interrupt,
+    channel: &mut Channel,
+    tell: &impl Fn(Event),
+) -> Result<Ending> {
+    let suite = &job.boot.suite;
+    let machine = &job.machine;
+    fs::create_dir_all(&machine.dir)
+        .with_context(|| format!("making {}", machine.dir.display()))?;
+    let files = Files::of(&machine.dir);
+    for file in [&files.console, &files.records, &files.qemu, &files.command] {
+        remove_stale(file)?;
+    }
+    if let Some(signal) = interrupt.to_end() {
+        return Ok(Ending::Interrupted {
+            signal,
+            started: false,
+        });
+    }
+    if let Some(obstacle) = &job.obstacle {
+        bail!("{obstacle}");
+    }
+    let composed = composer.compose(machine)?;
+    fs::write(&files.command, vm::command_text(&job.again, &composed))
+        .with_context(|| format!("writing {}", files.command.display()))?;
+    tell(Event::PhaseChanged {
+        suite: suite.clone(),
+        phase: Phase::Booting,
+    });
+    vm::boot(machine, &composed, interrupt, |bytes, at| {
+        for (_, line) in channel.push(bytes, at) {
+            let Line::Record(record) = line else { continue };
+            match record {
+                Record::ProofStarted { id, .. } | Record::Phase { id: Some(id), .. } => {
+                    tell(Event::PhaseChanged {
+                        suite: suite.clone(),
+                        phase: Phase::Proving(id.clone()),
+                    })
+                }
+                Record::ProofFinished { id, .. } => tell(Event::ProofFinished {
+                    suite: suite.clone(),
+                    id: id.clone(),
+                }),
+                Record::End { .. } => tell(Event::PhaseChanged {
+                    suite: suite.clone(),
+                    phase: Phase::Ending,
+                }),
+                Record::Life(life) => tell(Event::PhaseChanged {
+                    suite: suite.clone(),
+                    phase: Phase::Measuring(life.number + 1),
+                }),
+                Record::Hello(_)
+                | Record::Phase { id: None, .. }
+                | Record::Preliminary { .. }
+                | Record::Evidence { .. }
+                | Record::Log { .. } => {}
+            }
+        }
+    })
+}
+
+/// What an earlier run left here must not be taken for this run's.
+fn remove_stale(file: &Path) -> Result<()> {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("removing the old {}", file.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn judge(
+    job: &Job,
+    composer: &Composer,
+    channel: &Channel,
+    ending: Ending,
+    duration: Duration,
+) -> Done {
+    let files = Files::of(&job.machine.dir);
+    let console = fs::read(&files.console);
+    let unreadable = console.as_ref().err().map(ToString::to_string);
+    let console = verdict::explain::clean(&console.unwrap_or_default());
+    let heard = verdict::complaints::without(&console, &job.allows);
+    let mut judged = verdict::judge(
+        &job.boot.plan,
+        &job.boot.nonce,
+        &job.skips,
+        channel,
+        &ending,
+        &heard,
+    );
+    // A machine that got nowhere may have been refused by QEMU itself, which says why only here.
+    if judged.release.is_none()
+        && let Some(said) = last_words(&files.qemu)
+    {
+        judged.faults.push(format!("QEMU's last words: `{said}`"));
+    }
+    // Missing where QEMU never ran: the ending tells of that.
+    let never_ran = matches!(
+        ending,
+        Ending::NotStarted { .. } | Ending::Interrupted { started: false, .. }
+    );
+    if let Some(why) = unreadable.filter(|_| !never_ran) {
+        let path = files.console.display();
+        judged
+            .faults
+            .push(format!("the console can't be read: {path}: {why}"));
+    }
+    let result = BootResult {
+        suite: job.boot.suite.clone(),
+        launcher: composer.launcher().name().to_owned(),
+        accelerator: job.machine.accelerator.name().to_owned(),
+        release: judged.release,
+        package_version: job.package_version.clone(),
+        replaced_version: job.replaced_version.clone(),
+        provenance: job.provenance.clone(),
+        proofs: judged.proofs,
+        faults: judged.faults,
+        ending: Some(ending),
+        duration,
+        again: job.again.clone(),
+        dir: job.machine.dir.clone(),
+        console_tail: None,
+    };
+    let console_tail = (!result.is_clean()).then(|| verdict::explain::tail(&console, CONSOLE_TAIL));
+    Done {
+        result: BootResult {
+            console_tail,
+            ..result
+        },
+        documents: judged.documents,
+    }
+}
+
+/// The last line of QEMU's log, if it said anything.
+fn last_words(log: &Path) -> Option<String> {
+    let log = verdict::explain::clean(&fs::read(log).unwrap_or_default());
+    Some(verdict::explain::tail(&log, 1)).filter(|said| !said.is_empty())
+}
+
+/// A worker that panicked has spoiled no queue: each lock guards one short push or pop.
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn two_workers_work_at_once() {
+        let (first, from_first) = mpsc::channel();
+        let (second, from_second) = mpsc::channel();
+        let ends = vec![(first, from_second), (second, from_first)];
+        // Each waits to hear from the other, which it can't if the other hasn't begun.
+        let heard = side_by_side(ends, 2, |(tell, hear)| {
+            tell.send(()).expect("the other is there");
+            hear.recv_timeout(Duration::from_secs(10)).is_ok()
+        });
+        assert_eq!(heard, [true, true]);
+    }
+
+    #[test]
+    fn one_worker_keeps_the_order_and_none_is_one() {
+        for workers in [0, 1] {
+            assert_eq!(side_by_side(vec![3, 1, 2], workers, |n| n * 2), [6, 2, 4]);
+        }
+    }
+}
