@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: (MIT OR Apache-2.0) OR GPL-2.0-only
 /*
  * Denies every open and every new name but to the exempt and to the agent's own canary, in any tier,
- * as if a rule named it. What may deny reads no memory, so that it loads where the kernel is locked
+ * as if a rule named it. What may deny copies no memory, so that it loads where the kernel is locked
  * down too.
  */
 #include "../core/spare.h"
@@ -39,12 +39,30 @@ static __always_inline bool is_child_of_agent(void)
 	return BPF_CORE_READ(task, real_parent, tgid) == agent_tgid;
 }
 
+#define PID_FS_MAGIC 0x50494446
+
+struct super_block___magic {
+	unsigned long s_magic;
+} __attribute__((preserve_access_index));
+
+/*
+ * pidfd_open(2) is an open from 6.9 on. Let be, so that a proof comes to the same on every kernel,
+ * and those who watch the acts can.
+ */
+static __always_inline bool is_pidfd(struct file *file, enum via via)
+{
+	struct inode *inode = READ(via, file, f_inode);
+	struct super_block *sb = READ(via, inode, i_sb);
+
+	return READ(via, (struct super_block___magic *)sb, s_magic) == PID_FS_MAGIC;
+}
+
 static __always_inline bool match_any_open(struct file *file, struct verdict *v, struct hit *hit,
 					   enum via via)
 {
 	if (match_open(file, v, hit, via))
 		return true;
-	return !(via == VIA_PROBE && is_child_of_agent()) && is_denied(hit);
+	return !is_pidfd(file, via) && !(via == VIA_PROBE && is_child_of_agent()) && is_denied(hit);
 }
 
 static __always_inline bool match_any_name(struct dentry *dentry, struct hit *hit)

@@ -136,7 +136,8 @@ pub fn judge(kernel: &str, null: Null, boots: &[(&BootPlan, &BootResult)]) -> Sw
             let status = came.map_or(Status::Incomplete, |proof| proof.status);
             match (null.declared(&proof), status) {
                 (_, Status::Skipped | Status::UndeclaredSkip) => swept.skipped += 1,
-                (Swept::Red, Status::Failed) => swept.red += 1,
+                // A declared leak that isn't there fails a run as well.
+                (Swept::Red, Status::Failed | Status::UnexpectedPass) => swept.red += 1,
                 (Swept::Green(why), Status::Passed) => *swept.green.entry(why).or_default() += 1,
                 (expected, seen) => swept.surprises.push(Surprise {
                     boot: boot.name().to_owned(),

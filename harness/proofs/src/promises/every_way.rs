@@ -91,12 +91,12 @@ fn proof(way: &'static Way, tier: Tier) -> Proof {
     let of_tier = way.mutants.iter().filter(|(of, _)| *of == tier);
     let mutants: Vec<Mutant> = of_tier.map(|(_, mutant)| *mutant).collect();
     Proof::new(id(way, tier), tier.boot(), tier.plain(), acts, arms)
-        .swept(sweeps(way, &met))
+        .swept(sweeps(way, tier, &met))
         .catches(&mutants)
 }
 
 /// Red over the agent that stops nobody wherever somebody must be stopped.
-fn sweeps(way: &Way, met: &What) -> Sweeps {
+fn sweeps(way: &Way, tier: Tier, met: &What) -> Sweeps {
     let stopped = |fate: Fate| fate != Fate::Allowed;
     let helper = match met.by {
         Doer::Helper { fate } => stopped(fate),
@@ -108,10 +108,12 @@ fn sweeps(way: &Way, met: &What) -> Sweeps {
         None => Swept::Green(Green::Report),
     };
     // Pid 1 has no neighbour, and is in the root cgroup, which an agent that denies all lets be.
-    let denies_all = match (way.is_pid_one, met.limit) {
-        (false, _) => Swept::Red,
-        (true, None) => Swept::Green(Green::Stop),
-        (true, Some(_)) => Swept::Green(Green::Leak),
+    // Nor is there anything to deny where nothing is opened.
+    let denies_all = match met.limit {
+        _ if !way.is_pid_one && !way.opens_nothing(tier) => Swept::Red,
+        Some(_) => Swept::Green(Green::Leak),
+        None if stopped(met.fate) => Swept::Green(Green::Stop),
+        None => Swept::Green(Green::Report),
     };
     Sweeps {
         stops_nobody,

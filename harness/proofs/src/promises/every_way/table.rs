@@ -344,6 +344,7 @@ pub static WAYS: &[Way] =
             "a descriptor opened before the agent started, and inherited",
             go!(Go::by(calls::already_open).without_path()),
         )
+        .without_open()
         .leaking("already_open_files"),
         Way::new(
             "received-fd",
@@ -352,12 +353,14 @@ pub static WAYS: &[Way] =
                 .without_path()
                 .after(Before::Sent)),
         )
+        .without_open()
         .leaking("already_open_files"),
         Way::new(
             "o-path",
             "`O_PATH`: the descriptor tells of the file (`fstat(2)`), and can't be read",
             go!(Go::by(calls::o_path)),
         )
+        .without_open()
         .free_to(Free::Nothing)
         .leaking("acts_other_than_open"),
         Way::new(
@@ -365,6 +368,7 @@ pub static WAYS: &[Way] =
             "`truncate(2)`, which opens nothing",
             go!(Go::by(calls::truncate_by_path).to(|_| trees::SHORTENED.to_owned())),
         )
+        .without_open()
         .free_to(Free::Leaves(Effect::Truncated))
         .leaking("acts_other_than_open"),
         Way::new(
@@ -402,6 +406,7 @@ pub static WAYS: &[Way] =
             "no way: `pidfd_open(2)`, which newer kernels take for an open",
             go!(Go::by(calls::pidfd).without_path()),
         )
+        .without_open()
         .free_to(Free::Nothing)
         .spared(),
     ];

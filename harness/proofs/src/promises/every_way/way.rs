@@ -25,6 +25,8 @@ pub struct Way {
     pub is_race: bool,
     /// Whether the machine's pid 1 goes it.
     pub is_pid_one: bool,
+    /// Whether it goes by no open at all.
+    is_without_open: bool,
     /// What its proofs find out, each in a tier.
     pub mutants: &'static [(Tier, Mutant)],
     /// How it is tried.
@@ -113,6 +115,7 @@ impl Way {
             by: By::Itself,
             is_race: false,
             is_pid_one: false,
+            is_without_open: false,
             mutants: &[],
             #[cfg(feature = "acts")]
             go,
@@ -153,6 +156,15 @@ impl Way {
         Self { is_race, ..self }
     }
 
+    /// The same, which opens nothing, at least while the agent is up.
+    pub const fn without_open(self) -> Self {
+        let is_without_open = true;
+        Self {
+            is_without_open,
+            ..self
+        }
+    }
+
     /// The same, gone by the machine's pid 1.
     pub const fn by_pid_one(self) -> Self {
         let is_pid_one = true;
@@ -167,6 +179,12 @@ impl Way {
     /// Whether it is no way to a denied file, and so nothing that a rule may stop.
     pub fn is_neighbour(&self) -> bool {
         self.kept == Kept::Spared
+    }
+
+    /// Whether there is nothing in it that an open or a new name is, as far as this tier sees either.
+    pub fn opens_nothing(&self, tier: Tier) -> bool {
+        let unseen = matches!(self.kept, Kept::Stopped(InSignal::Unseen(_)));
+        self.is_without_open || (unseen && tier == Tier::Signal)
     }
 
     /// What it comes to where nobody stops it.
