@@ -224,15 +224,18 @@ mod tests {
         let out = tempfile::tempdir().unwrap();
         remove_all(out.path()).expect("there is nothing to remove");
         write_all(out.path(), &samples::results()).unwrap();
-        for name in [SABOTAGE, "of-the-user"] {
+        for name in [SABOTAGE, PLAN, "of-the-user"] {
             fs::write(out.path().join(name), "").unwrap();
         }
+        let left = || {
+            let entries = fs::read_dir(out.path()).unwrap();
+            let names = entries.map(|entry| entry.unwrap().file_name());
+            names.collect::<std::collections::BTreeSet<_>>()
+        };
+        remove_reports(out.path()).unwrap();
+        assert_eq!(left(), ["of-the-user".into(), PLAN.into()].into());
         remove_all(out.path()).unwrap();
-        let left: Vec<_> = fs::read_dir(out.path())
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name())
-            .collect();
-        assert_eq!(left, ["of-the-user"]);
+        assert_eq!(left(), ["of-the-user".into()].into());
     }
 
     #[test]

@@ -16,6 +16,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use protocol::plan::BootPlan;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::bench::report::FILE as BENCH;
 use crate::kernels::manifest::Allow;
@@ -137,6 +138,10 @@ impl RunPlan {
             Err(error) => return Err(error).with_context(|| format!("reading {}", path.display())),
         };
         let read = || -> Result<Self> {
+            ensure!(
+                is_printable(&serde_json::from_slice(&bytes)?),
+                "it has a control character in a text"
+            );
             let plan: Self = parse(&bytes)?;
             for boot in &plan.boots {
                 let suite = &boot.suite;
@@ -157,6 +162,19 @@ impl RunPlan {
                 path.display()
             )
         })
+    }
+}
+
+/// Whether all texts in a document can be shown on a terminal, as those of a plan are.
+fn is_printable(document: &Value) -> bool {
+    let shows = |text: &str| !text.contains(|c: char| c.is_control() && c != '\n' && c != '\t');
+    match document {
+        Value::String(text) => shows(text),
+        Value::Array(elements) => elements.iter().all(is_printable),
+        Value::Object(members) => members
+            .iter()
+            .all(|(name, value)| shows(name) && is_printable(value)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => true,
     }
 }
 
@@ -397,15 +415,18 @@ mod tests {
     }
 
     #[test]
-    fn a_plan_that_contradicts_itself_is_refused() {
+    fn a_plan_that_contradicts_itself_or_is_not_to_be_shown_is_refused() {
         let out = tempfile::tempdir().expect("a temporary folder");
         let mut twice = plan();
         twice.boots.push(twice.boots[0].clone());
         let mut other = plan();
         other.boots[0].plan.boot = "bpf-lsm".to_owned();
+        let mut odd = plan();
+        odd.boots[0].again.push('\u{1b}');
         for (plan, why) in [
             (twice, "6.1/no-bpf-lsm is there twice"),
             (other, "6.1/no-bpf-lsm has the plan of bpf-lsm"),
+            (odd, "it has a control character in a text"),
         ] {
             plan.write(out.path()).expect("a writable folder");
             let error = RunPlan::read(out.path()).expect_err("it does");

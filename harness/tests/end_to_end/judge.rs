@@ -324,6 +324,20 @@ fn each(checkout: &Checkout, damages: &[Damage], found: impl Fn(&Ran, &str) -> b
 }
 
 #[test]
+fn a_run_of_other_promises_is_held_against_its_own_plan() {
+    let checkout = green();
+    for name in [PLAN, RECORDS] {
+        let path = checkout.path("out").join(name);
+        let text = fs::read_to_string(&path).expect("the run wrote it");
+        let other = text.replace(proofs::SOURCE_SHA256, "0123");
+        assert_ne!(text, other, "{name}");
+        fs::write(&path, other).expect("a writable folder");
+    }
+    let ran = judge(&checkout, &[]);
+    ran.expect(0, &["other promises than this build's (sources 0123, not "]);
+}
+
+#[test]
 fn what_is_no_file_or_has_no_end_is_not_read() {
     let checkout = green();
     for name in [RECORDS, CONSOLE, ENDING, PLAN] {
