@@ -57,6 +57,13 @@ pub fn run(args: &JudgeArgs, root: &Path) -> Result<ExitCode> {
         false => Reading::claim(&dir)?,
     };
     if let Some(out) = out.as_ref().filter(|_| !is_own) {
+        // A boot's folder has a records.jsonl of its own, which a report's would take the place of.
+        if out.path().starts_with(&dir) {
+            return Err(Failure::usage(anyhow!(
+                "--out: {} is a part of the run that is judged; name another folder",
+                out.path().display()
+            )));
+        }
         files::remove_reports(out.path())?;
     }
     let plan = RunPlan::read(&dir)?;

@@ -65,8 +65,7 @@ fn remove(out: &Path, name: &str) -> Result<()> {
     let path = out.join(name);
     match fs::remove_file(&path) {
         Err(error) if error.kind() != ErrorKind::NotFound => {
-            return Err(error)
-                .with_context(|| format!("failed to remove the old {}", path.display()));
+            Err(error).with_context(|| format!("failed to remove the old {}", path.display()))
         }
         _ => Ok(()),
     }

@@ -466,6 +466,13 @@ fn reports_are_written_where_asked_and_nowhere_else() {
         let written = fs::read_to_string(elsewhere.join(name)).expect("written there");
         assert!(written.contains(PROOF), "{name}: {written}");
     }
+    // Not in the place of what is judged.
+    let part = checkout.path("out/mine/bpf-lsm");
+    let ran = judge(&checkout, &["--out", part.to_str().expect("UTF-8")]);
+    ran.expect(
+        2,
+        &["is a part of the run that is judged; name another folder"],
+    );
     // Asked for, they take the place of the run's.
     let own = checkout.path("out");
     judge(&checkout, &["--out", own.to_str().expect("UTF-8")]).expect(0, &[]);
