@@ -3,7 +3,7 @@
 use std::process;
 
 use clap::{Parser, Subcommand};
-use harness::cli::{bench, build, guarantees, kernels, matrix, sabotage, test};
+use harness::cli::{bench, build, guarantees, judge, kernels, matrix, sabotage, test};
 use harness::exit::{ExitCode, Result};
 use harness::progress::Terminal;
 use harness::{root, tell};
@@ -20,6 +20,8 @@ struct Cli {
 enum Command {
     /// Boot every kernel and put the agent to the proofs
     Matrix(matrix::MatrixArgs),
+    /// Judge the records that a run of the matrix saved once more, without a machine
+    Judge(judge::JudgeArgs),
     /// Put the proofs to agents that are broken on purpose: each must be caught
     Sabotage(sabotage::SabotageArgs),
     /// Measure what the agent costs
@@ -50,6 +52,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
     let root = root::find()?;
     match cli.command {
         Command::Matrix(args) => matrix::run(&args, &root),
+        Command::Judge(args) => judge::run(&args, &root),
         Command::Sabotage(args) => sabotage::run(&args, &root),
         Command::Bench(command) => bench::run(&command, &root),
         Command::Test(args) => test::run(&args, &root),

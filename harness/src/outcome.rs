@@ -122,6 +122,11 @@ pub enum Ending {
         /// Which file or what else, and why.
         reason: String,
     },
+    /// The run that booted it kept no word of it; only records that are judged again can lack one.
+    Unknown {
+        /// Which file should have it, and what is wrong with that.
+        reason: String,
+    },
 }
 
 /// What was put to the proofs, and when: a result is of this and of nothing else.

@@ -1,11 +1,12 @@
 //! `cargo xtask matrix`: every kernel, every boot, every proof; then what came of it.
 //!
 //! The order: read what people wrote, claim the folder, set up, make kernels ready, build
-//! what goes into the guest, plan, pack, choose the accelerator, boot and judge, compare the
-//! boots of each kernel, report. Each step is a module; this one only joins them.
+//! what goes into the guest, choose the accelerator, plan, pack, save the plan, boot and judge,
+//! compare the boots of each kernel, report. Each step is a module; this one only joins them.
 
 pub(super) mod at_hand;
 pub(super) mod jobs;
+pub(super) mod told;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -16,19 +17,18 @@ use protocol::plan::Filesystem;
 
 use super::list::{self, Format};
 use super::proof_names;
-use crate::exit::{ExitCode, Failure, Result};
+use crate::exit::{ExitCode, Result};
 use crate::kernels::manifest::{self, Manifest};
-use crate::outcome::{BootResult, CROSS_BOOT, Cases, SuiteId};
-use crate::run::engine::{self, Done};
+use crate::outcome::{CROSS_BOOT, Cases, SuiteId};
+use crate::run::engine;
 use crate::run::event::Event;
-use crate::verdict::cross_boot;
 use crate::vm::{Accelerator, Launcher, Pace, accel};
 use proofs::Boot;
 
 use crate::report::{self, screen::Screen};
 use crate::run::plan::{self, Wanted};
+use crate::run::saved::{BootSpec, RunPlan};
 use crate::tell;
-use crate::verdict::{self, RunVerdict};
 use at_hand::AtHand;
 
 /// What to run, how, and where the results go.
@@ -165,7 +165,16 @@ pub fn prepare(args: &MatrixArgs, root: &Path) -> Result<()> {
 fn go(at_hand: &AtHand, args: &MatrixArgs, wanted: &Wanted) -> Result<ExitCode> {
     let choice = at_hand.accelerator(args.accel)?;
     let jobs = jobs::jobs(at_hand, args, wanted, args.pace(choice.accelerator))?;
-    let planned = planned(&at_hand.names, wanted);
+    let out = at_hand.out.path();
+    let launcher = at_hand.composer.launcher();
+    let boots = jobs.iter().map(|job| BootSpec::of(job, launcher));
+    let run = RunPlan::new(
+        at_hand.names.clone(),
+        planned(&at_hand.names, wanted),
+        boots.collect(),
+    );
+    // Before the first boot, so that whoever judges the folder knows of each that never came to be.
+    run.write(out)?;
     let (events, receiver) = mpsc::channel();
     let progress = report::progress::Progress::start(receiver, Screen::of_stderr());
     if let Some(notice) = choice.notice {
@@ -175,63 +184,7 @@ fn go(at_hand: &AtHand, args: &MatrixArgs, wanted: &Wanted) -> Result<ExitCode> 
     let done = engine::run(jobs, &at_hand.composer, args.workers(), &events);
     drop(events);
     progress.finish();
-    let done = done?;
-    let interrupted = engine::interrupted(&done);
-    let mut results = results(at_hand, done, wanted);
-    let order = |suite: &SuiteId| {
-        let mut names = at_hand.names.iter();
-        let kernel = names.position(|name| *name == suite.kernel);
-        let boot = Boot::ALL.iter().position(|boot| boot.name() == suite.boot);
-        (kernel, boot.unwrap_or(Boot::ALL.len()))
-    };
-    results.sort_by_key(|result| order(&result.suite));
-    let out = at_hand.out.path();
-    let written = report::write_all(out, &results).and_then(|()| report::files::cases(out));
-    let shown = match args.json {
-        true => report::json::render(&results),
-        false => Ok(report::table::render(&results, Screen::of_stdout().colour)),
-    };
-    let shown = shown
-        .map_err(Failure::from)
-        .and_then(|text| tell::out(&text));
-    let written = written.map_err(Failure::from);
-    let untold = [written.as_ref().err(), shown.as_ref().err()];
-    for failure in untold.into_iter().flatten() {
-        tell::err(&format!("error: {failure}"));
-    }
-    let cases = written.unwrap_or_default();
-    let verdict = verdict::run_verdict(&results, &planned, &cases);
-    if let Some(why) = unclear(&results, &planned, &cases) {
-        tell::err(&format!("error: {why}"));
-    }
-    if let Some(code) = interrupted {
-        return Ok(code);
-    }
-    Ok(match verdict {
-        RunVerdict::PromiseBroken => ExitCode::Failed,
-        RunVerdict::AsDeclared if shown.is_ok() => ExitCode::AsDeclared,
-        RunVerdict::AsDeclared | RunVerdict::Infrastructure => ExitCode::Infrastructure,
-    })
-}
-
-/// Why a run in which nothing went wrong has nevertheless found out nothing, if that is so.
-fn unclear(results: &[BootResult], planned: &Cases, reported: &Cases) -> Option<String> {
-    if !results.iter().all(BootResult::is_clean) {
-        return None;
-    }
-    if !verdict::proved_something(results) {
-        return Some(
-            "nothing was proven: every proof was skipped, as kernels.toml declares it; ask for \
-             others (--kernel, --boot, --proof)"
-                .to_owned(),
-        );
-    }
-    (reported != planned).then(|| {
-        format!(
-            "{} doesn't have the cases that were planned: {reported:?}, not {planned:?}",
-            report::files::JUNIT
-        )
-    })
+    told::tell(&run, out, done?, Some(out), args.json)
 }
 
 /// How many proofs each suite must come back with: every cell that the catalogue declares, for
@@ -250,36 +203,6 @@ fn planned(kernels: &[String], wanted: &Wanted) -> Cases {
         }
     }
     planned
-}
-
-/// The judged boots, with each kernel's comparison where the two that it needs ran.
-fn results(at_hand: &AtHand, done: Vec<Done>, wanted: &Wanted) -> Vec<BootResult> {
-    let of = |kernel: &str, boot: Boot| {
-        done.iter().find(|done| {
-            done.result.suite.kernel == kernel && done.result.suite.boot == boot.name()
-        })
-    };
-    let mut compared = Vec::new();
-    let comparing = plan::cross_boot(wanted);
-    for kernel in at_hand.names.iter().filter(|_| comparing) {
-        let (Some(real), Some(seam)) = (of(kernel, Boot::NoBpfLsm), of(kernel, Boot::BpfLsm))
-        else {
-            continue;
-        };
-        let dir = report::files::boot_dir(at_hand.out.path(), &cross_boot_suite(kernel));
-        compared.push(cross_boot::judge(side(real), side(seam), dir));
-    }
-    done.into_iter()
-        .map(|done| done.result)
-        .chain(compared)
-        .collect()
-}
-
-fn side(done: &Done) -> cross_boot::Side<'_> {
-    cross_boot::Side {
-        result: &done.result,
-        documents: &done.documents,
-    }
 }
 
 fn cross_boot_suite(kernel: &str) -> SuiteId {

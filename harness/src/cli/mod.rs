@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod build;
 pub mod guarantees;
+pub mod judge;
 pub mod kernels;
 pub mod list;
 pub mod matrix;

@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context as _, anyhow};
 use globset::Glob;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::exit::{Failure, Result};
 
@@ -87,7 +87,7 @@ pub struct Skip {
 }
 
 /// A complaint on the console that is known not to be about what is proven here.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Allow {
     /// A text that the line has in it; never empty.

@@ -17,6 +17,7 @@ use serde_json::Value;
 use super::{json, junit};
 use crate::bench::report::FILE as BENCH;
 use crate::outcome::{BootResult, Cases, SuiteId};
+use crate::run::saved::{PLAN, read_file};
 use crate::sabotage::report::FILE as SABOTAGE;
 use crate::sabotage::sweep::FILE as SWEEP;
 use crate::vm::Files;
@@ -47,19 +48,27 @@ pub fn boot_dir(out: &Path, suite: &SuiteId) -> PathBuf {
         .join(component(&suite.boot))
 }
 
-/// Removes the reports of an earlier run, so that none outlives a run that breaks off.
+/// Removes the reports of an earlier run, so that none outlives a run that breaks off, and its plan,
+/// which isn't that of the run that begins.
 pub fn remove_all(out: &Path) -> Result<()> {
-    for name in [JUNIT, RESULTS, RECORDS, SABOTAGE, SWEEP, BENCH] {
-        let path = out.join(name);
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                return Err(error)
-                    .with_context(|| format!("failed to remove the old {}", path.display()));
-            }
-            _ => {}
+    remove_reports(out)?;
+    remove(out, PLAN)
+}
+
+/// Removes the reports alone.
+pub fn remove_reports(out: &Path) -> Result<()> {
+    let names = [JUNIT, RESULTS, RECORDS, SABOTAGE, SWEEP, BENCH];
+    names.into_iter().try_for_each(|name| remove(out, name))
+}
+
+fn remove(out: &Path, name: &str) -> Result<()> {
+    let path = out.join(name);
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("failed to remove the old {}", path.display()))
         }
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// Writes every report of a run.
@@ -79,6 +88,15 @@ pub fn cases(out: &Path) -> Result<Cases> {
     let path = out.join(JUNIT);
     let read = || -> Result<Cases> { junit::cases(&fs::read_to_string(&path)?) };
     read().with_context(|| format!("failed to read {} back", path.display()))
+}
+
+/// The same of reports that are written nowhere.
+///
+/// # Errors
+/// They can't be composed.
+pub fn cases_of(results: &[BootResult]) -> Result<Cases> {
+    let xml = junit::render(results, OffsetDateTime::now_utc())?;
+    junit::cases(&String::from_utf8(xml).context("a report is text")?)
 }
 
 /// Writes a file in such a way that nobody ever sees a part of it.
@@ -102,7 +120,7 @@ fn gather(results: &[BootResult]) -> Result<Vec<u8>> {
     let mut all = Vec::new();
     for result in results {
         let path = Files::of(&result.dir).records;
-        let bytes = match fs::read(&path) {
+        let bytes = match read_file(&path) {
             Ok(bytes) => bytes,
             // A comparison of boots has no records, nor has a QEMU that never ran.
             Err(error) if error.kind() == ErrorKind::NotFound => continue,
@@ -205,15 +223,18 @@ mod tests {
         let out = tempfile::tempdir().unwrap();
         remove_all(out.path()).expect("there is nothing to remove");
         write_all(out.path(), &samples::results()).unwrap();
-        for name in [SABOTAGE, "of-the-user"] {
+        for name in [SABOTAGE, PLAN, "of-the-user"] {
             fs::write(out.path().join(name), "").unwrap();
         }
+        let left = || {
+            let entries = fs::read_dir(out.path()).unwrap();
+            let names = entries.map(|entry| entry.unwrap().file_name());
+            names.collect::<std::collections::BTreeSet<_>>()
+        };
+        remove_reports(out.path()).unwrap();
+        assert_eq!(left(), ["of-the-user".into(), PLAN.into()].into());
         remove_all(out.path()).unwrap();
-        let left: Vec<_> = fs::read_dir(out.path())
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name())
-            .collect();
-        assert_eq!(left, ["of-the-user"]);
+        assert_eq!(left(), ["of-the-user".into()].into());
     }
 
     #[test]

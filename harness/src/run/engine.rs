@@ -8,7 +8,6 @@ use std::fs;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::mpsc::Sender;
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use protocol::record::Record;
@@ -17,14 +16,13 @@ use crate::exit::ExitCode;
 use crate::kernels::manifest::Allow;
 use crate::outcome::{BootResult, Ending, Provenance};
 use crate::run::event::{Event, Phase};
+use crate::run::judge::{self, Came};
 use crate::run::plan::PlannedBoot;
-use crate::verdict::{self, DeclaredSkip, Documents};
+use crate::run::saved::{BootSpec, SavedEnding};
+use crate::verdict::{DeclaredSkip, Documents};
 use crate::vm::channel::{Channel, Line};
 use crate::vm::interrupt::{self, Interrupt};
 use crate::vm::{self, Composer, Files, Machine};
-
-/// How much of the console goes into a report of trouble, in lines.
-const CONSOLE_TAIL: usize = 40;
 
 /// One boot, ready to go.
 #[derive(Debug, Clone)]
@@ -158,7 +156,19 @@ fn boot(job: &Job, composer: &Composer, interrupt: &Interrupt, events: &Sender<E
     let ending = launched.unwrap_or_else(|error| Ending::NotStarted {
         reason: format!("{error:#}"),
     });
-    judge(job, composer, &channel, ending, started.elapsed())
+    let duration = started.elapsed();
+    let spec = BootSpec::of(job, composer.launcher());
+    let saved = SavedEnding::new(&spec.nonce, &ending, duration, &channel);
+    let dir = &job.machine.dir;
+    // Without it the records can't be judged again, and a run that keeps less than it must isn't clean.
+    let unsaved = saved.write(&Files::of(dir).ending).err();
+    let came = Came {
+        channel,
+        ending,
+        duration,
+        faults: unsaved.iter().map(|error| format!("{error:#}")).collect(),
+    };
+    judge::boot(&spec, dir, came)
 }
 
 fn launch(
@@ -173,7 +183,13 @@ fn launch(
     fs::create_dir_all(&machine.dir)
         .with_context(|| format!("making {}", machine.dir.display()))?;
     let files = Files::of(&machine.dir);
-    for file in [&files.console, &files.records, &files.qemu, &files.command] {
+    for file in [
+        &files.console,
+        &files.records,
+        &files.qemu,
+        &files.command,
+        &files.ending,
+    ] {
         remove_stale(file)?;
     }
     if let Some(signal) = interrupt.to_end() {
@@ -234,75 +250,6 @@ fn remove_stale(file: &Path) -> Result<()> {
     }
 }
 
-fn judge(
-    job: &Job,
-    composer: &Composer,
-    channel: &Channel,
-    ending: Ending,
-    duration: Duration,
-) -> Done {
-    let files = Files::of(&job.machine.dir);
-    let console = fs::read(&files.console);
-    let unreadable = console.as_ref().err().map(ToString::to_string);
-    let console = verdict::explain::clean(&console.unwrap_or_default());
-    let heard = verdict::complaints::without(&console, &job.allows);
-    let mut judged = verdict::judge(
-        &job.boot.plan,
-        &job.boot.nonce,
-        &job.skips,
-        channel,
-        &ending,
-        &heard,
-    );
-    // A machine that got nowhere may have been refused by QEMU itself, which says why only here.
-    if judged.release.is_none()
-        && let Some(said) = last_words(&files.qemu)
-    {
-        judged.faults.push(format!("QEMU's last words: `{said}`"));
-    }
-    // Missing where QEMU never ran: the ending tells of that.
-    let never_ran = matches!(
-        ending,
-        Ending::NotStarted { .. } | Ending::Interrupted { started: false, .. }
-    );
-    if let Some(why) = unreadable.filter(|_| !never_ran) {
-        let path = files.console.display();
-        judged
-            .faults
-            .push(format!("the console can't be read: {path}: {why}"));
-    }
-    let result = BootResult {
-        suite: job.boot.suite.clone(),
-        launcher: composer.launcher().name().to_owned(),
-        accelerator: job.machine.accelerator.name().to_owned(),
-        release: judged.release,
-        package_version: job.package_version.clone(),
-        replaced_version: job.replaced_version.clone(),
-        provenance: job.provenance.clone(),
-        proofs: judged.proofs,
-        faults: judged.faults,
-        ending: Some(ending),
-        duration,
-        again: job.again.clone(),
-        dir: job.machine.dir.clone(),
-        console_tail: None,
-    };
-    let console_tail = (!result.is_clean()).then(|| verdict::explain::tail(&console, CONSOLE_TAIL));
-    Done {
-        result: BootResult {
-            console_tail,
-            ..result
-        },
-        documents: judged.documents,
-    }
-}
-
-/// The last line of QEMU's log, if it said anything.
-fn last_words(log: &Path) -> Option<String> {
-    let log = verdict::explain::clean(&fs::read(log).unwrap_or_default());
-    Some(verdict::explain::tail(&log, 1)).filter(|said| !said.is_empty())
-}
-
 /// A worker that panicked has spoiled no queue: each lock guards one short push or pop.
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex
@@ -313,6 +260,7 @@ fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc;
+    use std::time::Duration;
 
     use super::*;
 

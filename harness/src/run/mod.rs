@@ -5,5 +5,7 @@
 
 pub mod engine;
 pub mod event;
+pub mod judge;
 pub mod out_dir;
 pub mod plan;
+pub mod saved;

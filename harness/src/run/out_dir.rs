@@ -1,13 +1,16 @@
 //! The folder that one run writes to, held for as long as the run lasts.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{Read, Seek, Write};
+use std::io::{ErrorKind, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
 use rustix::fs::{FlockOperation, flock};
 
 use crate::exit::{Failure, Result};
+
+/// The file that is locked.
+const LOCK: &str = ".lock";
 
 /// A claimed folder; the claim ends with the value, or with the process.
 #[derive(Debug)]
@@ -26,7 +29,7 @@ impl OutDir {
         let path = path
             .canonicalize()
             .with_context(|| format!("finding {}", path.display()))?;
-        let lock = path.join(".lock");
+        let lock = path.join(LOCK);
         let mut claim = OpenOptions::new()
             .create(true)
             .truncate(false)
@@ -34,25 +37,12 @@ impl OutDir {
             .write(true)
             .open(&lock)
             .with_context(|| format!("opening {}", lock.display()))?;
-        match flock(&claim, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                let mut holder = String::new();
-                claim
-                    .read_to_string(&mut holder)
-                    .with_context(|| format!("reading {}", lock.display()))?;
-                return Err(Failure::infrastructure(anyhow!(
-                    "{} is being written by another run, pid {}; wait for it, or give this \
-                     run another folder with --out",
-                    path.display(),
-                    holder.trim()
-                )));
-            }
-            Err(error) => {
-                let error = anyhow!(error).context(format!("locking {}", lock.display()));
-                return Err(Failure::infrastructure(error));
-            }
-        }
+        hold(
+            &mut claim,
+            FlockOperation::NonBlockingLockExclusive,
+            &path,
+            "wait for it, or give this run another folder with --out",
+        )?;
         claim
             .set_len(0)
             .and_then(|()| claim.rewind())
@@ -71,6 +61,56 @@ impl OutDir {
     }
 }
 
+/// A folder that no run writes to as long as this value lives.
+#[derive(Debug)]
+pub struct Reading {
+    _claim: File,
+}
+
+impl Reading {
+    /// Keeps runs from a folder; none if there never was one in it. The folder may be one that
+    /// nothing can be written to.
+    ///
+    /// # Errors
+    /// A run has it, whose pid is then named, or that can't be found out.
+    pub fn claim(path: &Path) -> Result<Option<Self>> {
+        let lock = path.join(LOCK);
+        let mut claim = match File::open(&lock) {
+            Ok(claim) => claim,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => {
+                let error = anyhow!(error).context(format!("opening {}", lock.display()));
+                return Err(Failure::infrastructure(error));
+            }
+        };
+        let shared = FlockOperation::NonBlockingLockShared;
+        hold(&mut claim, shared, path, "wait for it")?;
+        Ok(Some(Self { _claim: claim }))
+    }
+}
+
+/// Locks the file in a folder, or says whose it is.
+fn hold(claim: &mut File, lock: FlockOperation, path: &Path, way_out: &str) -> Result<()> {
+    match flock(&*claim, lock) {
+        Ok(()) => Ok(()),
+        Err(rustix::io::Errno::WOULDBLOCK) => {
+            let mut holder = String::new();
+            claim
+                .read_to_string(&mut holder)
+                .with_context(|| format!("reading {}/{LOCK}", path.display()))?;
+            Err(Failure::infrastructure(anyhow!(
+                "{} is being written by another run, pid {}; {way_out}",
+                path.display(),
+                holder.trim()
+            )))
+        }
+        Err(error) => {
+            let error = anyhow!(error).context(format!("locking {}/{LOCK}", path.display()));
+            Err(Failure::infrastructure(error))
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,5 +126,22 @@ mod tests {
         assert!(second.to_string().contains(&pid), "{second}");
         drop(first);
         OutDir::claim(dir.path()).expect("the first is gone");
+    }
+
+    #[test]
+    fn a_folder_is_read_by_several_while_no_run_has_it() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let none = Reading::claim(dir.path()).expect("nobody has it");
+        assert!(none.is_none(), "and no file is made in it");
+        let run = OutDir::claim(dir.path()).expect("nobody has it");
+        let refused = Reading::claim(dir.path()).expect_err("the run has it");
+        assert_eq!(refused.code, ExitCode::Infrastructure);
+        let pid = format!("pid {}", std::process::id());
+        assert!(refused.to_string().contains(&pid), "{refused}");
+        drop(run);
+        let first = Reading::claim(dir.path()).expect("no run has it");
+        let second = Reading::claim(dir.path()).expect("no run has it");
+        assert!(first.is_some() && second.is_some());
+        OutDir::claim(dir.path()).expect_err("it is being read");
     }
 }

@@ -101,7 +101,11 @@ fn lost_record(mutant: &Mutant, over: &Over) -> Judged {
     let ending = Ending::Exited { code: 0 };
     let PlannedBoot { plan, nonce, .. } = over.planned;
     let console = verdict::explain::whole_console(nonce);
-    let judged = verdict::judge(plan, nonce, &[], &channel, &ending, &console);
+    let identity = verdict::Identity {
+        nonce,
+        promises_sha256: proofs::SOURCE_SHA256,
+    };
+    let judged = verdict::judge(plan, identity, &[], &channel, &ending, &console);
     let proofs = judged.proofs.into_iter();
     let with_loss: Vec<ProofResult> = proofs
         .filter(|result| result.id == proof)

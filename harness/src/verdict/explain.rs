@@ -111,6 +111,7 @@ pub fn explain(console: &str, ending: &Ending) -> String {
             format!("the guest hung: not done after {limit_s} s, the whole boot's limit")
         }
         Ending::NotStarted { reason } => format!("QEMU never ran: {reason}"),
+        Ending::Unknown { reason } => format!("how the machine ended isn't known: {reason}"),
     });
     causes.join("; ")
 }
@@ -183,8 +184,8 @@ pub fn tells_of_death(console: &str, ending: &Ending) -> bool {
 }
 
 /// Whether the machine was ended by what no guest can do, so that nothing is known of what ran in
-/// it. A guest that dies by itself restarts, and QEMU exits with 0; one whose console tells of its
-/// death was dead before.
+/// it, or may have been. A guest that dies by itself restarts, and QEMU exits with 0; one whose
+/// console tells of its death was dead before.
 pub fn ended_from_outside(console: &str, ending: &Ending) -> bool {
     let outside = match ending {
         Ending::Exited { code } => *code != 0,
@@ -192,7 +193,8 @@ pub fn ended_from_outside(console: &str, ending: &Ending) -> bool {
         Ending::Killed { .. }
         | Ending::NotStarted { .. }
         | Ending::Interrupted { .. }
-        | Ending::Lost { .. } => true,
+        | Ending::Lost { .. }
+        | Ending::Unknown { .. } => true,
     };
     outside && among(DEATHS, console).is_empty()
 }

@@ -36,9 +36,9 @@ pub struct Loss<'a> {
     blamed: Option<Blamed<'a>>,
     /// Whether it is known that the machine died, rather than that its channel was cut.
     death: bool,
-    /// Whether something outside the guest ended the machine: that says nothing about the proof
-    /// that ran.
-    from_outside: bool,
+    /// How surely something outside the guest ended the machine, which says nothing about the
+    /// proof that ran; none if it didn't.
+    from_outside: Option<&'static str>,
     why: String,
 }
 
@@ -58,7 +58,10 @@ impl<'a> Loss<'a> {
             // Half a record and no sign of a death speak of a cut channel; nobody can say then
             // whether the proof went on behind the cut.
             death: !all.cut || explain::tells_of_death(console, ending),
-            from_outside: explain::ended_from_outside(console, ending),
+            from_outside: explain::ended_from_outside(console, ending).then_some(match ending {
+                Ending::Unknown { .. } => "may have been ended",
+                _ => "was ended",
+            }),
             why: explain::explain(console, ending),
         })
     }
@@ -69,14 +72,16 @@ impl<'a> Loss<'a> {
             return None;
         }
         let why = &self.why;
+        if let (Some(Blamed { id, going_on }), Some(ended)) = (&self.blamed, self.from_outside) {
+            return Some(Gap::Missing(match *id == planned.id {
+                true => format!("the machine {ended} from outside while it ran; {why}"),
+                false => format!(
+                    "not reached: the machine {ended} from outside while {id} was running, \
+                     {going_on}; {why}"
+                ),
+            }));
+        }
         Some(match &self.blamed {
-            Some(Blamed { id, .. }) if *id == planned.id && self.from_outside => Gap::Missing(
-                format!("the machine was ended from outside while it ran; {why}"),
-            ),
-            Some(Blamed { id, going_on }) if self.from_outside => Gap::Missing(format!(
-                "not reached: the machine was ended from outside while {id} was running, \
-                 {going_on}; {why}"
-            )),
             Some(blamed) if blamed.id == planned.id && self.death => {
                 let died = format!("{DIED}, {}; {why}", blamed.going_on);
                 Gap::Died(std::iter::once(died).chain(observed(transcript)).collect())

@@ -1,16 +1,16 @@
 //! The machine that a guest woke up in, against the plan.
 //!
-//! In: the boot's plan, its nonce and the guest's hello. Out: one line for each difference.
+//! In: the boot's plan, its identity and the guest's hello. Out: one line for each difference.
 //! The guest compares too, before it runs anything; the host does it again from the facts
 //! alone, so that a guest that doesn't look can't pass.
 
 use protocol::plan::BootPlan;
 use protocol::record::Hello;
 
-use super::taint;
+use super::{Identity, taint};
 
 /// What differs; empty if this is the planned machine.
-pub fn differences(plan: &BootPlan, nonce: &str, hello: &Hello) -> Vec<String> {
+pub fn differences(plan: &BootPlan, identity: Identity<'_>, hello: &Hello) -> Vec<String> {
     let mut found = Vec::new();
     let mut same = |what: &str, expected: &str, seen: &str| {
         if expected != seen {
@@ -21,9 +21,10 @@ pub fn differences(plan: &BootPlan, nonce: &str, hello: &Hello) -> Vec<String> {
     same("protocol version", &host, &guest);
     same(
         "sources of the promises",
-        proofs::SOURCE_SHA256,
+        identity.promises_sha256,
         &hello.promises_sha256,
     );
+    let nonce = identity.nonce;
     same("nonce", nonce, &hello.nonce);
     same("boot", &plan.boot, &hello.boot);
     same("kernel release", &plan.machine.release, &hello.release);
@@ -108,7 +109,7 @@ mod tests {
     fn differ(change: impl FnOnce(&mut Hello)) -> Vec<String> {
         let mut hello = samples::hello();
         change(&mut hello);
-        differences(&samples::plan(), samples::NONCE, &hello)
+        differences(&samples::plan(), samples::IDENTITY, &hello)
     }
 
     #[test]
@@ -216,11 +217,11 @@ mod tests {
         let mut hello = samples::hello();
         hello.lsm = vec!["lockdown".into(), "notbpf".into(), "bpf2".into()];
         assert_eq!(
-            differences(&plan, samples::NONCE, &hello),
+            differences(&plan, samples::IDENTITY, &hello),
             ["LSM list: expected `bpf` in `lockdown,notbpf,bpf2`"]
         );
         hello.lsm.push("bpf".into());
-        assert!(differences(&plan, samples::NONCE, &hello).is_empty());
+        assert!(differences(&plan, samples::IDENTITY, &hello).is_empty());
     }
 
     #[test]
@@ -233,7 +234,7 @@ mod tests {
                 lockdown,
                 ..samples::hello()
             };
-            differences(&plan, samples::NONCE, &hello)
+            differences(&plan, samples::IDENTITY, &hello)
         };
         assert_eq!(differ(Some("confidentiality")), [""; 0]);
         for level in ["none", "integrity", "confidential", ""] {
@@ -254,11 +255,31 @@ mod tests {
     }
 
     #[test]
+    fn a_guest_is_of_the_promises_that_its_plan_was_made_of_and_not_of_this_build_s() {
+        let promises_sha256 = "1".repeat(64);
+        let identity = Identity {
+            promises_sha256: &promises_sha256,
+            ..samples::IDENTITY
+        };
+        let mut hello = samples::hello();
+        assert_eq!(differences(&samples::plan(), identity, &hello).len(), 1);
+        hello.promises_sha256.clone_from(&promises_sha256);
+        assert_eq!(differences(&samples::plan(), identity, &hello), [""; 0]);
+    }
+
+    #[test]
     fn an_empty_nonce_is_never_a_match() {
         let mut hello = samples::hello();
         hello.nonce.clear();
         assert_eq!(
-            differences(&samples::plan(), "", &hello),
+            differences(
+                &samples::plan(),
+                Identity {
+                    nonce: "",
+                    ..samples::IDENTITY
+                },
+                &hello
+            ),
             ["plan error: the boot has no nonce"]
         );
     }

@@ -1,6 +1,6 @@
 //! The verdict: what was planned, held against what the guest told.
 //!
-//! In: a boot's plan, its nonce, the skips that `kernels.toml` declares, everything that came
+//! In: a boot's plan and its identity, the skips that `kernels.toml` declares, everything that came
 //! through the result channel, how QEMU ended, and the console. Out: one [`ProofResult`] for
 //! each planned proof, and the faults of the boot as a whole. Pure: no file, no clock.
 //!
@@ -37,6 +37,7 @@ use std::time::Duration;
 
 use protocol::plan::{BootPlan, PlannedProof};
 use protocol::record::{Hello, Observation, Outcome, Record};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::outcome::{Ending, ProofResult, Status};
@@ -53,8 +54,19 @@ pub const UNOBSERVED: &str = "could not be observed";
 
 pub use proofs::UNDECLARED_SKIP;
 
+/// By what a guest shows that it is of this boot and of this plan.
+#[derive(Debug, Clone, Copy)]
+pub struct Identity<'a> {
+    /// The boot's own word, on its command line and in its hello.
+    pub nonce: &'a str,
+    /// The digest of the sources that the plan was made of, [`proofs::SOURCE_SHA256`] then: the guest
+    /// that keeps to it must be built of the same.
+    pub promises_sha256: &'a str,
+}
+
 /// A skip that `kernels.toml` declares for this boot.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct DeclaredSkip {
     /// The proof's id.
     pub proof: String,
@@ -82,13 +94,13 @@ pub struct Judged {
 /// terminal.
 pub fn judge(
     plan: &BootPlan,
-    nonce: &str,
+    identity: Identity<'_>,
     declared_skips: &[DeclaredSkip],
     channel: &Channel,
     ending: &Ending,
     console: &str,
 ) -> Judged {
-    let mut judged = judge_as_said(plan, nonce, declared_skips, channel, ending, console);
+    let mut judged = judge_as_said(plan, identity, declared_skips, channel, ending, console);
     let reasons = judged
         .proofs
         .iter_mut()
@@ -101,7 +113,7 @@ pub fn judge(
 
 fn judge_as_said(
     plan: &BootPlan,
-    nonce: &str,
+    identity: Identity<'_>,
     declared_skips: &[DeclaredSkip],
     channel: &Channel,
     ending: &Ending,
@@ -112,7 +124,7 @@ fn judge_as_said(
         Ok(hello) => hello,
         Err(fault) => return unjudged(plan, vec![fault], None),
     };
-    let differences = machine::differences(plan, nonce, hello);
+    let differences = machine::differences(plan, identity, hello);
     if !differences.is_empty() {
         return unjudged(plan, differences, Some(hello.release.clone()));
     }
@@ -135,7 +147,7 @@ fn judge_as_said(
             "the guest told all, and then hung: it was ended after {limit_s} s"
         ));
     }
-    if let (true, Ending::Lost { .. }) = (all.ended, ending) {
+    if let (true, Ending::Lost { .. } | Ending::Unknown { .. }) = (all.ended, ending) {
         judged.faults.push(explain::explain("", ending));
     }
     if let (true, Some(said)) = (all.ended, explain::complaint(console)) {
@@ -143,7 +155,7 @@ fn judge_as_said(
             .faults
             .push(format!("the kernel complained: `{said}`"));
     }
-    if let (true, Some(missing)) = (all.ended, explain::missing_end(console, nonce)) {
+    if let (true, Some(missing)) = (all.ended, explain::missing_end(console, identity.nonce)) {
         judged.faults.push(format!(
             "the console is cut off, so that nobody knows what the kernel said: {missing}"
         ));

@@ -8,9 +8,14 @@ use protocol::plan::{
 use protocol::record::{Act, Fate, Hello, Observation, Outcome, Phase, Record, SeenEvent};
 use serde_json::{Value, json};
 
+use super::Identity;
 use crate::vm::channel::Channel;
 
 pub const NONCE: &str = "n-1";
+pub const IDENTITY: Identity<'static> = Identity {
+    nonce: NONCE,
+    promises_sha256: proofs::SOURCE_SHA256,
+};
 pub const KILLED: Fate = Fate::Killed { signal: 9 };
 
 /// How long each proof took by the guest's clock: less than from its first record to its last.

@@ -24,7 +24,7 @@ const PASSED: (Status, &[&str]) = (Status::Passed, &[]);
 
 fn judged(channel: &Channel, skips: &[DeclaredSkip], ending: &Ending, console: &str) -> Judged {
     let console = format!("{console}{}", whole_console(NONCE));
-    judge(&plan(), NONCE, skips, channel, ending, &console)
+    judge(&plan(), IDENTITY, skips, channel, ending, &console)
 }
 
 /// Judges records as they would come from a guest that ended well.

@@ -79,9 +79,9 @@ impl Marker {
                 Self::Unclear(format!("QEMU was ended by {}", signals::name(*signal)))
             }
             Ending::Interrupted { .. } => Self::Unclear("it was interrupted".to_owned()),
-            Ending::NotStarted { reason } | Ending::Lost { reason } => {
-                Self::Unclear(reason.clone())
-            }
+            Ending::NotStarted { reason }
+            | Ending::Lost { reason }
+            | Ending::Unknown { reason } => Self::Unclear(reason.clone()),
         }
     }
 }

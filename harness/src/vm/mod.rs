@@ -97,6 +97,8 @@ pub struct Files {
     pub qemu: PathBuf,
     /// The lines to run again.
     pub command: PathBuf,
+    /// How QEMU ended, and when the records came.
+    pub ending: PathBuf,
 }
 
 impl Files {
@@ -108,6 +110,7 @@ impl Files {
             records: dir.join("records.jsonl"),
             qemu: dir.join("qemu.log"),
             command: dir.join("command.txt"),
+            ending: dir.join("ending.json"),
         }
     }
 }

@@ -12,6 +12,7 @@ mod boots;
 mod broken_qemu;
 mod host_trouble;
 mod interrupts;
+mod judge;
 mod launchers;
 mod missing_kernel;
 mod modules;

@@ -8,11 +8,12 @@ use rustix::fs::{FlockOperation, flock};
 
 use crate::support::{Checkout, Ran, Tools, pretend_artifacts};
 
-const OLD: [&str; 4] = [
+const OLD: [&str; 5] = [
     "junit.xml",
     "results.json",
     "records.jsonl",
     "sabotage.json",
+    "plan.json",
 ];
 
 /// A root with the results of an earlier run.

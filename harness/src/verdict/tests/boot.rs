@@ -79,7 +79,7 @@ fn a_kernel_that_complains_without_a_taint_is_at_fault() {
 fn a_console_that_does_not_reach_its_end_is_never_quiet() {
     let whole = format!("Linux version 6.1\n{}", whole_console(NONCE));
     let channel = channel(&ended(records()));
-    let judged_with = |console: &str| judge(&plan(), NONCE, &[], &channel, &CLEAN_END, console);
+    let judged_with = |console: &str| judge(&plan(), IDENTITY, &[], &channel, &CLEAN_END, console);
     assert_eq!(judged_with(&whole).faults, [""; 0]);
     // At the byte before the kernel's last line ends.
     for cut in 0..whole.len() - 1 {
@@ -185,6 +185,22 @@ fn a_machine_that_the_host_ended_breaks_no_promise() {
         PANIC,
     );
     assert_eq!(judged.proofs[1].status, Status::Failed);
+}
+
+#[test]
+fn an_ending_that_nobody_knows_is_never_quiet_and_breaks_no_promise() {
+    let reason = "reading ending.json: No such file".to_string();
+    let unknown = Ending::Unknown { reason };
+    let said = "how the machine ended isn't known: reading ending.json: No such file";
+    let whole = judged(&channel(&ended(records())), &[], &unknown, "");
+    assert_judged(&whole, [PASSED; 3], &[said]);
+    let cut = judged(&channel(&until_kills_ran()), &[], &unknown, "");
+    assert_eq!(cut.proofs[1].status, Status::Incomplete);
+    let words = format!("the machine may have been ended from outside while it ran; {said}");
+    assert_eq!(reasons(&cut, KILLS)[0], words);
+    // What had been seen before stays seen.
+    let dead = judged(&channel(&until_kills_ran()), &[], &unknown, PANIC);
+    assert_eq!(dead.proofs[1].status, Status::Failed);
 }
 
 #[test]

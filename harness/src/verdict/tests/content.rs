@@ -200,7 +200,7 @@ fn declared_to_leak(observation: Observation, change: impl FnOnce(&mut Vec<Recor
     let channel = channel(&ended(records));
     judge(
         &plan,
-        NONCE,
+        IDENTITY,
         &[],
         &channel,
         &CLEAN_END,

@@ -270,7 +270,7 @@ fn a_plan_of_nothing_proves_nothing() {
     let channel = channel(&ended(records()[..1].to_vec()));
     let judged = judge(
         &plan,
-        NONCE,
+        IDENTITY,
         &[],
         &channel,
         &CLEAN_END,
@@ -286,7 +286,7 @@ fn a_plan_that_repeats_or_says_nothing_is_never_green() {
     twice.proofs.push(twice.proofs[0].clone());
     let judged = judge(
         &twice,
-        NONCE,
+        IDENTITY,
         &[],
         &channel,
         &CLEAN_END,
@@ -303,7 +303,7 @@ fn a_plan_that_repeats_or_says_nothing_is_never_green() {
     let silent = super::super::samples::channel(&ended(without_evidence));
     let judged = judge(
         &armless,
-        NONCE,
+        IDENTITY,
         &[],
         &silent,
         &CLEAN_END,
@@ -318,7 +318,7 @@ fn a_plan_that_repeats_or_says_nothing_is_never_green() {
     same_arm.proofs[1].arms[0].arm = "after".into();
     let judged = judge(
         &same_arm,
-        NONCE,
+        IDENTITY,
         &[],
         &channel,
         &CLEAN_END,

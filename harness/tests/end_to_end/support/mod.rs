@@ -14,4 +14,4 @@ pub use machine::Machine;
 pub use processes::{Group, Watched, mentioning, outliving, until_written};
 pub use programs::{Scene, compile};
 pub use tools::Tools;
-pub use unbooted::{Unbooted, guest_in_proof};
+pub use unbooted::{Unbooted, guest_in_proof, guest_that_tells};

@@ -3,6 +3,8 @@
 use std::fs;
 use std::process::Command;
 
+use protocol::record::Record;
+
 use super::{Checkout, Tools, kernel_s_head, pretend_artifacts};
 
 /// The proof that these runs ask for.
@@ -30,15 +32,20 @@ impl Unbooted {
         Self { checkout, tools }
     }
 
-    /// A run with one proof of one boot of each kernel.
+    /// A run with [`PROOF`] in one boot of each kernel.
     pub fn matrix(&self) -> Command {
+        self.matrix_of(PROOF)
+    }
+
+    /// The same with another proof.
+    pub fn matrix_of(&self, proof: &str) -> Command {
         let mut matrix = self.checkout.matrix();
         matrix
             .env("PATH", self.tools.first())
             .env("XDG_CACHE_HOME", self.checkout.path("cache"))
             .arg("--prebuilt")
             .arg(self.checkout.path("prebuilt"))
-            .args(["--boot", "bpf-lsm", "--proof", PROOF]);
+            .args(["--boot", "bpf-lsm", "--proof", proof]);
         matrix
     }
 }
@@ -46,6 +53,15 @@ impl Unbooted {
 /// A script that does as a QEMU in which a guest has said hello and started [`PROOF`], and then
 /// does this. `$records` and `$console` are its files, `$nonce` is the boot's.
 pub fn guest_in_proof(then: &str) -> String {
+    let started = Record::ProofStarted {
+        id: PROOF.to_owned(),
+        configuration: "enforce".to_owned(),
+    };
+    guest_that_tells(&[started], then)
+}
+
+/// The same of a guest that has told this after its hello.
+pub fn guest_that_tells(records: &[Record], then: &str) -> String {
     let hello = format!(
         "{{\"record\":\"hello\",\"version\":{},\"promises_sha256\":\"{}\",\"nonce\":\"%s\",\"boot\":\"bpf-lsm\",\
          \"release\":\"6.1.0-test\",\"version_string\":\"#1\",\"cmdline\":\"%s\",\
@@ -54,9 +70,11 @@ pub fn guest_in_proof(then: &str) -> String {
         protocol::VERSION,
         proofs::SOURCE_SHA256
     );
-    let started = format!(
-        "{{\"record\":\"proof_started\",\"id\":\"{PROOF}\",\"configuration\":\"enforce\"}}\\n"
-    );
+    let lines = records.iter().map(|record| {
+        let line = serde_json::to_string(record).expect("a record serializes");
+        line + "\n"
+    });
+    let told: String = lines.collect();
     format!(
         "for word; do case $word in
            *aegisbpf.nonce=*) cmdline=$word ;;
@@ -64,7 +82,7 @@ pub fn guest_in_proof(then: &str) -> String {
          esac; done
          nonce=${{cmdline##*aegisbpf.nonce=}}
          : >\"$console\"
-         printf '{hello}{started}' \"$nonce\" \"$cmdline\" >\"$records\"
-         {then}"
+         printf '{hello}' \"$nonce\" \"$cmdline\" >\"$records\"
+         cat >>\"$records\" <<'TOLD'\n{told}TOLD\n{then}"
     )
 }
