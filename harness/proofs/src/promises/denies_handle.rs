@@ -43,7 +43,8 @@ pub(super) mod acts {
     use anyhow::{Context, Result};
     use serde_json::json;
 
-    use crate::acts::attempt::{self, Attempt, Verb, account};
+    use crate::acts::attempt::{Attempt, Verb, account};
+    use crate::acts::handle::Handle;
     use crate::acts::lab::{During, Lab, Seen};
     use crate::acts::{Acts, rule};
     use crate::tier::Tier;
@@ -87,7 +88,7 @@ pub(super) mod acts {
 
         /// Opens the file by its handle; with `forget`, once the kernel has forgotten the way to it.
         fn open(&self, lab: &Lab, seen: &mut Seen, arm: &'static str, forget: bool) -> Result<()> {
-            let handle = attempt::handle(&self.path("file"))?;
+            let handle = Handle::of(&self.path("file"))?.to_string();
             if forget {
                 rustix::fs::sync();
                 fs::write("/proc/sys/vm/drop_caches", "2").context("dropping caches")?;
