@@ -6,6 +6,7 @@ pub mod guarantees;
 pub mod kernels;
 pub mod list;
 pub mod matrix;
+pub mod options;
 pub mod proof_names;
 pub mod sabotage;
 pub mod test;
