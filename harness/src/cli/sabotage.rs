@@ -12,6 +12,7 @@ use std::sync::mpsc;
 use anyhow::{Context, anyhow};
 use clap::Args;
 use globset::Glob;
+use proofs::Mutant;
 use protocol::plan::{Filesystem, GuestPlan};
 
 use super::matrix::at_hand::AtHand;
@@ -24,7 +25,7 @@ use crate::report;
 use crate::run::engine::{self, Done, Job};
 use crate::run::event::Event;
 use crate::run::plan::PlannedBoot;
-use crate::sabotage::catalogue::{self, Mutant};
+use crate::sabotage::catalogue::{self, ListedMutant};
 use crate::sabotage::kernel::{self, Over};
 use crate::sabotage::plan;
 use crate::sabotage::report::{self as told, OfKernel};
@@ -130,15 +131,11 @@ fn out(sweep: bool, root: &Path) -> PathBuf {
 pub fn run(options: &SabotageOptions, root: &Path) -> Result<ExitCode> {
     let mutants = select(&options.mutants)?;
     if options.list {
-        for mutant in mutants {
+        for listed in mutants {
             let Mutant {
-                name,
-                breaks,
-                proof,
-                arm,
-                ..
-            } = mutant;
-            let boot = mutant.boot.name();
+                name, breaks, arm, ..
+            } = listed.mutant;
+            let (boot, proof) = (listed.boot.name(), &listed.proof);
             tell::out(&format!("{name}: {breaks}\n  {boot}: {proof}: {arm}\n"))?;
         }
         return Ok(ExitCode::AsDeclared);
@@ -239,7 +236,7 @@ fn sweep(
 }
 
 /// The mutants that the patterns match; all without one.
-fn select(patterns: &[String]) -> Result<Vec<Mutant>> {
+fn select(patterns: &[String]) -> Result<Vec<ListedMutant>> {
     let all = catalogue::all();
     if patterns.is_empty() {
         return Ok(all);
@@ -252,7 +249,7 @@ fn select(patterns: &[String]) -> Result<Vec<Mutant>> {
             .compile_matcher();
         let matching: Vec<&str> = all
             .iter()
-            .map(|mutant| mutant.name)
+            .map(|listed| listed.mutant.name)
             .filter(|name| glob.is_match(name))
             .collect();
         if matching.is_empty() {
@@ -263,7 +260,9 @@ fn select(patterns: &[String]) -> Result<Vec<Mutant>> {
         wanted.extend(matching);
     }
     let all = all.into_iter();
-    Ok(all.filter(|mutant| wanted.contains(mutant.name)).collect())
+    Ok(all
+        .filter(|listed| wanted.contains(listed.mutant.name))
+        .collect())
 }
 
 /// Plans and packs every kernel. The boots with most to do come first.
