@@ -2,7 +2,7 @@
 //! itself no longer knows what folder it is in.
 
 use crate::promise::{Promise, Proof, Section, acts};
-use protocol::plan::{Filesystem, PlannedArm};
+use protocol::plan::PlannedArm;
 
 use crate::arms::read;
 use crate::tier::Tier;
@@ -17,12 +17,9 @@ pub(super) const PROMISE: Promise = Promise {
 };
 
 fn proofs() -> Vec<Proof> {
-    let proof = |tier: Tier| {
-        let acts = acts!(acts::DeniesHandle(tier));
-        let id = "denies-handle-on-ext4";
-        Proof::of_tier(tier, id, tier.identity(), acts, arms(tier)).on(Filesystem::Ext4)
-    };
-    Tier::ALL.map(proof).into()
+    Proof::on_ext4(PROMISE.id, |tier| {
+        (acts!(acts::DeniesHandle(tier)), arms(tier))
+    })
 }
 
 fn arms(tier: Tier) -> Vec<PlannedArm> {
