@@ -12,7 +12,8 @@ use protocol::record::Record;
 
 use crate::cli::options::RunOptions;
 use crate::exit::{ExitCode, Failure, Result};
-use crate::image::artifacts::{self, Artifacts, Program};
+use crate::image::artifacts::{Artifacts, Program};
+use crate::image::build;
 use crate::image::disk::{self, Disk};
 use crate::image::pack::{self, PackInput, Packed};
 use crate::image::spec::ImageSpec;
@@ -115,7 +116,7 @@ impl AtHand {
             Some(brought) => brought,
             None => {
                 progress.step("building the agent and the guest", None);
-                artifacts::build(root, &root.join("target/artifacts"))?
+                build::build(root, &root.join("target/artifacts"))?
             }
         };
         let artifacts = match agent {
