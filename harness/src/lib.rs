@@ -3,6 +3,7 @@
 
 pub mod bench;
 pub mod cli;
+pub mod columns;
 mod digest;
 pub mod exit;
 pub mod image;

@@ -3,6 +3,8 @@
 use std::process;
 
 use clap::{Parser, Subcommand};
+use harness::cli::matrix::MatrixOptions;
+use harness::cli::sabotage::SabotageOptions;
 use harness::cli::{bench, build, guarantees, judge, kernels, matrix, sabotage, test};
 use harness::exit::{ExitCode, Result};
 use harness::progress::Terminal;
@@ -51,9 +53,9 @@ fn main() -> process::ExitCode {
 fn dispatch(cli: Cli) -> Result<ExitCode> {
     let root = root::find()?;
     match cli.command {
-        Command::Matrix(args) => matrix::run(&args, &root),
+        Command::Matrix(args) => matrix::run(&MatrixOptions::of(&args, &root), &root),
         Command::Judge(args) => judge::run(&args, &root),
-        Command::Sabotage(args) => sabotage::run(&args, &root),
+        Command::Sabotage(args) => sabotage::run(&SabotageOptions::of(&args, &root), &root),
         Command::Bench(command) => bench::run(&command, &root),
         Command::Test(args) => test::run(&args, &root),
         Command::Kernels(command) => {

@@ -5,6 +5,7 @@
 
 use super::Act;
 use super::file::Act as FileAct;
+use super::need::Need;
 use crate::kernel::loader::Attach;
 use crate::posture::{Class, Limit, Tier};
 
@@ -38,18 +39,6 @@ pub enum Role {
     Core,
     /// It closes a gap; without it the tier is claimed with this limit.
     Guard(Limit),
-}
-
-/// Which rules of its class need a hook. One that no rule needs isn't attached, since it would cost
-/// whoever acts, and stop nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Need {
-    /// Every rule.
-    Always,
-    /// A rule that denies writing.
-    Writing,
-    /// A rule that is known by its path alone. Once there was one, there may be again.
-    PathOnly,
 }
 
 /// Every hook.

@@ -6,6 +6,7 @@
 
 pub mod file;
 pub mod hooks;
+pub mod need;
 pub mod spared;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,7 +25,8 @@ use crate::policy::Policy;
 use crate::posture::Action;
 use crate::posture::gate::RuleFacts;
 use crate::posture::{Class, Limit, Tier};
-use hooks::{Hook, Need};
+use hooks::Hook;
+use need::Need;
 
 /// The rules of every class, as far as they are resolved.
 #[derive(Debug, Default)]

@@ -7,8 +7,8 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 use toml::de::DeTable;
 
-use super::document::Reader;
 use super::paths::{self, shown};
+use super::reader::Reader;
 use crate::posture::Class;
 
 /// Denies opening one file, or a folder with everything beneath it.

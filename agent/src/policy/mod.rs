@@ -6,14 +6,15 @@
 //! through [`ExemptCgroup::error`].
 //!
 //! How a file flows: `syntax` makes a tree of it, as far as it can → `document` walks the
-//! tree and judges each value, with a module a class for the rules (`file`) and `paths` for values
-//! that are paths → `findings` puts what they found into the file's order, with line and column from `places`.
+//! tree and judges each value, with a module a class for the rules (`file`), `reader` for values of
+//! any kind and `paths` for those that are paths → `findings` puts what they found into the file's order, with line and column from `places`.
 
 mod document;
 mod file;
 mod findings;
 mod paths;
 mod places;
+mod reader;
 mod syntax;
 
 use serde::Serialize;

@@ -47,7 +47,7 @@ pub mod trials {
 
     use super::{Mutant, real, sabotage};
     use crate::classes::Rules;
-    use crate::classes::hooks::Need;
+    use crate::classes::need::Need;
 
     pub use real::trials::*;
 

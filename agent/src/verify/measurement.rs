@@ -9,7 +9,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::canary::Fate;
-use crate::classes::hooks::{HOOKS, Hook, Need, Role};
+use crate::classes::hooks::{HOOKS, Hook, Role};
+use crate::classes::need::Need;
 use crate::posture::gate::Verdict;
 use crate::posture::{Action, Class, Tier};
 

@@ -8,6 +8,7 @@
 
 mod bench;
 mod channel;
+mod in_progress;
 mod machine;
 mod runner;
 mod stopwatch;

@@ -7,145 +7,31 @@
 //! and a missing event is known to be missing without waiting for it.
 
 use std::cell::RefCell;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, Error, Result, anyhow};
+use anyhow::{Context, Result, anyhow};
 use protocol::plan::{BootPlan, Expectation, PlannedProof};
 use protocol::record::{Level, Observation, Outcome, Phase};
 use protocol::sabotage::{self, World};
 
-use proofs::acts::Acts;
+use proofs::Boot;
 use proofs::acts::agent::{self, Agent, Ended, Start};
 use proofs::acts::arms::Ground;
+use proofs::acts::bpf_objects;
 use proofs::acts::filesystems::{Filesystems, Made};
-use proofs::acts::lab::{During, Lab, Seen, Teller, Unjoined};
+use proofs::acts::lab::{During, Lab, Teller};
 use proofs::acts::ways::actors::Actors;
 use proofs::acts::ways::trees;
 use proofs::acts::worlds::Lost;
-use proofs::acts::{attempt, bpf_objects, cause, many};
 use proofs::configuration::{self, Configuration};
-use proofs::{Boot, Proof};
 
 use crate::channel::Channel;
+use crate::in_progress::{InProgress, Told, Unseen, broken_world};
 use crate::stopwatch::Stopwatch;
-
-struct InProgress<'a> {
-    planned: &'a PlannedProof,
-    proof: &'a Proof,
-    unjoined: Unjoined,
-    unseen: Option<Unseen>,
-    took: Duration,
-    told: Told,
-}
-
-/// How much of a proof the host knows.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Told {
-    Nothing,
-    Started,
-    Finished,
-}
-
-/// Why a proof's arms couldn't all be observed.
-struct Unseen {
-    outcome: Outcome,
-    why: Error,
-}
-
-impl Unseen {
-    /// An error in a phase.
-    fn of(phase: Phase, why: Error) -> Self {
-        let outcome = cause::of(phase, &why);
-        Self { outcome, why }
-    }
-}
 
 /// The agent's exit code for "nothing could be measured here": a skip, which counts only
 /// where it is declared.
 const NOTHING_MEASURED: i32 = 77;
-
-impl<'a> InProgress<'a> {
-    /// The proof that is planned, of which nothing was told yet.
-    ///
-    /// # Errors
-    /// This guest doesn't know it.
-    fn of(known: &'a [Proof], planned: &'a PlannedProof) -> Result<Self> {
-        let (id, _) = sabotage::split(&planned.id);
-        let proof = known.iter().find(|proof| proof.id == id);
-        Ok(Self {
-            planned,
-            proof: proof
-                .with_context(|| format!("this guest knows no proof {id:?} of its boot"))?,
-            unjoined: Vec::new(),
-            unseen: None,
-            took: Duration::ZERO,
-            told: Told::Nothing,
-        })
-    }
-
-    /// Says that the guest is about this proof from here on.
-    fn announce(&mut self, phase: Phase, channel: &mut Channel) -> Result<()> {
-        let PlannedProof {
-            id, configuration, ..
-        } = self.planned;
-        match self.told {
-            Told::Nothing => {
-                self.told = Told::Started;
-                channel.started(id, configuration)
-            }
-            Told::Started | Told::Finished => channel.phase(configuration, Some(id), phase),
-        }
-    }
-
-    /// Goes through one phase, unless an earlier one broke: one proof's trouble is its own.
-    ///
-    /// # Errors
-    /// Only a broken result channel.
-    fn phase(
-        &mut self,
-        phase: Phase,
-        channel: &mut Channel,
-        go: impl FnOnce(&dyn Acts, &mut Seen) -> Result<()>,
-    ) -> Result<()> {
-        if self.unseen.is_some() {
-            return Ok(());
-        }
-        let began = Instant::now();
-        let mut seen = Seen::new(&self.planned.id, phase, channel, &mut self.unjoined);
-        let went = go(&*self.proof.acts, &mut seen);
-        seen.sent()?;
-        self.took += began.elapsed();
-        let named = |error: Error| error.context(phase.name());
-        self.unseen = went.err().map(|error| Unseen::of(phase, named(error)));
-        Ok(())
-    }
-
-    /// Joins the agent's events to what was seen, and tells it.
-    fn join(&mut self, ended: &Ended, channel: &mut Channel) -> Result<()> {
-        if broken_world(&self.planned.id) == Some(World::ArmSkipped) {
-            self.unjoined.pop();
-        }
-        if let Err(error) = join_events(ended, &mut self.unjoined) {
-            let error = error.context("joining its events");
-            let unseen = Unseen::of(Phase::After, error);
-            self.unseen.get_or_insert(unseen);
-            return Ok(());
-        }
-        for (arm, observation) in std::mem::take(&mut self.unjoined) {
-            channel.evidence(&self.planned.id, &arm, observation)?;
-        }
-        Ok(())
-    }
-
-    fn finish(&mut self, channel: &mut Channel) -> Result<()> {
-        self.told = Told::Finished;
-        let (outcome, why) = match &self.unseen {
-            None => (Outcome::Observed, None),
-            Some(Unseen { outcome, why }) => (*outcome, Some(format!("{why:#}"))),
-        };
-        channel.finished(&self.planned.id, outcome, why, self.took)
-    }
-}
 
 /// Runs every planned proof of the boot.
 ///
@@ -195,11 +81,6 @@ pub fn run(boot: &BootPlan, limit: Duration, channel: &mut Channel) -> Result<()
         }
     }
     Ok(())
-}
-
-/// What is broken around the agent in a proof or configuration of this name.
-fn broken_world(name: &str) -> Option<World> {
-    World::from_name(sabotage::split(name).1?)
 }
 
 /// Takes the proofs of one configuration through one life of the agent.
@@ -424,25 +305,5 @@ fn during(
             proof.during(lab, agent, seen)
         })?;
     }
-    Ok(())
-}
-
-fn join_events(ended: &Ended, unjoined: &mut Unjoined) -> Result<()> {
-    for (_, observation) in &mut *unjoined {
-        let acts = match observation {
-            Observation::Act(act) => std::slice::from_mut(act),
-            Observation::Race { acts } => acts,
-            _ => continue,
-        };
-        for act in acts {
-            let mut pids = vec![act.pid];
-            pids.extend(act.helper.map(|helper| helper.pid));
-            act.events = ended.events_of(&pids)?;
-        }
-    }
-    let observations = unjoined.iter_mut().map(|(_, observation)| observation);
-    attempt::join(&ended.events, observations);
-    let observations = unjoined.iter_mut().map(|(_, observation)| observation);
-    many::join(&ended.events, observations);
     Ok(())
 }

@@ -134,6 +134,20 @@ impl Proof {
         Self::new(id, tier.boot(), configuration, acts, arms)
     }
 
+    /// One a tier that takes place on ext4, `TIER-PROMISE-on-ext4`, with what the guest does for it
+    /// and what it must show.
+    pub(crate) fn on_ext4(
+        promise: &str,
+        of_tier: impl Fn(Tier) -> (ActsOf, Vec<PlannedArm>),
+    ) -> Vec<Self> {
+        let id = format!("{promise}-on-ext4");
+        let proof = |tier: Tier| {
+            let (acts, arms) = of_tier(tier);
+            Self::of_tier(tier, &id, tier.identity(), acts, arms).on(Filesystem::Ext4)
+        };
+        Tier::ALL.map(proof).into()
+    }
+
     /// The same, on a file system.
     pub(crate) fn on(self, filesystem: Filesystem) -> Self {
         let filesystem = Some(filesystem);

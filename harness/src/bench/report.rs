@@ -9,6 +9,7 @@ use protocol::bench::AgentBinary;
 use serde::Serialize;
 
 use super::numbers::{AgentRow, Numbers, Program, Row};
+use crate::columns::{self, Align};
 
 /// The file in `--out`.
 pub const FILE: &str = "bench.json";
@@ -305,33 +306,15 @@ fn owned(cells: &[&str]) -> Vec<String> {
     cells.iter().map(|&cell| cell.to_owned()).collect()
 }
 
-/// Cells in columns: what begins with a digit to the right, all else to the left. The heading goes
-/// where its column's first cell does.
+/// Columns whose first cell under the heading begins with a digit hold numbers.
 fn columns(table: &[Vec<String>]) -> String {
-    let width = |column: usize| {
-        let cells = table.iter().filter_map(|cells| cells.get(column));
-        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+    let first = table.get(1).map_or(&[][..], Vec::as_slice);
+    let align = |cell: &String| match cell.starts_with(|c: char| c.is_ascii_digit()) {
+        true => Align::Right,
+        false => Align::Left,
     };
-    let is_number = |column: usize| {
-        let first = table.get(1).and_then(|cells| cells.get(column));
-        first.is_some_and(|cell| cell.starts_with(|c: char| c.is_ascii_digit()))
-    };
-    let mut text = String::new();
-    for cells in table {
-        let padded: Vec<String> = cells
-            .iter()
-            .enumerate()
-            .map(|(column, cell)| {
-                let width = width(column);
-                match is_number(column) {
-                    true => format!("{cell:>width$}"),
-                    false => format!("{cell:width$}"),
-                }
-            })
-            .collect();
-        line(&mut text, padded.join("  ").trim_end());
-    }
-    text
+    let aligns: Vec<Align> = first.iter().map(align).collect();
+    columns::lay_out(table, &aligns)
 }
 
 #[cfg(test)]

@@ -13,9 +13,9 @@ use anyhow::{Context, anyhow};
 use clap::{Args, Subcommand, ValueEnum};
 use protocol::bench::{AgentBinary, BenchPlan, EnforcingTier};
 
-use super::matrix::MatrixArgs;
 use super::matrix::at_hand::AtHand;
 use super::matrix::jobs::nonce;
+use super::options::{CommonArgs, RunOptions};
 use crate::bench::numbers;
 use crate::bench::plan::{self, Measure};
 use crate::bench::read;
@@ -27,7 +27,7 @@ use crate::kernels::manifest::{self, Manifest};
 use crate::run::engine::{self, Done, Job};
 use crate::run::event::{Event, Phase};
 use crate::vm::channel::Channel;
-use crate::vm::{Accelerator, Files, Launcher, Machine, Pace, accel};
+use crate::vm::{Accelerator, Files, Machine, Pace};
 use proofs::Boot;
 
 use crate::progress::{Progress as _, Terminal};
@@ -48,6 +48,7 @@ pub enum BenchCommand {
 
 /// Of which agents, where, and how long.
 #[derive(Debug, Args)]
+#[command(mut_arg("out", |out| out.help("Where the results go [default: target/bench]")))]
 pub struct AgentArgs {
     /// On these kernels of kernels.toml, by name or glob [default: 5.10, 6.1, 6.12, 7.3]
     #[arg(long = "kernel", value_name = "NAME|GLOB")]
@@ -71,33 +72,11 @@ pub struct AgentArgs {
     /// How many opens make a sample
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     pub ops: u32,
-    /// Who composes QEMU's command
-    #[arg(long, value_enum, default_value = "virtme-ng")]
-    pub launcher: Launcher,
-    /// What runs the guest; auto takes KVM only after a marker boot on it
-    #[arg(long, value_enum, default_value = "auto")]
-    pub accel: accel::Wish,
     /// How long a kernel's guest may take [default: 1800 under TCG, 600 under KVM]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u16).range(1..))]
     pub boot_limit: Option<u16>,
-    /// Take agent and guest from a folder that `cargo xtask build` wrote
-    #[arg(long, value_name = "DIR")]
-    pub prebuilt: Option<PathBuf>,
-    /// Where the results go [default: target/bench]
-    #[arg(long, value_name = "DIR")]
-    pub out: Option<PathBuf>,
-    /// Print the results as JSON instead of a table
-    #[arg(long)]
-    pub json: bool,
-    /// Fail where kernels.lock would have to change
-    #[arg(long)]
-    pub locked: bool,
-    /// Work from the cache alone
-    #[arg(long)]
-    pub offline: bool,
-    /// Install nothing; fail if something is missing
-    #[arg(long)]
-    pub no_setup: bool,
+    #[command(flatten)]
+    pub common: CommonArgs,
 }
 
 /// A tier as on the command line.
@@ -137,12 +116,15 @@ pub fn run(command: &BenchCommand, root: &Path) -> Result<ExitCode> {
     // Before anything is fetched or built for its sake.
     let other = args.against.as_deref().map(Program::read).transpose();
     let other = other.context("--against").map_err(Failure::usage)?;
-    let of_matrix = as_matrix(args, root);
+    let options = RunOptions {
+        agent: args.agent.clone(),
+        ..args.common.options(root.join("target/bench"))
+    };
     let mut at_hand =
-        AtHand::get(&of_matrix, root, &manifest, &kernels, &BTreeSet::new())?.with_all_kernels()?;
+        AtHand::get(&options, root, &manifest, &kernels, &BTreeSet::new())?.with_all_kernels()?;
     at_hand.artifacts.other_agent = other;
     at_hand.artifacts.sabotaged_agent = None;
-    let choice = at_hand.accelerator(args.accel)?;
+    let choice = at_hand.accelerator(options.accel)?;
     if let Some(notice) = &choice.notice {
         tell::err(notice);
     }
@@ -157,7 +139,7 @@ pub fn run(command: &BenchCommand, root: &Path) -> Result<ExitCode> {
     };
     let json = told::json(&measured)?;
     report::files::write_whole(&at_hand.out.path().join(told::FILE), json.as_bytes())?;
-    match args.json {
+    match options.json {
         true => tell::out(&json)?,
         false => tell::out(&told::table(&measured))?,
     }
@@ -188,29 +170,6 @@ fn measure(args: &AgentArgs) -> Result<Measure> {
         lives: args.lives.into(),
         ops: args.ops,
     })
-}
-
-/// What a matrix of the same kernels would be asked for: it takes the same to get ready.
-fn as_matrix(args: &AgentArgs, root: &Path) -> MatrixArgs {
-    let out = args.out.clone();
-    MatrixArgs {
-        kernels: Vec::new(),
-        boots: Vec::new(),
-        proofs: Vec::new(),
-        launcher: args.launcher,
-        accel: args.accel,
-        boot_limit: args.boot_limit,
-        jobs: None,
-        agent: args.agent.clone(),
-        prebuilt: args.prebuilt.clone(),
-        out: Some(out.unwrap_or_else(|| root.join("target/bench"))),
-        list: false,
-        format: super::list::Format::Text,
-        json: false,
-        locked: args.locked,
-        offline: args.offline,
-        no_setup: args.no_setup,
-    }
 }
 
 fn jobs(
@@ -265,7 +224,7 @@ fn again(args: &AgentArgs, kernel: &ReadyKernel, accelerator: Accelerator) -> St
     words.push("agent".to_owned());
     let mut option = |name: &str, value: &str| words.extend([name.to_owned(), value.to_owned()]);
     option("--kernel", &kernel.name);
-    option("--launcher", args.launcher.name());
+    option("--launcher", args.common.launcher.name());
     option("--accel", accelerator.name());
     option("--lives", &args.lives.to_string());
     option("--ops", &args.ops.to_string());
@@ -278,7 +237,7 @@ fn again(args: &AgentArgs, kernel: &ReadyKernel, accelerator: Accelerator) -> St
     let paths = [
         ("--agent", &args.agent),
         ("--against", &args.against),
-        ("--prebuilt", &args.prebuilt),
+        ("--prebuilt", &args.common.prebuilt),
     ];
     for (name, path) in paths {
         if let Some(path) = path {

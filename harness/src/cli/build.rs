@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::exit::{ExitCode, Result};
-use crate::image::artifacts;
+use crate::image::build::build;
 use crate::kernels::cache::Cache;
 use crate::progress::Terminal;
 use crate::setup::{self, Asked, Job, Setup};
@@ -31,7 +31,7 @@ pub fn run(args: &BuildArgs, root: &Path) -> Result<ExitCode> {
     let progress = Terminal::new();
     Setup::new(&cache, args.no_setup, &progress)
         .ensure(&setup::needed_for(Job::Build, Asked::NOTHING))?;
-    artifacts::build(root, &args.out)?;
+    build(root, &args.out)?;
     tell::out(&format!("{}\n", args.out.display()))?;
     Ok(ExitCode::AsDeclared)
 }

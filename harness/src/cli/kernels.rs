@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::tell;
 use crate::{
+    columns,
     exit::Result,
     image::spec::ImageSpec,
     kernels::manifest::{self, Kernel, Manifest, Source},
@@ -230,7 +231,8 @@ fn table(rows: &[Row<'_>]) -> String {
             row.cached.unwrap_or("-"),
         ]
     });
-    columns(std::iter::once(head).chain(cells).collect())
+    let rows: Vec<_> = std::iter::once(head).chain(cells).collect();
+    columns::lay_out(&rows, &[])
 }
 
 fn offered_table(rows: &[Offered]) -> String {
@@ -241,28 +243,9 @@ fn offered_table(rows: &[Offered]) -> String {
             row.newest.as_str(),
         ]
     });
-    columns(
-        std::iter::once(["FLAVOUR", "SERIES", "NEWEST"])
-            .chain(cells)
-            .collect(),
-    )
-}
-
-/// Lines up cells; the last column isn't padded.
-fn columns<const N: usize>(rows: Vec<[&str; N]>) -> String {
-    let width = |column: usize| {
-        let cells = rows.iter().map(|row| row[column].chars().count());
-        cells.max().unwrap_or(0)
-    };
-    let widths: Vec<_> = (0..N).map(width).collect();
-    let line = |row: &[&str; N]| {
-        let padded = row
-            .iter()
-            .zip(&widths)
-            .map(|(cell, width)| format!("{cell:width$}"));
-        format!("{}\n", padded.collect::<Vec<_>>().join("  ").trim_end())
-    };
-    rows.iter().map(line).collect()
+    let head = ["FLAVOUR", "SERIES", "NEWEST"];
+    let rows: Vec<_> = std::iter::once(head).chain(cells).collect();
+    columns::lay_out(&rows, &[])
 }
 
 fn print(json: bool, rows: &impl Serialize, table: &str) -> Result {

@@ -16,13 +16,13 @@ use clap::Args;
 use protocol::plan::Filesystem;
 
 use super::list::{self, Format};
+use super::options::{CommonArgs, JobsArgs, RunOptions};
 use super::proof_names;
 use crate::exit::{ExitCode, Result};
 use crate::kernels::manifest::{self, Manifest};
 use crate::outcome::{CROSS_BOOT, Cases, SuiteId};
 use crate::run::engine;
 use crate::run::event::Event;
-use crate::vm::{Accelerator, Launcher, Pace, accel};
 use proofs::Boot;
 
 use crate::report::{self, screen::Screen};
@@ -31,8 +31,12 @@ use crate::run::saved::{BootSpec, RunPlan};
 use crate::tell;
 use at_hand::AtHand;
 
+/// Where the results go by default.
+const OUT: &str = "target/matrix";
+
 /// What to run, how, and where the results go.
 #[derive(Debug, Args)]
+#[command(mut_arg("out", |out| out.help("Where the results go [default: target/matrix]")))]
 pub struct MatrixArgs {
     /// Only these kernels of kernels.toml, by name or glob
     #[arg(long = "kernel", value_name = "NAME|GLOB")]
@@ -43,93 +47,107 @@ pub struct MatrixArgs {
     /// Only these proofs, by id or glob
     #[arg(long = "proof", value_name = "GLOB")]
     pub proofs: Vec<String>,
-    /// Who composes QEMU's command
-    #[arg(long, value_enum, default_value = "virtme-ng")]
-    pub launcher: Launcher,
-    /// What runs the guest; auto takes KVM only after a marker boot on it
-    #[arg(long, value_enum, default_value = "auto")]
-    pub accel: accel::Wish,
     /// How long a whole boot may take [default: by what it has to do, how it is accelerated, and
     /// how many machines share a core; see the README]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u16).range(1..))]
     pub boot_limit: Option<u16>,
-    /// How many machines side by side [default: one a core]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
-    pub jobs: Option<u16>,
+    #[command(flatten)]
+    pub jobs: JobsArgs,
     /// Put this agent to the proofs instead of this checkout's
     #[arg(long, value_name = "PATH")]
     pub agent: Option<PathBuf>,
-    /// Take agent and guest from a folder that `cargo xtask build` wrote
-    #[arg(long, value_name = "DIR")]
-    pub prebuilt: Option<PathBuf>,
-    /// Where the results go [default: target/matrix]
-    #[arg(long, value_name = "DIR")]
-    pub out: Option<PathBuf>,
     /// Show what would run, and run nothing
     #[arg(long)]
     pub list: bool,
     /// The form of the list
     #[arg(long, value_enum, default_value = "text", requires = "list")]
     pub format: Format,
-    /// Print the results as JSON instead of a table
-    #[arg(long)]
-    pub json: bool,
-    /// Fail where kernels.lock would have to change
-    #[arg(long)]
-    pub locked: bool,
-    /// Work from the cache alone
-    #[arg(long)]
-    pub offline: bool,
-    /// Install nothing; fail if something is missing
-    #[arg(long)]
-    pub no_setup: bool,
+    #[command(flatten)]
+    pub common: CommonArgs,
 }
 
-impl MatrixArgs {
-    /// How many machines run side by side.
-    pub(super) fn workers(&self) -> usize {
-        self.jobs.map_or_else(cores, usize::from)
-    }
-
-    /// How quickly its machines get on.
-    pub(super) fn pace(&self, accelerator: Accelerator) -> Pace {
-        Pace::new(accelerator, self.workers(), cores())
-    }
+/// What to run, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MatrixOptions {
+    /// On which kernels of kernels.toml, by name or glob; on all without any.
+    pub kernels: Vec<String>,
+    /// In which boots; in all without any.
+    pub boots: Vec<Boot>,
+    /// Which proofs, by id or glob; all without any.
+    pub proofs: Vec<String>,
+    /// How many seconds a whole boot may take, if not as many as its plan says.
+    pub boot_limit: Option<u16>,
+    /// Only show what would run, in this form.
+    pub list: Option<Format>,
+    /// How.
+    pub run: RunOptions,
 }
 
-/// The cores that machines may share.
-fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
+impl MatrixOptions {
+    /// What a command line asks for, in the checkout at `root`.
+    #[must_use]
+    pub fn of(args: &MatrixArgs, root: &Path) -> Self {
+        Self {
+            kernels: args.kernels.clone(),
+            boots: args.boots.clone(),
+            proofs: args.proofs.clone(),
+            boot_limit: args.boot_limit,
+            list: args.list.then_some(args.format),
+            run: RunOptions {
+                jobs: args.jobs.jobs,
+                agent: args.agent.clone(),
+                ..args.common.options(root.join(OUT))
+            },
+        }
+    }
+
+    /// What a command line without flags asks for.
+    #[must_use]
+    pub fn new(root: &Path) -> Self {
+        Self {
+            kernels: Vec::new(),
+            boots: Vec::new(),
+            proofs: Vec::new(),
+            boot_limit: None,
+            list: None,
+            run: RunOptions::new(root.join(OUT)),
+        }
+    }
 }
 
 /// Runs the matrix in the checkout at `root`.
 ///
 /// # Errors
 /// Anything that keeps the boots from being started; what goes wrong in a boot is a result.
-pub fn run(args: &MatrixArgs, root: &Path) -> Result<ExitCode> {
+pub fn run(options: &MatrixOptions, root: &Path) -> Result<ExitCode> {
     let manifest = Manifest::load(&root.join("kernels.toml"))?;
-    let kernels = manifest::select(&manifest.kernels, &args.kernels)?;
-    let globs = proof_names::globs(&args.proofs)?;
-    let boots = boots(&args.boots);
+    let kernels = manifest::select(&manifest.kernels, &options.kernels)?;
+    let globs = proof_names::globs(&options.proofs)?;
+    let boots = boots(&options.boots);
     let wanted = Wanted {
         boots: &boots,
         proofs: globs.as_ref(),
-        sabotaged_agent: args.agent.is_none(),
+        sabotaged_agent: options.run.agent.is_none(),
     };
     proof_names::check_skips(&manifest)?;
-    proof_names::check_each_matches(&args.proofs, &wanted)?;
-    if args.list {
-        tell::out(&list::render(&kernels, &wanted, args.format)?)?;
+    proof_names::check_each_matches(&options.proofs, &wanted)?;
+    if let Some(format) = options.list {
+        tell::out(&list::render(&kernels, &wanted, format)?)?;
         return Ok(ExitCode::AsDeclared);
     }
     go(
-        &AtHand::get(args, root, &manifest, &kernels, &plan::filesystems(&wanted))?,
-        args,
+        &AtHand::get(
+            &options.run,
+            root,
+            &manifest,
+            &kernels,
+            &plan::filesystems(&wanted),
+        )?,
+        options,
         &wanted,
     )
 }
 
-/// The boots asked for, each once and in the order of reports; without any wish all.
 /// The boot of a name on the command line.
 fn boot(name: &str) -> std::result::Result<Boot, String> {
     Boot::from_name(name).ok_or_else(|| {
@@ -138,6 +156,7 @@ fn boot(name: &str) -> std::result::Result<Boot, String> {
     })
 }
 
+/// The boots asked for, each once and in the order of reports; without any wish all.
 fn boots(asked: &[Boot]) -> Vec<Boot> {
     let wanted = |boot: &Boot| asked.is_empty() || asked.contains(boot);
     Boot::ALL.into_iter().filter(wanted).collect()
@@ -147,11 +166,11 @@ fn boots(asked: &[Boot]) -> Vec<Boot> {
 ///
 /// # Errors
 /// As [`run`].
-pub fn prepare(args: &MatrixArgs, root: &Path) -> Result<()> {
+pub fn prepare(options: &MatrixOptions, root: &Path) -> Result<()> {
     let manifest = Manifest::load(&root.join("kernels.toml"))?;
-    let kernels = manifest::select(&manifest.kernels, &args.kernels)?;
+    let kernels = manifest::select(&manifest.kernels, &options.kernels)?;
     AtHand::get(
-        args,
+        &options.run,
         root,
         &manifest,
         &kernels,
@@ -162,9 +181,10 @@ pub fn prepare(args: &MatrixArgs, root: &Path) -> Result<()> {
 }
 
 /// Plans, boots, judges and reports.
-fn go(at_hand: &AtHand, args: &MatrixArgs, wanted: &Wanted) -> Result<ExitCode> {
-    let choice = at_hand.accelerator(args.accel)?;
-    let jobs = jobs::jobs(at_hand, args, wanted, args.pace(choice.accelerator))?;
+fn go(at_hand: &AtHand, options: &MatrixOptions, wanted: &Wanted) -> Result<ExitCode> {
+    let choice = at_hand.accelerator(options.run.accel)?;
+    let pace = options.run.pace(choice.accelerator);
+    let jobs = jobs::jobs(at_hand, options, wanted, pace)?;
     let out = at_hand.out.path();
     let launcher = at_hand.composer.launcher();
     let boots = jobs.iter().map(|job| BootSpec::of(job, launcher));
@@ -181,10 +201,10 @@ fn go(at_hand: &AtHand, args: &MatrixArgs, wanted: &Wanted) -> Result<ExitCode> 
         // Nobody may be watching; the results will still name the accelerator.
         let _ = events.send(Event::Notice(notice));
     }
-    let done = engine::run(jobs, &at_hand.composer, args.workers(), &events);
+    let done = engine::run(jobs, &at_hand.composer, options.run.workers(), &events);
     drop(events);
     progress.finish();
-    told::tell(&run, out, done?, Some(out), args.json)
+    told::tell(&run, out, done?, Some(out), options.run.json)
 }
 
 /// How many proofs each suite must come back with: every cell that the catalogue declares, for
@@ -214,7 +234,25 @@ fn cross_boot_suite(kernel: &str) -> SuiteId {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: MatrixArgs,
+    }
+
+    #[test]
+    fn a_command_line_without_flags_asks_for_what_is_run_without_a_command_line() {
+        let root = Path::new("/checkout");
+        let line = Line::try_parse_from(["matrix"]).expect("a valid line");
+        assert_eq!(
+            MatrixOptions::of(&line.args, root),
+            MatrixOptions::new(root)
+        );
+    }
 
     #[test]
     fn each_boot_asked_for_runs_once_and_all_do_if_none_is() {

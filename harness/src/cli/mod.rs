@@ -7,6 +7,7 @@ pub mod judge;
 pub mod kernels;
 pub mod list;
 pub mod matrix;
+pub mod options;
 pub mod proof_names;
 pub mod sabotage;
 pub mod test;

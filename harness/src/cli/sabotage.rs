@@ -12,11 +12,12 @@ use std::sync::mpsc;
 use anyhow::{Context, anyhow};
 use clap::Args;
 use globset::Glob;
+use proofs::Mutant;
 use protocol::plan::{Filesystem, GuestPlan};
 
-use super::matrix::MatrixArgs;
 use super::matrix::at_hand::AtHand;
 use super::matrix::jobs::nonce;
+use super::options::{CommonArgs, JobsArgs, RunOptions};
 use crate::exit::{ExitCode, Failure, Result};
 use crate::kernels::ReadyKernel;
 use crate::kernels::manifest::{self, Manifest};
@@ -24,14 +25,14 @@ use crate::report;
 use crate::run::engine::{self, Done, Job};
 use crate::run::event::Event;
 use crate::run::plan::PlannedBoot;
-use crate::sabotage::catalogue::{self, Mutant};
+use crate::sabotage::catalogue::{self, ListedMutant};
 use crate::sabotage::kernel::{self, Over};
 use crate::sabotage::plan;
 use crate::sabotage::report::{self as told, OfKernel};
 use crate::sabotage::skip;
 use crate::sabotage::sweep::{self, Null, Sweep};
 use crate::tell;
-use crate::vm::{Accelerator, Files, Launcher, Machine, Pace, accel};
+use crate::vm::{Accelerator, Files, Machine, Pace};
 
 /// The kernel that is enough to see that the suite can fail: one that skips no mutant's proof.
 const KERNEL: &str = "7.3";
@@ -41,6 +42,9 @@ const MISSING_EVENTS: u32 = 4;
 
 /// What to break, where, and where the results go.
 #[derive(Debug, Args)]
+#[command(mut_arg("out", |out| {
+    out.help("Where the results go [default: target/sabotage, of a sweep target/sweep]")
+}))]
 pub struct SabotageArgs {
     /// On these kernels of kernels.toml, by name or glob [default: 7.3]
     #[arg(long = "kernel", value_name = "NAME|GLOB", conflicts_with = "all")]
@@ -51,82 +55,106 @@ pub struct SabotageArgs {
     /// Only these mutants, by name or glob
     #[arg(long = "mutant", value_name = "NAME|GLOB")]
     pub mutants: Vec<String>,
-    /// Who composes QEMU's command
-    #[arg(long, value_enum, default_value = "virtme-ng")]
-    pub launcher: Launcher,
-    /// What runs the guest; auto takes KVM only after a marker boot on it
-    #[arg(long, value_enum, default_value = "auto")]
-    pub accel: accel::Wish,
-    /// How many machines side by side [default: one a core]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
-    pub jobs: Option<u16>,
-    /// Take the builds from a folder that `cargo xtask build` wrote
-    #[arg(long, value_name = "DIR")]
-    pub prebuilt: Option<PathBuf>,
-    /// Where the results go [default: target/sabotage, of a sweep target/sweep]
-    #[arg(long, value_name = "DIR")]
-    pub out: Option<PathBuf>,
+    #[command(flatten)]
+    pub jobs: JobsArgs,
     /// Put every proof to an agent that enforces nothing but its own canaries, instead of the mutants
     #[arg(long, conflicts_with_all = ["mutants", "list"])]
     pub sweep: bool,
     /// Show the mutants, what they break and what must catch them, and run nothing
     #[arg(long)]
     pub list: bool,
-    /// Print the results as JSON instead of a table
-    #[arg(long)]
-    pub json: bool,
-    /// Fail where kernels.lock would have to change
-    #[arg(long)]
-    pub locked: bool,
-    /// Work from the cache alone
-    #[arg(long)]
-    pub offline: bool,
-    /// Install nothing; fail if something is missing
-    #[arg(long)]
-    pub no_setup: bool,
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
+/// What to break, and how to run it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SabotageOptions {
+    /// On which kernels of kernels.toml, by name or glob; on all without any.
+    pub kernels: Vec<String>,
+    /// Which mutants, by name or glob; all without any.
+    pub mutants: Vec<String>,
+    /// Sweep in the place of trying mutants.
+    pub sweep: bool,
+    /// Only show the mutants.
+    pub list: bool,
+    /// How.
+    pub run: RunOptions,
+}
+
+impl SabotageOptions {
+    /// What a command line asks for, in the checkout at `root`.
+    #[must_use]
+    pub fn of(args: &SabotageArgs, root: &Path) -> Self {
+        Self {
+            kernels: match (args.all, args.kernels.is_empty()) {
+                (true, _) => Vec::new(),
+                (false, true) => vec![KERNEL.to_owned()],
+                (false, false) => args.kernels.clone(),
+            },
+            mutants: args.mutants.clone(),
+            sweep: args.sweep,
+            list: args.list,
+            run: RunOptions {
+                jobs: args.jobs.jobs,
+                ..args.common.options(out(args.sweep, root))
+            },
+        }
+    }
+
+    /// What a command line without flags asks for, but for `--sweep`.
+    #[must_use]
+    pub fn new(sweep: bool, root: &Path) -> Self {
+        Self {
+            kernels: vec![KERNEL.to_owned()],
+            mutants: Vec::new(),
+            sweep,
+            list: false,
+            run: RunOptions::new(out(sweep, root)),
+        }
+    }
+}
+
+/// Where the results go by default.
+fn out(sweep: bool, root: &Path) -> PathBuf {
+    root.join(if sweep {
+        "target/sweep"
+    } else {
+        "target/sabotage"
+    })
 }
 
 /// Runs the mutants in the checkout at `root`.
 ///
 /// # Errors
 /// Anything that keeps the boots from being started; what goes wrong in a boot is a result.
-pub fn run(args: &SabotageArgs, root: &Path) -> Result<ExitCode> {
-    let mutants = select(&args.mutants)?;
-    if args.list {
-        for mutant in mutants {
+pub fn run(options: &SabotageOptions, root: &Path) -> Result<ExitCode> {
+    let mutants = select(&options.mutants)?;
+    if options.list {
+        for listed in mutants {
             let Mutant {
-                name,
-                breaks,
-                proof,
-                arm,
-                ..
-            } = mutant;
-            let boot = mutant.boot.name();
+                name, breaks, arm, ..
+            } = listed.mutant;
+            let (boot, proof) = (listed.boot.name(), &listed.proof);
             tell::out(&format!("{name}: {breaks}\n  {boot}: {proof}: {arm}\n"))?;
         }
         return Ok(ExitCode::AsDeclared);
     }
     let manifest = Manifest::load(&root.join("kernels.toml"))?;
-    let names = match (args.all, args.kernels.is_empty()) {
-        (true, _) => Vec::new(),
-        (false, true) => vec![KERNEL.to_owned()],
-        (false, false) => args.kernels.clone(),
-    };
-    let kernels = manifest::select(&manifest.kernels, &names)?;
-    let of_matrix = as_matrix(args, root);
-    if args.sweep {
-        return sweep(args, root, &manifest, &kernels, &of_matrix);
+    let kernels = manifest::select(&manifest.kernels, &options.kernels)?;
+    if options.sweep {
+        return sweep(options, root, &manifest, &kernels);
     }
-    let at_hand =
-        AtHand::get(&of_matrix, root, &manifest, &kernels, &BTreeSet::new())?.with_all_kernels()?;
-    let choice = at_hand.accelerator(args.accel)?;
-    let pace = of_matrix.pace(choice.accelerator);
-    let jobs = jobs(&at_hand, args, pace, |kernel| {
+    let at_hand = AtHand::get(&options.run, root, &manifest, &kernels, &BTreeSet::new())?
+        .with_all_kernels()?;
+    let choice = at_hand.accelerator(options.run.accel)?;
+    let pace = options.run.pace(choice.accelerator);
+    let jobs = jobs(&at_hand, options, pace, |kernel| {
         let (mutants, _) = skip::part(&mutants, &kernel.skips);
         plan::kernel(kernel, &mutants, pace, nonce)
     })?;
     let planned: Vec<PlannedBoot> = jobs.iter().map(|job| job.boot.clone()).collect();
-    let done = boots(&at_hand, jobs, of_matrix.workers(), choice.notice)?;
+    let done = boots(&at_hand, jobs, options.run.workers(), choice.notice)?;
     let judged = |ready: &ReadyKernel| {
         let boots = over(&ready.name, &done, &planned)?;
         let ReadyKernel { name, skips, .. } = ready;
@@ -143,7 +171,7 @@ pub fn run(args: &SabotageArgs, root: &Path) -> Result<ExitCode> {
     let json = told::json(&results)?;
     let path = at_hand.out.path().join(told::FILE);
     let written = report::files::write_whole(&path, json.as_bytes());
-    let shown = match args.json {
+    let shown = match options.run.json {
         true => {
             tell::err(told::summary(&results).trim_end());
             tell::out(&json)
@@ -168,22 +196,21 @@ fn told_or(code: ExitCode, written: anyhow::Result<()>, shown: Result) -> Result
 
 /// Puts every proof to the agents of the null sweeps.
 fn sweep(
-    args: &SabotageArgs,
+    options: &SabotageOptions,
     root: &Path,
     manifest: &Manifest,
     kernels: &[&manifest::Kernel],
-    of_matrix: &MatrixArgs,
 ) -> Result<ExitCode> {
     let filesystems = BTreeSet::from(Filesystem::ALL);
     let at_hand =
-        AtHand::get(of_matrix, root, manifest, kernels, &filesystems)?.with_all_kernels()?;
-    let choice = at_hand.accelerator(args.accel)?;
-    let pace = of_matrix.pace(choice.accelerator);
-    let jobs = jobs(&at_hand, args, pace, |kernel| {
+        AtHand::get(&options.run, root, manifest, kernels, &filesystems)?.with_all_kernels()?;
+    let choice = at_hand.accelerator(options.run.accel)?;
+    let pace = options.run.pace(choice.accelerator);
+    let jobs = jobs(&at_hand, options, pace, |kernel| {
         sweep::kernel(kernel, pace, nonce)
     })?;
     let planned: Vec<PlannedBoot> = jobs.iter().map(|job| job.boot.clone()).collect();
-    let done = boots(&at_hand, jobs, of_matrix.workers(), choice.notice)?;
+    let done = boots(&at_hand, jobs, options.run.workers(), choice.notice)?;
     let swept = at_hand.kernels.iter().flat_map(|ready| {
         let of_kernel = planned
             .iter()
@@ -200,7 +227,7 @@ fn sweep(
     let json = sweep::json(&swept)?;
     let written =
         report::files::write_whole(&at_hand.out.path().join(sweep::FILE), json.as_bytes());
-    let shown = match args.json {
+    let shown = match options.run.json {
         true => tell::out(&json),
         false => tell::out(&sweep::table(&swept)),
     };
@@ -209,7 +236,7 @@ fn sweep(
 }
 
 /// The mutants that the patterns match; all without one.
-fn select(patterns: &[String]) -> Result<Vec<Mutant>> {
+fn select(patterns: &[String]) -> Result<Vec<ListedMutant>> {
     let all = catalogue::all();
     if patterns.is_empty() {
         return Ok(all);
@@ -222,7 +249,7 @@ fn select(patterns: &[String]) -> Result<Vec<Mutant>> {
             .compile_matcher();
         let matching: Vec<&str> = all
             .iter()
-            .map(|mutant| mutant.name)
+            .map(|listed| listed.mutant.name)
             .filter(|name| glob.is_match(name))
             .collect();
         if matching.is_empty() {
@@ -233,39 +260,15 @@ fn select(patterns: &[String]) -> Result<Vec<Mutant>> {
         wanted.extend(matching);
     }
     let all = all.into_iter();
-    Ok(all.filter(|mutant| wanted.contains(mutant.name)).collect())
-}
-
-/// What a matrix of the same kernels would be asked for: it takes the same to get ready.
-pub(super) fn as_matrix(args: &SabotageArgs, root: &Path) -> MatrixArgs {
-    let out = args.out.clone();
-    MatrixArgs {
-        kernels: Vec::new(),
-        boots: Vec::new(),
-        proofs: Vec::new(),
-        launcher: args.launcher,
-        accel: args.accel,
-        boot_limit: None,
-        jobs: args.jobs,
-        agent: None,
-        prebuilt: args.prebuilt.clone(),
-        out: Some(out.unwrap_or_else(|| {
-            root.join("target")
-                .join(if args.sweep { "sweep" } else { "sabotage" })
-        })),
-        list: false,
-        format: super::list::Format::Text,
-        json: false,
-        locked: args.locked,
-        offline: args.offline,
-        no_setup: args.no_setup,
-    }
+    Ok(all
+        .filter(|listed| wanted.contains(listed.mutant.name))
+        .collect())
 }
 
 /// Plans and packs every kernel. The boots with most to do come first.
 fn jobs(
     at_hand: &AtHand,
-    args: &SabotageArgs,
+    options: &SabotageOptions,
     pace: Pace,
     plan: impl Fn(&ReadyKernel) -> (GuestPlan, Vec<PlannedBoot>),
 ) -> Result<Vec<Job>> {
@@ -288,7 +291,7 @@ fn jobs(
             package_version: kernel.package_version.clone(),
             replaced_version: None,
             provenance: at_hand.provenance.clone(),
-            again: again(args, kernel, pace.accelerator),
+            again: again(options, kernel, pace.accelerator),
             obstacle: image.obstacle.clone(),
             boot,
         }));
@@ -298,14 +301,14 @@ fn jobs(
 }
 
 /// The command line that does it again.
-fn again(args: &SabotageArgs, kernel: &ReadyKernel, accelerator: Accelerator) -> String {
+fn again(options: &SabotageOptions, kernel: &ReadyKernel, accelerator: Accelerator) -> String {
     let mut text = format!(
         "cargo xtask sabotage --kernel {} --launcher {} --accel {}",
         kernel.name,
-        args.launcher.name(),
+        options.run.launcher.name(),
         accelerator.name()
     );
-    for mutant in &args.mutants {
+    for mutant in &options.mutants {
         text += &format!(" --mutant '{mutant}'");
     }
     text
@@ -382,7 +385,15 @@ fn records(dir: &Path) -> anyhow::Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: SabotageArgs,
+    }
 
     #[test]
     fn patterns_select_mutants_and_one_that_matches_none_is_an_error() {
@@ -391,6 +402,19 @@ mod tests {
         assert_eq!(some.len(), 3);
         let error = select(&["leaves-*".to_owned(), "nothing".to_owned()]).expect_err("one");
         assert_eq!(error.code, ExitCode::Usage);
+    }
+
+    #[test]
+    fn a_command_line_without_flags_asks_for_what_is_run_without_a_command_line() {
+        let root = Path::new("/checkout");
+        for sweep in [false, true] {
+            let line = ["sabotage"].into_iter().chain(sweep.then_some("--sweep"));
+            let line = Line::try_parse_from(line).expect("a valid line");
+            assert_eq!(
+                SabotageOptions::of(&line.args, root),
+                SabotageOptions::new(sweep, root)
+            );
+        }
     }
 
     #[test]

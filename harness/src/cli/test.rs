@@ -8,12 +8,12 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use anyhow::{Context, anyhow};
-use clap::{Args, Parser};
+use clap::Args;
 use xshell::{Shell, cmd};
 
 use super::guarantees::{self, GuaranteesArgs};
-use super::matrix::{self, MatrixArgs, at_hand};
-use super::sabotage::{self, SabotageArgs};
+use super::matrix::{self, MatrixOptions, at_hand};
+use super::sabotage::{self, SabotageOptions};
 use crate::exit::{ExitCode, Failure, Result};
 use crate::kernels::cache::Cache;
 use crate::kernels::manifest::{Kernel, Manifest};
@@ -36,33 +36,18 @@ pub struct TestArgs {
     pub no_setup: bool,
 }
 
-/// The matrix's arguments as its own command line would give them.
-#[derive(Debug, Parser)]
-struct MatrixLine {
-    #[command(flatten)]
-    args: MatrixArgs,
-}
-
-/// As [`MatrixLine`].
-#[derive(Debug, Parser)]
-struct SabotageLine {
-    #[command(flatten)]
-    args: SabotageArgs,
-}
-
 /// Runs all checks in the checkout at `root`, and stops at the first that fails.
 ///
 /// # Errors
 /// A check fails or can't be run.
 pub fn run(args: &TestArgs, root: &Path) -> Result<ExitCode> {
     let manifest = Manifest::load(&root.join("kernels.toml"))?;
-    let matrix = matrix_args(&manifest.kernels, args.no_setup)?;
-    let sabotage = sabotage_args(args.no_setup, false)?;
-    let sweep = sabotage_args(args.no_setup, true)?;
+    let matrix = matrix_options(&manifest.kernels, args.no_setup, root)?;
+    let sabotage = [false, true].map(|sweep| sabotage_options(sweep, args.no_setup, root));
     // Checks that break off must not leave an earlier run's results in the place of theirs.
-    at_hand::clear(&matrix, root)?;
-    for sabotage in [&sabotage, &sweep] {
-        at_hand::clear(&sabotage::as_matrix(sabotage, root), root)?;
+    at_hand::clear(&matrix.run)?;
+    for sabotage in &sabotage {
+        at_hand::clear(&sabotage.run)?;
     }
     // More than the matrix takes: the tests put modules into an image, and use both launchers.
     Setup::new(&Cache::of_user()?, args.no_setup, &Terminal::new())
@@ -97,7 +82,7 @@ pub fn run(args: &TestArgs, root: &Path) -> Result<ExitCode> {
     };
     check(tests.env(TEST_ALL, "1"))?;
     let mut code = matrix::run(&matrix, root)?;
-    for sabotage in [&sabotage, &sweep] {
+    for sabotage in &sabotage {
         if code == ExitCode::AsDeclared {
             code = sabotage::run(sabotage, root)?;
         }
@@ -136,25 +121,19 @@ fn check(command: xshell::Cmd) -> Result<()> {
         .map_err(|error| Failure::new(ExitCode::Failed, anyhow!(error)))
 }
 
-fn matrix_args(kernels: &[Kernel], no_setup: bool) -> Result<MatrixArgs> {
+fn matrix_options(kernels: &[Kernel], no_setup: bool, root: &Path) -> Result<MatrixOptions> {
     let newest = newest(kernels).context("kernels.toml names no kernel of Debian's")?;
-    let mut line = vec![OsString::from("matrix")];
-    for name in KERNELS.into_iter().chain([newest]) {
-        line.push(OsString::from(format!("--kernel={name}")));
-    }
-    if no_setup {
-        line.push(OsString::from("--no-setup"));
-    }
-    let parsed = MatrixLine::try_parse_from(line).context("the matrix of CI");
-    Ok(parsed.map_err(Failure::usage)?.args)
+    let mut options = MatrixOptions::new(root);
+    let names = KERNELS.into_iter().chain([newest]);
+    options.kernels = names.map(str::to_owned).collect();
+    options.run.no_setup = no_setup;
+    Ok(options)
 }
 
-fn sabotage_args(no_setup: bool, sweep: bool) -> Result<SabotageArgs> {
-    let mut line = vec!["sabotage"];
-    line.extend(sweep.then_some("--sweep"));
-    line.extend(no_setup.then_some("--no-setup"));
-    let parsed = SabotageLine::try_parse_from(line).context("the sabotage of CI");
-    Ok(parsed.map_err(Failure::usage)?.args)
+fn sabotage_options(sweep: bool, no_setup: bool, root: &Path) -> SabotageOptions {
+    let mut options = SabotageOptions::new(sweep, root);
+    options.run.no_setup = no_setup;
+    options
 }
 
 /// The kernel with the highest version number in its name.
@@ -194,16 +173,19 @@ mod tests {
 
     #[test]
     fn ci_puts_every_mutant_to_the_proofs() {
-        let args = sabotage_args(true, false).expect("valid arguments");
-        assert!(args.mutants.is_empty() && args.no_setup && !args.list && !args.sweep);
-        assert!(sabotage_args(true, true).expect("valid arguments").sweep);
+        let options = sabotage_options(false, true, Path::new("/checkout"));
+        assert!(options.mutants.is_empty() && !options.list && !options.sweep);
+        assert!(options.run.no_setup);
+        assert!(sabotage_options(true, true, Path::new("/checkout")).sweep);
     }
 
     #[test]
     fn ci_boots_the_oldest_the_common_and_the_newest() {
         let kernels = kernels(&["5.10", "6.1", "6.12", "7.2", "7.3"]);
-        let args = matrix_args(&kernels, true).expect("valid arguments");
-        assert_eq!(args.kernels, ["5.10", "6.1", "6.12", "7.3"]);
-        assert!(args.no_setup);
+        let options = matrix_options(&kernels, true, Path::new("/checkout"));
+        let options = options.expect("there is a newest kernel");
+        assert_eq!(options.kernels, ["5.10", "6.1", "6.12", "7.3"]);
+        assert!(options.boots.is_empty() && options.proofs.is_empty());
+        assert!(options.list.is_none() && options.run.no_setup);
     }
 }

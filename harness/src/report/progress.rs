@@ -13,6 +13,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::screen::Screen;
 use super::summary::{self, Word};
+use crate::columns::{self, Align};
 use crate::outcome::{BootResult, Status, SuiteId};
 use crate::run::event::{Event, Phase};
 
@@ -69,9 +70,10 @@ fn lines(event: &Event, colour: bool) -> Vec<String> {
 
 fn finished(result: &BootResult, colour: bool) -> Vec<String> {
     let word = summary::word(result);
+    let width = Word::Fail.text().len();
     let mut lines = vec![format!(
         "{} {}: {} in {:.1} s",
-        word.painted(Word::Fail.text().len(), colour),
+        columns::padded(&word.painted(colour), width, Align::Left),
         result.suite,
         summary::counts([result]),
         result.duration.as_secs_f64()

@@ -39,9 +39,9 @@ impl Word {
         }
     }
 
-    /// As shown, at least `width` wide, left-aligned.
+    /// As shown, in its colour where there is any.
     #[must_use]
-    pub fn painted(self, width: usize, colour: bool) -> String {
+    pub fn painted(self, colour: bool) -> String {
         let style = match self {
             Self::None => Style::new().dim(),
             Self::Ok => Style::new().green(),
@@ -49,9 +49,7 @@ impl Word {
             Self::Err => Style::new().magenta().bold(),
             Self::Xpass | Self::Fail => Style::new().red().bold(),
         };
-        // The padding stays outside of the colour: an escape has no width on the screen.
-        let padding = " ".repeat(width.saturating_sub(self.text().len()));
-        format!("{}{padding}", paint(self.text(), style, colour))
+        paint(self.text(), style, colour)
     }
 }
 

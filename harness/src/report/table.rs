@@ -5,15 +5,13 @@
 //! colour. Pure.
 
 use super::summary::{self, Word};
+use crate::columns;
 use crate::outcome::{BootResult, CROSS_BOOT, Status};
 use crate::vm::Files;
 use proofs::Boot;
 
 /// The row that shows a fault of the boot itself.
 const BOOT_ROW: &str = "(the boot itself)";
-
-/// Between two columns.
-const GAP: usize = 2;
 
 /// The whole text.
 #[must_use]
@@ -48,23 +46,16 @@ fn grid(results: &[&BootResult], colour: bool, text: &mut String) {
     let kernels = distinct(results.iter().map(|result| result.suite.kernel.as_str()));
     let mut boots = distinct(results.iter().map(|result| result.suite.boot.as_str()));
     boots.sort_by_key(|boot| boot_order(boot));
-    let names = results.iter().flat_map(|result| &result.proofs);
-    let longest = names.map(|proof| proof.id.chars().count()).max();
-    let label = longest.unwrap_or(0).max(BOOT_ROW.len()) + GAP;
 
-    line(text, |line| {
-        line.push_str(&" ".repeat(label + GAP));
-        for kernel in &kernels {
-            line.push_str(&format!("{kernel:width$}", width = width(kernel)));
-        }
-    });
+    let mut lines = vec![vec![String::new()]];
+    lines[0].extend(kernels.iter().map(|&kernel| kernel.to_owned()));
     for boot in boots {
         let of_boot: Vec<&BootResult> = results
             .iter()
             .copied()
             .filter(|result| result.suite.boot == boot)
             .collect();
-        line(text, |line| line.push_str(boot));
+        lines.push(vec![boot.to_owned()]);
         let mut rows = distinct(
             of_boot
                 .iter()
@@ -74,20 +65,13 @@ fn grid(results: &[&BootResult], colour: bool, text: &mut String) {
             rows.insert(0, BOOT_ROW);
         }
         for row in rows {
-            line(text, |line| {
-                line.push_str(&format!("  {row:label$}"));
-                for kernel in &kernels {
-                    let word = cell(&of_boot, kernel, row);
-                    line.push_str(&word.painted(width(kernel), colour));
-                }
-            });
+            let words = kernels.iter().map(|kernel| cell(&of_boot, kernel, row));
+            let mut line = vec![format!("  {row}")];
+            line.extend(words.map(|word| word.painted(colour)));
+            lines.push(line);
         }
     }
-}
-
-/// A column holds the kernel's name and every word; the longest has half of the gap.
-fn width(kernel: &str) -> usize {
-    kernel.chars().count().max(Word::Fail.text().len()) + GAP
+    text.push_str(&columns::lay_out(&lines, &[]));
 }
 
 /// The worst of what that kernel's boot says of a row; a suite may be there twice.
@@ -147,7 +131,7 @@ fn details(result: &BootResult, colour: bool, text: &mut String) {
     let suite = &result.suite;
     if summary::at_fault(result) {
         line(text, |_| {});
-        let word = Word::Err.painted(0, colour);
+        let word = Word::Err.painted(colour);
         line(text, |line| line.push_str(&format!("{word} {suite}")));
         if result.proofs.is_empty() {
             reason(text, "no proof was planned");
@@ -159,7 +143,7 @@ fn details(result: &BootResult, colour: bool, text: &mut String) {
     }
     for group in summary::groups(result) {
         line(text, |_| {});
-        let word = Word::from(group.status).painted(0, colour);
+        let word = Word::from(group.status).painted(colour);
         let ids = group.ids.join(", ");
         line(text, |line| line.push_str(&format!("{word} {suite} {ids}")));
         for why in group.reasons {
@@ -269,7 +253,7 @@ mod tests {
             [boot(Status::Passed), boot(Status::Failed)],
         ] {
             let text = render(&results, false);
-            assert!(text.contains("a-proof            FAIL"), "{text}");
+            assert!(text.contains("a-proof  FAIL"), "{text}");
         }
     }
 

@@ -7,7 +7,9 @@
 use protocol::sabotage;
 use serde::{Deserialize, Serialize};
 
-use super::catalogue::Mutant;
+use proofs::Mutant;
+
+use super::catalogue::ListedMutant;
 use crate::outcome::{ProofResult, Status};
 use crate::verdict;
 
@@ -47,23 +49,28 @@ pub struct Judged {
 /// Judges one mutant. `control` and `results` are all proofs of the kernel, in plain and with
 /// this mutant; `faults` are those of the boot that it ran in.
 #[must_use]
-pub fn judge(mutant: &Mutant, results: &[&ProofResult], faults: &[String]) -> Judged {
+pub fn judge(listed: &ListedMutant, results: &[&ProofResult], faults: &[String]) -> Judged {
+    let ListedMutant {
+        mutant,
+        boot,
+        proof,
+    } = listed;
     let of = |name: &'static str| {
         results.iter().copied().filter(move |result| {
             let with = sabotage::split(&result.id).1;
             with == Some(name)
         })
     };
-    let own = |result: &&ProofResult| sabotage::split(&result.id).0 == mutant.proof;
+    let own = |result: &&ProofResult| sabotage::split(&result.id).0 == proof;
     let (fate, why) = match (of(sabotage::CONTROL).find(own), of(mutant.name).find(own)) {
         (Some(control), _) if control.status != Status::Passed => {
             let why = format!("with nothing broken it doesn't pass: {}", first(control));
             (Fate::Unknown, why)
         }
         (None, _) => (Fate::Unknown, "it wasn't tried with nothing broken".into()),
-        (_, Some(result)) => match (caught(mutant, result), faults) {
+        (_, Some(result)) => match (caught(listed, result), faults) {
             // What is wrong with the boot is what an incomplete proof is to show.
-            (Some(reason), _) if mutant.shows_as == Status::Incomplete => {
+            (Some(reason), _) if listed.status() == Status::Incomplete => {
                 (Fate::Caught, reason.clone())
             }
             (_, [fault, ..]) => (Fate::Unknown, fault.clone()),
@@ -75,10 +82,10 @@ pub fn judge(mutant: &Mutant, results: &[&ProofResult], faults: &[String]) -> Ju
     let not_passed = of(mutant.name).filter(|result| result.status != Status::Passed);
     Judged {
         mutant: mutant.name.to_owned(),
-        boot: mutant.boot.name().to_owned(),
+        boot: boot.name().to_owned(),
         breaks: mutant.breaks.to_owned(),
         fate,
-        proof: mutant.proof.to_string(),
+        proof: proof.to_string(),
         arm: mutant.arm.to_owned(),
         why,
         not_passed: not_passed
@@ -103,10 +110,11 @@ fn breaks_off(reason: &str) -> bool {
 }
 
 /// The reason by which the proof names the broken promise.
-fn caught<'a>(mutant: &Mutant, result: &'a ProofResult) -> Option<&'a String> {
-    if result.status != mutant.shows_as {
+fn caught<'a>(listed: &ListedMutant, result: &'a ProofResult) -> Option<&'a String> {
+    if result.status != listed.status() {
         return None;
     }
+    let mutant = &listed.mutant;
     let broke_off = result.reasons.iter().any(|reason| breaks_off(reason));
     if broke_off && !mutant.breaks_off {
         return None;
@@ -133,22 +141,27 @@ fn first(result: &ProofResult) -> String {
 mod tests {
     use std::time::Duration;
 
+    use proofs::{Boot, ShowsAs, Tried};
+
     use super::*;
-    use std::borrow::Cow;
 
-    use proofs::{Boot, Tried};
-
-    const MUTANT: Mutant = Mutant {
+    const BAD: Mutant = Mutant {
         name: "bad",
         breaks: "a promise",
-        boot: Boot::BpfLsm,
-        proof: Cow::Borrowed("a-proof"),
         arm: "during",
         says: "saw allowed",
-        shows_as: Status::Failed,
+        shows_as: ShowsAs::Failed,
         tried: Tried::Shared,
         breaks_off: false,
     };
+
+    fn listed(mutant: Mutant) -> ListedMutant {
+        ListedMutant {
+            mutant,
+            boot: Boot::BpfLsm,
+            proof: "a-proof".into(),
+        }
+    }
 
     fn result(id: &str, status: Status, reasons: &[&str]) -> ProofResult {
         ProofResult {
@@ -160,17 +173,13 @@ mod tests {
         }
     }
 
-    fn fate_of(mutant: &Mutant, results: &[ProofResult], faults: &[String]) -> Fate {
-        judge(mutant, &results.iter().collect::<Vec<_>>(), faults).fate
+    fn fate_of(mutant: Mutant, results: &[ProofResult], faults: &[String]) -> Fate {
+        judge(&listed(mutant), &results.iter().collect::<Vec<_>>(), faults).fate
     }
 
     fn fate(status: Status, reasons: &[&str]) -> Fate {
         let control = result("a-proof@control", Status::Passed, &[]);
-        fate_of(
-            &MUTANT,
-            &[control, result("a-proof@bad", status, reasons)],
-            &[],
-        )
+        fate_of(BAD, &[control, result("a-proof@bad", status, reasons)], &[])
     }
 
     #[test]
@@ -209,12 +218,12 @@ mod tests {
         let control = result("a-proof@control", Status::Passed, &[]);
         let crashed = result("a-proof@bad", Status::Failed, &[expected, ended]);
         let results = [&control, &crashed];
-        assert_eq!(judge(&MUTANT, &results, &[]).why, ended);
+        assert_eq!(judge(&listed(BAD), &results, &[]).why, ended);
         let ends_agent = Mutant {
             breaks_off: true,
-            ..MUTANT
+            ..BAD
         };
-        assert_eq!(judge(&ends_agent, &results, &[]).fate, Fate::Caught);
+        assert_eq!(judge(&listed(ends_agent), &results, &[]).fate, Fate::Caught);
     }
 
     #[test]
@@ -224,7 +233,7 @@ mod tests {
             result("a-proof@bad", Status::Passed, &[]),
             result("b-proof@bad", Status::Failed, &["during: saw allowed"]),
         ];
-        let judged = judge(&MUTANT, &results.iter().collect::<Vec<_>>(), &[]);
+        let judged = judge(&listed(BAD), &results.iter().collect::<Vec<_>>(), &[]);
         assert_eq!((judged.fate, judged.not_passed.len()), (Fate::Missed, 1));
     }
 
@@ -232,23 +241,20 @@ mod tests {
     fn without_a_green_control_or_with_a_faulty_boot_nothing_counts() {
         let caught = || result("a-proof@bad", Status::Failed, &["during: saw allowed"]);
         let red = result("a-proof@control", Status::Failed, &["during: saw allowed"]);
-        assert_eq!(fate_of(&MUTANT, &[red, caught()], &[]), Fate::Unknown);
-        assert_eq!(fate_of(&MUTANT, &[caught()], &[]), Fate::Unknown);
+        assert_eq!(fate_of(BAD, &[red, caught()], &[]), Fate::Unknown);
+        assert_eq!(fate_of(BAD, &[caught()], &[]), Fate::Unknown);
         let control = || result("a-proof@control", Status::Passed, &[]);
-        assert_eq!(fate_of(&MUTANT, &[control()], &[]), Fate::Unknown);
+        assert_eq!(fate_of(BAD, &[control()], &[]), Fate::Unknown);
         let faults = ["incomplete: no `end` record".to_owned()];
-        assert_eq!(
-            fate_of(&MUTANT, &[control(), caught()], &faults),
-            Fate::Unknown
-        );
+        assert_eq!(fate_of(BAD, &[control(), caught()], &faults), Fate::Unknown);
     }
 
     #[test]
     fn a_broken_world_is_caught_by_a_proof_that_says_it_knows_nothing() {
         let mutant = Mutant {
             says: "no evidence came",
-            shows_as: Status::Incomplete,
-            ..MUTANT
+            shows_as: ShowsAs::Incomplete,
+            ..BAD
         };
         let faults = ["incomplete: the guest sent 9 records before `end`, 8 arrived".to_owned()];
         let results = |reason| {
@@ -258,8 +264,8 @@ mod tests {
             ]
         };
         let lost = results("during: no evidence came");
-        assert_eq!(fate_of(&mutant, &lost, &faults), Fate::Caught);
+        assert_eq!(fate_of(mutant, &lost, &faults), Fate::Caught);
         let other = results("after: no evidence came");
-        assert_eq!(fate_of(&mutant, &other, &[]), Fate::Missed);
+        assert_eq!(fate_of(mutant, &other, &[]), Fate::Missed);
     }
 }

@@ -10,7 +10,7 @@ use protocol::sabotage::{self as mark, CONTROL};
 
 use proofs::{Boot, Tried};
 
-use super::catalogue::Mutant;
+use super::catalogue::ListedMutant;
 use super::judge::{self, Judged};
 use super::report::OfKernel;
 use super::skip;
@@ -36,23 +36,24 @@ pub struct Over<'a> {
 #[must_use]
 pub fn judge(
     kernel: &str,
-    mutants: &[Mutant],
+    mutants: &[ListedMutant],
     skips: &[Skip],
     boots: &[Over],
     accelerator: Accelerator,
 ) -> OfKernel {
     let of = |boot: &str| boots.iter().find(|over| over.result.suite.boot == boot);
     let (to_try, skipped) = skip::part(mutants, skips);
-    let judged = |mutant: &Mutant| {
-        let shared = of(mutant.boot.name());
+    let judged = |listed: &ListedMutant| {
+        let ListedMutant { mutant, boot, .. } = listed;
+        let shared = of(boot.name());
         if let (Tried::LostRecord, Some(shared)) = (mutant.tried, shared) {
-            return lost_record(mutant, shared);
+            return lost_record(listed, shared);
         }
-        let alone = of(&mark::with(mutant.boot.name(), mutant.name));
+        let alone = of(&mark::with(boot.name(), mutant.name));
         let boots = shared.into_iter().chain(alone);
         let results: Vec<&ProofResult> = boots.flat_map(|over| &over.result.proofs).collect();
         let faults = alone.or(shared).map_or(&[][..], |over| &over.result.faults);
-        judge::judge(mutant, &results, faults)
+        judge::judge(listed, &results, faults)
     };
     let mut control = Control::default();
     for over in Boot::ALL.into_iter().filter_map(|boot| of(boot.name())) {
@@ -93,8 +94,9 @@ impl Control {
 }
 
 /// Judges the control's own records once more, with one of them lost.
-fn lost_record(mutant: &Mutant, over: &Over) -> Judged {
-    let proof = mark::with(&mutant.proof, CONTROL);
+fn lost_record(listed: &ListedMutant, over: &Over) -> Judged {
+    let mutant = &listed.mutant;
+    let proof = mark::with(&listed.proof, CONTROL);
     let mut channel = Channel::default();
     channel.push(&lose(&over.records, &proof, mutant.arm), Duration::ZERO);
     channel.close();
@@ -110,12 +112,12 @@ fn lost_record(mutant: &Mutant, over: &Over) -> Judged {
     let with_loss: Vec<ProofResult> = proofs
         .filter(|result| result.id == proof)
         .map(|result| ProofResult {
-            id: mark::with(&mutant.proof, mutant.name),
+            id: mark::with(&listed.proof, mutant.name),
             ..result
         })
         .collect();
     let results: Vec<&ProofResult> = over.result.proofs.iter().chain(&with_loss).collect();
-    judge::judge(mutant, &results, &judged.faults)
+    judge::judge(listed, &results, &judged.faults)
 }
 
 /// The records without the evidence of one arm.
@@ -136,6 +138,7 @@ fn lose(records: &[u8], proof: &str, lost: &str) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use proofs::{Mutant, ShowsAs};
     use protocol::record::{Observation, Outcome};
     use serde_json::json;
 
@@ -148,14 +151,16 @@ mod tests {
     const BOOT: Boot = Boot::NoBpfLsm;
 
     /// Else like the first of the catalogue, which shares its boot and makes its proof fail.
-    fn bad() -> Mutant {
-        Mutant {
-            name: "bad",
+    fn bad() -> ListedMutant {
+        ListedMutant {
+            mutant: Mutant {
+                name: "bad",
+                arm: "report",
+                says: "/runtime_state",
+                ..catalogue::all()[0].mutant
+            },
             boot: BOOT,
             proof: samples::PROMOTES.into(),
-            arm: "report",
-            says: "/runtime_state",
-            ..catalogue::all()[0]
         }
     }
 
@@ -169,7 +174,7 @@ mod tests {
 
     fn caught() -> ProofResult {
         let reasons = ["report: /runtime_state is \"ENFORCE\""];
-        proof(&with(bad().name), Status::Failed, &reasons)
+        proof(&with(bad().mutant.name), Status::Failed, &reasons)
     }
 
     /// The plan for the control's one proof.
@@ -200,7 +205,11 @@ mod tests {
         (lines.join("\n") + "\n").into_bytes()
     }
 
-    fn of_boots(mutants: &[Mutant], skips: &[Skip], boots: &[(BootResult, Vec<u8>)]) -> OfKernel {
+    fn of_boots(
+        mutants: &[ListedMutant],
+        skips: &[Skip],
+        boots: &[(BootResult, Vec<u8>)],
+    ) -> OfKernel {
         let planned = planned();
         let boots = boots.iter().map(|(result, records)| Over {
             planned: &planned,
@@ -218,10 +227,8 @@ mod tests {
 
     #[test]
     fn a_mutant_in_a_boot_of_its_own_is_held_against_the_control_in_the_shared_one() {
-        let alone = Mutant {
-            tried: Tried::Alone,
-            ..bad()
-        };
+        let mut alone = bad();
+        alone.mutant.tried = Tried::Alone;
         let shared = || (boot("6.1", "no-bpf-lsm", vec![control()]), Vec::new());
         let own = || boot("6.1", "no-bpf-lsm@bad", vec![caught()]);
         let judged = of_boots(
@@ -269,20 +276,19 @@ mod tests {
 
     #[test]
     fn a_lost_record_is_missed_by_judging_the_control_s_records_again() {
-        let lost = Mutant {
+        let mut lost = bad();
+        lost.mutant = Mutant {
             says: "no evidence came",
-            shows_as: Status::Incomplete,
+            shows_as: ShowsAs::Incomplete,
             tried: Tried::LostRecord,
-            ..bad()
+            ..lost.mutant
         };
         let shared = || boot("6.1", "no-bpf-lsm", vec![control()]);
         let judged = of_boots(std::slice::from_ref(&lost), &[], &[(shared(), records())]);
         assert_eq!(fates(&judged), [Fate::Caught], "{:?}", judged.mutants);
         // Of another arm, nothing is lost.
-        let other = Mutant {
-            arm: "before",
-            ..lost.clone()
-        };
+        let mut other = lost.clone();
+        other.mutant.arm = "before";
         let judged = of_boots(&[other], &[], &[(shared(), records())]);
         assert_eq!(fates(&judged), [Fate::Missed], "{:?}", judged.mutants);
         // Of a boot that never started there is nothing to lose.

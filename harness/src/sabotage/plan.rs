@@ -7,7 +7,7 @@ use protocol::sabotage;
 
 use proofs::{Boot, Tried};
 
-use super::catalogue::Mutant;
+use super::catalogue::ListedMutant;
 use crate::kernels::ReadyKernel;
 use crate::run::plan::{self, PlannedBoot, catalogue};
 use crate::vm::Pace;
@@ -15,14 +15,14 @@ use crate::vm::Pace;
 /// The proofs that a mutant is put to: its own, and those of its configuration that wait for
 /// nothing.
 #[must_use]
-pub fn proofs(mutant: &Mutant) -> Vec<PlannedProof> {
-    let all = proofs::of_boot(mutant.boot, true);
-    let own = all.iter().find(|proof| proof.id == mutant.proof);
+pub fn proofs(listed: &ListedMutant) -> Vec<PlannedProof> {
+    let all = proofs::of_boot(listed.boot, true);
+    let own = all.iter().find(|proof| proof.id == listed.proof);
     let configuration = own.map(|proof| proof.configuration.name);
     all.iter()
         .filter(|proof| {
             let company = proof.is_quick && Some(proof.configuration.name) == configuration;
-            company || proof.id == mutant.proof
+            company || proof.id == listed.proof
         })
         .map(proofs::Proof::planned)
         .collect()
@@ -33,31 +33,27 @@ pub fn proofs(mutant: &Mutant) -> Vec<PlannedProof> {
 /// `nonce` is called once for each boot.
 pub fn kernel(
     kernel: &ReadyKernel,
-    mutants: &[Mutant],
+    mutants: &[ListedMutant],
     pace: Pace,
     mut nonce: impl FnMut() -> String,
 ) -> (GuestPlan, Vec<PlannedBoot>) {
     let mut boots = Vec::new();
     for boot in Boot::ALL {
-        let of_boot: Vec<&Mutant> = mutants.iter().filter(|m| m.boot == boot).collect();
+        let of_boot: Vec<&ListedMutant> = mutants.iter().filter(|m| m.boot == boot).collect();
         if of_boot.is_empty() {
             continue;
         }
         let mut planned = control(boot, &of_boot);
-        for mutant in of_boot
-            .iter()
-            .filter(|mutant| mutant.tried == Tried::Shared)
-        {
-            planned.extend(
-                proofs(mutant)
-                    .into_iter()
-                    .map(|proof| with(proof, mutant.name)),
-            );
+        let shared = of_boot.iter();
+        for listed in shared.filter(|listed| listed.mutant.tried == Tried::Shared) {
+            let proofs = proofs(listed).into_iter();
+            planned.extend(proofs.map(|proof| with(proof, listed.mutant.name)));
         }
         boots.push(plan::boot(kernel, boot, boot.name(), planned, nonce()));
-        for mutant in of_boot {
+        for listed in of_boot {
+            let mutant = &listed.mutant;
             let name = sabotage::with(boot.name(), mutant.name);
-            let proofs = proofs(mutant).into_iter();
+            let proofs = proofs(listed).into_iter();
             let proofs = proofs.map(|proof| with(proof, mutant.name)).collect();
             match mutant.tried {
                 Tried::Alone => boots.push(plan::boot(kernel, boot, &name, proofs, nonce())),
@@ -73,10 +69,10 @@ pub fn kernel(
 }
 
 /// Every proof that some mutant is put to, with nothing broken.
-fn control(boot: Boot, mutants: &[&Mutant]) -> Vec<PlannedProof> {
+fn control(boot: Boot, mutants: &[&ListedMutant]) -> Vec<PlannedProof> {
     let needed: Vec<String> = mutants
         .iter()
-        .flat_map(|mutant| proofs(mutant))
+        .flat_map(|listed| proofs(listed))
         .map(|proof| proof.id)
         .collect();
     let all = catalogue(boot, true).into_iter();
@@ -102,12 +98,12 @@ mod tests {
     fn every_mutant_is_put_to_its_own_proof_and_so_is_the_control() {
         let all = all();
         for boot in Boot::ALL {
-            let of_boot: Vec<&Mutant> = all.iter().filter(|m| m.boot == boot).collect();
+            let of_boot: Vec<&ListedMutant> = all.iter().filter(|m| m.boot == boot).collect();
             let control = control(boot, &of_boot);
-            for mutant in of_boot {
-                let own = |proof: &PlannedProof| proof.id == mutant.proof;
-                assert!(proofs(mutant).iter().any(own), "{}", mutant.name);
-                for proof in proofs(mutant) {
+            for listed in of_boot {
+                let own = |proof: &PlannedProof| proof.id == listed.proof;
+                assert!(proofs(listed).iter().any(own), "{listed:?}");
+                for proof in proofs(listed) {
                     let id = sabotage::with(&proof.id, sabotage::CONTROL);
                     assert!(control.iter().any(|control| control.id == id), "{id}");
                 }

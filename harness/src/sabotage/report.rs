@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::judge::{Fate, Judged};
 use super::skip::Skipped;
+use crate::columns;
 use crate::exit::ExitCode;
 
 /// The file in `--out`.
@@ -248,23 +249,7 @@ fn grid(kernels: &[OfKernel]) -> String {
         line.extend([format!("{}: {}", row.proof, row.arm), others.join(", ")]);
         lines.push(line);
     }
-    aligned(&lines)
-}
-
-/// Lines of cells, each column as wide as it must be.
-fn aligned(lines: &[Vec<String>]) -> String {
-    let width = |column: usize| {
-        let cells = lines.iter().filter_map(|line| line.get(column));
-        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
-    };
-    let mut text = String::new();
-    for line in lines {
-        let cells = line.iter().enumerate();
-        let cells = cells.map(|(column, cell)| format!("{cell:0$}", width(column)));
-        text += cells.collect::<Vec<_>>().join("  ").trim_end();
-        text.push('\n');
-    }
-    text
+    columns::lay_out(&lines, &[])
 }
 
 fn detail(kernel: &str, judged: &Judged) -> String {

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::catalogue::Mutant;
+use super::catalogue::ListedMutant;
 use crate::kernels::manifest::Skip;
 
 /// A mutant that wasn't tried, as its proof can't run on the kernel.
@@ -27,18 +27,22 @@ pub struct Skipped {
 
 /// Parts the mutants into those to try and those whose proof is declared as a skip.
 #[must_use]
-pub fn part(mutants: &[Mutant], skips: &[Skip]) -> (Vec<Mutant>, Vec<Skipped>) {
+pub fn part(mutants: &[ListedMutant], skips: &[Skip]) -> (Vec<ListedMutant>, Vec<Skipped>) {
     let (mut to_try, mut skipped) = (Vec::new(), Vec::new());
-    for mutant in mutants {
+    for listed in mutants {
+        let ListedMutant {
+            mutant,
+            boot,
+            proof,
+        } = listed;
         let mut skips = skips.iter();
-        let boot = mutant.boot.name();
-        match skips.find(|skip| skip.is_of(boot, &mutant.proof)) {
-            None => to_try.push(mutant.clone()),
+        match skips.find(|skip| skip.is_of(boot.name(), proof)) {
+            None => to_try.push(listed.clone()),
             Some(skip) => skipped.push(Skipped {
                 mutant: mutant.name.to_owned(),
-                boot: boot.to_owned(),
+                boot: boot.name().to_owned(),
                 breaks: mutant.breaks.to_owned(),
-                proof: mutant.proof.to_string(),
+                proof: proof.to_string(),
                 arm: mutant.arm.to_owned(),
                 reason: skip.reason.clone(),
             }),
@@ -67,7 +71,11 @@ mod tests {
         let (to_try, skipped) = part(&all, &skips);
         assert_eq!(to_try.len() + skipped.len(), all.len());
         assert!(!skipped.is_empty());
-        assert!(to_try.iter().all(|m| !m.proof.starts_with("kills-")));
+        assert!(
+            to_try
+                .iter()
+                .all(|listed| !listed.proof.starts_with("kills-"))
+        );
         for skipped in skipped {
             assert!(skipped.proof.starts_with("kills-"), "{}", skipped.proof);
             assert_eq!(skipped.reason, "no tracefs");

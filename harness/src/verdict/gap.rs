@@ -9,7 +9,7 @@ use protocol::plan::{BootPlan, PlannedProof};
 use protocol::record::Phase;
 
 use super::transcript::{Transcript, Transcripts};
-use super::{arm, explain};
+use super::{explain, words};
 use crate::outcome::Ending;
 
 /// How a reason begins that says that the guest died or hung.
@@ -146,7 +146,7 @@ fn observed(transcript: &Transcript<'_>) -> Option<String> {
     let evidence = transcript.evidence.iter().copied();
     let all = evidence.chain(transcript.left_preliminary());
     let told: Vec<String> = all
-        .map(|(arm, seen)| format!("{arm}: {}", arm::told(seen)))
+        .map(|(arm, seen)| format!("{arm}: {}", words::told(seen)))
         .collect();
     match told.is_empty() {
         true => None,

@@ -16,6 +16,7 @@
 //! - QEMU's exit status and the console's text never pass anything: they explain what is
 //!   missing, and a kernel that complains there makes the boot a fault.
 
+mod act;
 mod arm;
 mod clause;
 pub mod complaints;
@@ -31,6 +32,7 @@ mod taint;
 #[cfg(test)]
 mod tests;
 mod transcript;
+mod words;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -6,7 +6,7 @@
 use protocol::plan::{Expectation, PlannedProof};
 use protocol::record::{Act, Observation};
 
-use super::arm;
+use super::act::{self, UNEXPECTED_PASS};
 use crate::outcome::Race;
 
 /// The arm whose attempts are made while the agent is up: those are what is measured.
@@ -22,11 +22,10 @@ pub fn broken(attempts: usize, each: &Expectation, acts: &[Act]) -> Vec<String> 
     }
     let all_stopped = all_unexpected_passes(each, acts);
     let reasons_of = |act: &Act| {
-        let seen = Observation::Act(act.clone());
         // It is a race: one that is lost now and then is still one that can be won.
-        match !all_stopped && arm::is_unexpected_pass(each, &seen) {
-            true => arm::broken_events_of(each, act),
-            false => arm::broken(each, &seen),
+        match !all_stopped && act::is_unexpected_pass(each, act) {
+            true => act::broken_events_of(each, act),
+            false => act::broken(each, act),
         }
     };
     let all: Vec<Vec<String>> = acts.iter().map(reasons_of).collect();
@@ -36,12 +35,14 @@ pub fn broken(attempts: usize, each: &Expectation, acts: &[Act]) -> Vec<String> 
             "{count} of {attempts} attempts, the first as number {}",
             first + 1
         );
-        reasons.extend(all[first].iter().map(
-            |reason| match reason.starts_with(arm::UNEXPECTED_PASS) {
-                true => reason.clone(),
-                false => format!("{counted}: {reason}"),
-            },
-        ));
+        reasons.extend(
+            all[first]
+                .iter()
+                .map(|reason| match reason.starts_with(UNEXPECTED_PASS) {
+                    true => reason.clone(),
+                    false => format!("{counted}: {reason}"),
+                }),
+        );
     }
     reasons
 }
@@ -49,7 +50,7 @@ pub fn broken(attempts: usize, each: &Expectation, acts: &[Act]) -> Vec<String> 
 /// Whether every attempt was stopped where a limit declares that it isn't.
 pub fn all_unexpected_passes(each: &Expectation, acts: &[Act]) -> bool {
     let mut acts = acts.iter();
-    acts.len() > 0 && acts.all(|act| arm::is_unexpected_pass(each, &Observation::Act(act.clone())))
+    acts.len() > 0 && acts.all(|act| act::is_unexpected_pass(each, act))
 }
 
 /// What was measured while the agent was up, if the proof is of a race.
@@ -138,7 +139,7 @@ mod tests {
         assert_eq!(broken(2, &leaks, &some), Vec::<String>::new());
         assert!(!all_unexpected_passes(&leaks, &some));
         let none = [lost.clone(), lost.clone()];
-        assert!(broken(2, &leaks, &none)[0].starts_with(arm::UNEXPECTED_PASS));
+        assert!(broken(2, &leaks, &none)[0].starts_with(UNEXPECTED_PASS));
         assert!(all_unexpected_passes(&leaks, &none));
         assert!(!all_unexpected_passes(&leaks, &[]));
         let failed = [won.clone(), act(3, Fate::Denied { errno: 2 }, false)];

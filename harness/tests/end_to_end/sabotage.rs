@@ -13,8 +13,8 @@ use crate::support::{Checkout, Ran, artifacts, artifacts_with, pretend_artifacts
 fn signs() -> BTreeSet<String> {
     let all = catalogue::all().into_iter();
     let of_agent = all
-        .filter(|mutant| !matches!(mutant.tried, Tried::LostRecord | Tried::WrongBoot))
-        .map(|mutant| mutant.name)
+        .filter(|listed| !matches!(listed.mutant.tried, Tried::LostRecord | Tried::WrongBoot))
+        .map(|listed| listed.mutant.name)
         .filter(|name| World::from_name(name).is_none());
     of_agent
         .chain([

@@ -18,7 +18,7 @@ pub use acts::Act;
 use resolve::ResolvedRule;
 
 use super::Moved;
-use super::hooks::Need;
+use super::need::Need;
 use crate::classes::file::contents::of as contents_of;
 use crate::classes::file::resolve::resolve;
 use crate::kernel::identity::Identify;

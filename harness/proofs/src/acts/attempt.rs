@@ -4,11 +4,9 @@
 //! The guest re-executes itself for each, since it may cost the process its life, and the
 //! account's `events` are all that the agent told of that process.
 
-use std::ffi::CString;
-use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read as _, Write as _};
-use std::os::fd::{AsRawFd as _, FromRawFd as _};
+use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::os::unix::process::CommandExt as _;
@@ -23,6 +21,7 @@ use serde_json::{Value, json};
 
 use crate::acts::act::{self, NOT_TRIED};
 use crate::acts::cgroup::{self, Place};
+use crate::acts::handle::Handle;
 use crate::acts::wait;
 
 /// The content of a file whose execution prints something.
@@ -35,7 +34,7 @@ pub enum Verb {
     Read,
     /// The same, by a process that ignores SIGTERM.
     ReadIgnoringTerm,
-    /// The same, by a handle of the file: `path` is a folder of its file system, `to` the handle.
+    /// The same, by a handle of the file: `path` is a folder of its file system, `to` its [`Handle`].
     ReadByHandle,
     /// Opens it for writing only.
     Write,
@@ -315,68 +314,10 @@ pub fn join<'a>(events: &[Value], observations: impl Iterator<Item = &'a mut Obs
     }
 }
 
-/// As much of `struct file_handle` as any file system here needs.
-#[repr(C)]
-struct Handle {
-    bytes: u32,
-    kind: i32,
-    handle: [u8; 128],
-}
-
-/// A file's handle, as text for [`Verb::ReadByHandle`].
-///
-/// # Errors
-/// Its file system gives none.
-pub fn handle(path: &Path) -> Result<String> {
-    let mut handle = Handle {
-        bytes: 128,
-        kind: 0,
-        handle: [0; 128],
-    };
-    let name = CString::new(path.as_os_str().as_bytes()).context("a path with a NUL")?;
-    let mut mount = 0;
-    // SAFETY: the name ends with a NUL, and the handle has as many bytes as it says.
-    let got = unsafe {
-        libc::name_to_handle_at(
-            libc::AT_FDCWD,
-            name.as_ptr(),
-            (&raw mut handle).cast(),
-            &raw mut mount,
-            0,
-        )
-    };
-    if got != 0 {
-        return Err(io::Error::last_os_error()).context("asking for a file's handle");
-    }
-    let mut text = handle.kind.to_string();
-    for byte in &handle.handle[..handle.bytes as usize] {
-        write!(text, " {byte}")?;
-    }
-    Ok(text)
-}
-
 fn open_handle(folder: &Path, text: &str) -> io::Result<File> {
     let odd = |_| io::Error::from(io::ErrorKind::InvalidInput);
-    let mut words = text.split(' ');
-    let mut handle = Handle {
-        bytes: 0,
-        kind: words.next().unwrap_or_default().parse().map_err(odd)?,
-        handle: [0; 128],
-    };
-    for (byte, word) in handle.handle.iter_mut().zip(words) {
-        *byte = word.parse().map_err(odd)?;
-        handle.bytes += 1;
-    }
-    let mount = File::open(folder)?;
-    // SAFETY: the handle has as many bytes as it says.
-    let fd = unsafe {
-        libc::open_by_handle_at(mount.as_raw_fd(), (&raw mut handle).cast(), libc::O_RDONLY)
-    };
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the kernel has just given it to us.
-    Ok(unsafe { File::from_raw_fd(fd) })
+    let handle: Handle = text.parse().map_err(odd)?;
+    Ok(handle.open(File::open(folder)?.as_fd())?.into())
 }
 
 #[cfg(test)]

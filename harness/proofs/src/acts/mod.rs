@@ -8,6 +8,7 @@ pub mod bpf_objects;
 pub mod cause;
 pub mod cgroup;
 pub mod filesystems;
+pub(crate) mod handle;
 pub(crate) mod ioctl;
 pub mod lab;
 pub mod many;

@@ -2,7 +2,7 @@
 //! itself no longer knows what folder it is in.
 
 use crate::promise::{Promise, Proof, Section, acts};
-use protocol::plan::{Filesystem, PlannedArm};
+use protocol::plan::PlannedArm;
 
 use crate::arms::read;
 use crate::tier::Tier;
@@ -17,12 +17,9 @@ pub(super) const PROMISE: Promise = Promise {
 };
 
 fn proofs() -> Vec<Proof> {
-    let proof = |tier: Tier| {
-        let acts = acts!(acts::DeniesHandle(tier));
-        let id = "denies-handle-on-ext4";
-        Proof::of_tier(tier, id, tier.identity(), acts, arms(tier)).on(Filesystem::Ext4)
-    };
-    Tier::ALL.map(proof).into()
+    Proof::on_ext4(PROMISE.id, |tier| {
+        (acts!(acts::DeniesHandle(tier)), arms(tier))
+    })
 }
 
 fn arms(tier: Tier) -> Vec<PlannedArm> {
@@ -43,7 +40,8 @@ pub(super) mod acts {
     use anyhow::{Context, Result};
     use serde_json::json;
 
-    use crate::acts::attempt::{self, Attempt, Verb, account};
+    use crate::acts::attempt::{Attempt, Verb, account};
+    use crate::acts::handle::Handle;
     use crate::acts::lab::{During, Lab, Seen};
     use crate::acts::{Acts, rule};
     use crate::tier::Tier;
@@ -87,7 +85,7 @@ pub(super) mod acts {
 
         /// Opens the file by its handle; with `forget`, once the kernel has forgotten the way to it.
         fn open(&self, lab: &Lab, seen: &mut Seen, arm: &'static str, forget: bool) -> Result<()> {
-            let handle = attempt::handle(&self.path("file"))?;
+            let handle = Handle::of(&self.path("file"))?.to_string();
             if forget {
                 rustix::fs::sync();
                 fs::write("/proc/sys/vm/drop_caches", "2").context("dropping caches")?;

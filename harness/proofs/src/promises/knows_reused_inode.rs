@@ -2,7 +2,7 @@
 //! not even before the agent has looked.
 
 use crate::promise::{Promise, Proof, Section, acts};
-use protocol::plan::{Filesystem, PlannedArm};
+use protocol::plan::PlannedArm;
 
 use crate::arms::read;
 use crate::tier::Tier;
@@ -17,12 +17,9 @@ pub(super) const PROMISE: Promise = Promise {
 };
 
 fn proofs() -> Vec<Proof> {
-    let proof = |tier: Tier| {
-        let acts = acts!(acts::KnowsReusedInode(tier));
-        let id = "knows-reused-inode-on-ext4";
-        Proof::of_tier(tier, id, tier.identity(), acts, arms(tier)).on(Filesystem::Ext4)
-    };
-    Tier::ALL.map(proof).into()
+    Proof::on_ext4(PROMISE.id, |tier| {
+        (acts!(acts::KnowsReusedInode(tier)), arms(tier))
+    })
 }
 
 fn arms(tier: Tier) -> Vec<PlannedArm> {

@@ -1,6 +1,6 @@
 //! Gets everything at hand that the boots need: tools, kernels, binaries, the folder.
 //!
-//! In: the arguments, the manifest, the selected kernels. Out: [`AtHand`], or why not.
+//! In: how to run, the manifest, the selected kernels. Out: [`AtHand`], or why not.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -10,9 +10,10 @@ use jiff::Timestamp;
 use protocol::plan::{Filesystem, GuestPlan};
 use protocol::record::Record;
 
-use super::MatrixArgs;
+use crate::cli::options::RunOptions;
 use crate::exit::{ExitCode, Failure, Result};
-use crate::image::artifacts::{self, Artifacts, Program};
+use crate::image::artifacts::{Artifacts, Program};
+use crate::image::build;
 use crate::image::disk::{self, Disk};
 use crate::image::pack::{self, PackInput, Packed};
 use crate::image::spec::ImageSpec;
@@ -72,7 +73,7 @@ impl AtHand {
     /// them in the place of its own. Only a wrong word on the command line or in a file of the
     /// user's comes before that, since it begins no run.
     pub fn get(
-        args: &MatrixArgs,
+        options: &RunOptions,
         root: &Path,
         manifest: &Manifest,
         kernels: &[&Kernel],
@@ -82,16 +83,16 @@ impl AtHand {
         let progress = Terminal::new();
         let mut image = ImageSpec::load(&root.join("images"))?;
         image.keep(filesystems);
-        let brought = args.prebuilt.as_deref().map(Artifacts::in_folder);
+        let brought = options.prebuilt.as_deref().map(Artifacts::in_folder);
         let brought = brought.transpose().map_err(Failure::usage)?;
-        let agent = args.agent.as_deref().map(Program::read).transpose();
+        let agent = options.agent.as_deref().map(Program::read).transpose();
         let agent = agent.context("--agent").map_err(Failure::usage)?;
-        let out = clear(args, root)?;
+        let out = clear(options)?;
         let job = setup::Job::Matrix {
-            virtme_ng: args.launcher == Launcher::VirtmeNg,
+            virtme_ng: options.launcher == Launcher::VirtmeNg,
             build: brought.is_none(),
         };
-        Setup::new(&cache, args.no_setup, &progress)
+        Setup::new(&cache, options.no_setup, &progress)
             .ensure(&setup::needed_for(job, Asked::from(&image)))?;
         let archive = AptArchive::new(cache.root().join("apt"), &manifest.suites, &progress);
         let fetcher = Fetcher {
@@ -101,13 +102,13 @@ impl AtHand {
             archive: &archive,
             progress: &progress,
         };
-        let options = Options {
-            locked: args.locked,
-            offline: args.offline,
+        let fetching = Options {
+            locked: options.locked,
+            offline: options.offline,
             modules: image.asks_for_modules(),
         };
         let names = kernels.iter().map(|kernel| kernel.name.clone()).collect();
-        let Readied { ready, missing } = fetcher.ready(kernels, options)?;
+        let Readied { ready, missing } = fetcher.ready(kernels, fetching)?;
         for MissingKernel { kernel, why, .. } in &missing {
             progress.line(&format!("kernel {} can't be booted: {why}", kernel.name));
         }
@@ -115,7 +116,7 @@ impl AtHand {
             Some(brought) => brought,
             None => {
                 progress.step("building the agent and the guest", None);
-                artifacts::build(root, &root.join("target/artifacts"))?
+                build::build(root, &root.join("target/artifacts"))?
             }
         };
         let artifacts = match agent {
@@ -126,7 +127,7 @@ impl AtHand {
         progress.idle();
         Ok(Self {
             out,
-            composer: Composer::new(args.launcher, Venv::in_cache(&cache).program("vng"))?,
+            composer: Composer::new(options.launcher, Venv::in_cache(&cache).program("vng"))?,
             provenance: artifacts.provenance(Timestamp::now()),
             artifacts,
             image,
@@ -242,12 +243,8 @@ impl AtHand {
 ///
 /// # Errors
 /// Another run has it, or it can't be written.
-pub(in crate::cli) fn clear(args: &MatrixArgs, root: &Path) -> Result<OutDir> {
-    let out = match &args.out {
-        Some(out) => out.clone(),
-        None => root.join("target/matrix"),
-    };
-    let out = OutDir::claim(&out)?;
+pub(in crate::cli) fn clear(options: &RunOptions) -> Result<OutDir> {
+    let out = OutDir::claim(&options.out)?;
     report::files::remove_all(out.path())?;
     Ok(out)
 }

@@ -1,13 +1,13 @@
 //! From what is at hand to the jobs of the engine: plans, images, machines.
 //!
-//! In: [`AtHand`], the arguments, what is wanted, the pace. Out: one job a boot.
+//! In: [`AtHand`], the options, what is wanted, the pace. Out: one job a boot.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use protocol::plan::{BootPlan, PlannedProof};
 
-use super::MatrixArgs;
+use super::MatrixOptions;
 use super::at_hand::{AtHand, Image};
 use crate::exit::Result;
 use crate::kernels::ReadyKernel;
@@ -26,7 +26,7 @@ const MISSING_EVENTS: u32 = 1;
 /// Plans and packs every kernel; longest boots first.
 pub(super) fn jobs(
     at_hand: &AtHand,
-    args: &MatrixArgs,
+    options: &MatrixOptions,
     wanted: &Wanted,
     pace: Pace,
 ) -> Result<Vec<Job>> {
@@ -42,7 +42,7 @@ pub(super) fn jobs(
             ));
         }
         for boot in boots {
-            jobs.push(job(at_hand, args, kernel, boot, &image, pace));
+            jobs.push(job(at_hand, options, kernel, boot, &image, pace));
         }
     }
     // Planned as well, so that each is an error in every report and none is left out.
@@ -55,7 +55,7 @@ pub(super) fn jobs(
         };
         let (_, boots) = plan::kernel(&kernel, wanted, pace, nonce);
         for boot in boots {
-            jobs.push(job(at_hand, args, &kernel, boot, &image, pace));
+            jobs.push(job(at_hand, options, &kernel, boot, &image, pace));
         }
     }
     engine::longest_first(&mut jobs);
@@ -64,7 +64,7 @@ pub(super) fn jobs(
 
 fn job(
     at_hand: &AtHand,
-    args: &MatrixArgs,
+    options: &MatrixOptions,
     kernel: &ReadyKernel,
     boot: PlannedBoot,
     image: &Image,
@@ -77,7 +77,7 @@ fn job(
             cmdline: boot.cmdline.clone(),
             memory_mib: kernel.memory_mib,
             accelerator: pace.accelerator,
-            limit: args.boot_limit.map_or_else(
+            limit: options.boot_limit.map_or_else(
                 || pace.boot_limit(&boot.plan, MISSING_EVENTS),
                 |limit| Duration::from_secs(limit.into()),
             ),
@@ -91,7 +91,7 @@ fn job(
             .as_ref()
             .map(|replaced| replaced.old.clone()),
         provenance: at_hand.provenance.clone(),
-        again: again(args, &boot.suite, &boot.plan.proofs, pace.accelerator),
+        again: again(options, &boot.suite, &boot.plan.proofs, pace.accelerator),
         obstacle: image.obstacle.clone(),
         boot,
     }
@@ -112,7 +112,7 @@ fn declared_skips(skips: &[Skip], plan: &BootPlan) -> Vec<DeclaredSkip> {
 
 /// The command line that repeats one boot.
 fn again(
-    args: &MatrixArgs,
+    options: &MatrixOptions,
     suite: &SuiteId,
     proofs: &[PlannedProof],
     accelerator: Accelerator,
@@ -121,18 +121,21 @@ fn again(
     let mut option = |name: &str, value: &str| words.extend([name.to_owned(), value.to_owned()]);
     option("--kernel", &suite.kernel);
     option("--boot", &suite.boot);
-    option("--launcher", args.launcher.name());
+    option("--launcher", options.run.launcher.name());
     option("--accel", accelerator.name());
-    if !args.proofs.is_empty() {
+    if !options.proofs.is_empty() {
         // What the user's globs meant for this boot; others of them may mean nothing here.
         for proof in proofs {
             option("--proof", &proof.id);
         }
     }
-    if let Some(limit) = args.boot_limit {
+    if let Some(limit) = options.boot_limit {
         option("--boot-limit", &limit.to_string());
     }
-    for (name, path) in [("--agent", &args.agent), ("--prebuilt", &args.prebuilt)] {
+    for (name, path) in [
+        ("--agent", &options.run.agent),
+        ("--prebuilt", &options.run.prebuilt),
+    ] {
         if let Some(path) = path {
             // The line is to work wherever it is read; a path that can't be made absolute is
             // shown as it was given.
@@ -157,9 +160,12 @@ pub(in crate::cli) fn nonce() -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use clap::Parser;
 
     use super::*;
+    use crate::cli::matrix::MatrixArgs;
     use crate::vm::{Launcher, accel::Wish};
     use proofs::Boot;
 
@@ -170,11 +176,12 @@ mod tests {
     }
 
     /// What `cargo xtask matrix` makes of a line, as a shell takes it apart.
-    fn parsed(line: &str) -> MatrixArgs {
+    fn parsed(line: &str) -> MatrixOptions {
         let words = shlex::split(line).expect("a line for a shell");
         let matrix = words.strip_prefix(&["cargo", "xtask"].map(str::to_owned));
         let matrix = matrix.expect("a line of cargo xtask");
-        Line::try_parse_from(matrix).expect("a valid line").args
+        let line = Line::try_parse_from(matrix).expect("a valid line");
+        MatrixOptions::of(&line.args, Path::new("/checkout"))
     }
 
     fn proofs(ids: &[&str]) -> Vec<PlannedProof> {
@@ -198,14 +205,14 @@ mod tests {
                         let again = parsed(&again(&given, &suite, &[], accelerator));
                         assert_eq!(again.kernels, [kernel]);
                         assert_eq!(again.boots, [boot]);
-                        assert_eq!(again.launcher, launcher);
+                        assert_eq!(again.run.launcher, launcher);
                         let wish = match accelerator {
                             Accelerator::Kvm => Wish::Kvm,
                             Accelerator::Tcg => Wish::Tcg,
                         };
-                        assert_eq!(again.accel, wish);
+                        assert_eq!(again.run.accel, wish);
                         assert!(again.proofs.is_empty() && again.boot_limit.is_none());
-                        assert!(again.agent.is_none() && again.prebuilt.is_none());
+                        assert!(again.run.agent.is_none() && again.run.prebuilt.is_none());
                     }
                 }
             }
@@ -226,9 +233,9 @@ mod tests {
         ids.sort();
         assert_eq!(proofs, ids);
         assert_eq!(again.boot_limit, Some(7));
-        assert_eq!(again.agent, Some("/a b/agent".into()));
+        assert_eq!(again.run.agent, Some("/a b/agent".into()));
         // From wherever it is called.
         let here = std::env::current_dir().expect("there is one");
-        assert_eq!(again.prebuilt, Some(here.join("bin")));
+        assert_eq!(again.run.prebuilt, Some(here.join("bin")));
     }
 }

@@ -1,9 +1,11 @@
 //! What an arm may show, and every other thing that it may not.
 
-use protocol::record::Helper;
+use protocol::plan::Doer;
+use protocol::record::{Act, Effect, Fate, Helper, SeenEvent};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::verdict::act::UNEXPECTED_PASS;
 
 const KILLED: Fate = Fate::Killed { signal: 9 };
 const EPERM: Fate = Fate::Denied { errno: 1 };

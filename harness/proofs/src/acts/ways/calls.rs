@@ -25,6 +25,7 @@ use super::go::{Failure, Gone, Setting};
 use super::ring::{self, By};
 use super::{fanotify, late, raw, traced, trees};
 use crate::acts::cause::NotHere;
+use crate::acts::handle::Handle;
 
 /// Where the mount namespace of its own has the tree.
 pub const ELSEWHERE: &str = "/tmp";
@@ -181,7 +182,7 @@ pub fn creat(_: &Setting, path: &CStr) -> Gone {
 
 pub fn file_handle(setting: &Setting, _: &CStr) -> Gone {
     let tree = setting.tree;
-    let handle = raw::FileHandle::of(&tree.path(trees::SECRET)).context("its handle")?;
+    let handle = Handle::of(tree.path(trees::SECRET).as_ref()).context("its handle")?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY;
     let mount = openat(CWD, tree.root(), flags, Mode::empty()).context("opening the folder")?;
     gives(handle.open(mount.as_fd()))

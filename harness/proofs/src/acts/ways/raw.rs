@@ -1,12 +1,12 @@
 //! System calls as they are, where a library would choose another or knows none.
 
-use std::ffi::{CStr, CString, c_char, c_long};
+use std::ffi::{CStr, c_char, c_long};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::ptr::{NonNull, null, null_mut};
 
-use anyhow::{Context, Error, Result, bail};
+use anyhow::{Context, Result, bail};
 use protocol::record::Fate;
 use rustix::fs::ResolveFlags;
 use rustix::io::Errno;
@@ -15,7 +15,6 @@ use rustix::process::{Pid, WaitOptions, waitpid};
 use rustix::thread::UnshareFlags;
 
 use crate::acts::act;
-use crate::acts::cause;
 use crate::acts::cause::NotHere;
 
 /// The size of a page on x86-64, the only machine here.
@@ -203,65 +202,6 @@ pub fn refuse(refusal: Refusal) -> Result<()> {
 pub fn own_mount_namespace() -> Result<(), Errno> {
     // SAFETY: only sharing the table of descriptors is what others here could rely on.
     unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNS) }
-}
-
-/// A file by the handle that its filesystem gives it: no path at all.
-#[repr(C)]
-pub struct FileHandle {
-    bytes: u32,
-    kind: i32,
-    handle: [u8; Self::MAX],
-}
-
-impl FileHandle {
-    /// `MAX_HANDLE_SZ`.
-    const MAX: usize = 128;
-
-    /// `name_to_handle_at(2)`.
-    pub fn of(path: &str) -> Result<Self> {
-        let path = CString::new(path)?;
-        let mut handle = Self {
-            bytes: Self::MAX as u32,
-            kind: 0,
-            handle: [0; Self::MAX],
-        };
-        let mut mount = 0_i32;
-        // SAFETY: the structure has the room that it claims, and all outlive the call.
-        let result = unsafe {
-            libc::syscall(
-                libc::SYS_name_to_handle_at,
-                libc::AT_FDCWD,
-                path.as_ptr(),
-                &raw mut handle,
-                &raw mut mount,
-                0,
-            )
-        };
-        match result {
-            0 => Ok(handle),
-            _ => {
-                let error = Error::new(last_error()).context("name_to_handle_at");
-                Err(cause::not_here_without(
-                    "CONFIG_FHANDLE",
-                    "file handles",
-                    error,
-                ))
-            }
-        }
-    }
-
-    /// `open_by_handle_at(2)` for reading.
-    pub fn open(&self, mount: BorrowedFd) -> Result<OwnedFd, Errno> {
-        // SAFETY: the kernel filled the structure in, and it outlives the call.
-        descriptor(unsafe {
-            libc::syscall(
-                libc::SYS_open_by_handle_at,
-                mount.as_raw_fd(),
-                self as *const Self,
-                libc::O_RDONLY,
-            )
-        })
-    }
 }
 
 /// A path where a 32-bit call can point to.
