@@ -279,6 +279,7 @@ fn jobs(
                 initramfs: image.path.clone(),
                 cmdline: boot.cmdline.clone(),
                 memory_mib: kernel.memory_mib,
+                processors: boot.plan.machine.processors,
                 accelerator: pace.accelerator,
                 limit: pace.boot_limit(&boot.plan, MISSING_EVENTS),
                 dir: report::files::boot_dir(at_hand.out.path(), &boot.suite),
