@@ -53,7 +53,7 @@ pub struct MatrixArgs {
     /// how many machines share a core; see the README]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u16).range(1..))]
     pub boot_limit: Option<u16>,
-    /// How many machines side by side [default: one a core]
+    /// How many machines side by side, one with two processors counted twice [default: one a core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub jobs: Option<u16>,
     /// Put this agent to the proofs instead of this checkout's
@@ -86,15 +86,24 @@ pub struct MatrixArgs {
 }
 
 impl MatrixArgs {
-    /// How many machines run side by side.
-    pub(super) fn workers(&self) -> usize {
+    /// How many processors the machines that run side by side have together, but for one that alone
+    /// has more.
+    pub(super) fn slots(&self) -> usize {
         self.jobs.map_or_else(cores, usize::from)
     }
 
     /// How quickly its machines get on.
     pub(super) fn pace(&self, accelerator: Accelerator) -> Pace {
-        Pace::new(accelerator, self.workers(), cores())
+        let at_once = at_once(self.slots(), &boots(&self.boots));
+        Pace::new(accelerator, at_once, cores())
     }
+}
+
+/// The most processors that machines of these boots have at once: one that has more than there are
+/// slots runs all the same. The guests of all boots go by the same limits.
+fn at_once(slots: usize, boots: &[Boot]) -> usize {
+    let processors = boots.iter().map(|boot| boot.kind().processors);
+    processors.fold(slots, usize::max)
 }
 
 /// The cores that machines may share.
@@ -129,7 +138,6 @@ pub fn run(args: &MatrixArgs, root: &Path) -> Result<ExitCode> {
     )
 }
 
-/// The boots asked for, each once and in the order of reports; without any wish all.
 /// The boot of a name on the command line.
 fn boot(name: &str) -> std::result::Result<Boot, String> {
     Boot::from_name(name).ok_or_else(|| {
@@ -138,6 +146,7 @@ fn boot(name: &str) -> std::result::Result<Boot, String> {
     })
 }
 
+/// The boots asked for, each once and in the order of reports; without any wish all.
 fn boots(asked: &[Boot]) -> Vec<Boot> {
     let wanted = |boot: &Boot| asked.is_empty() || asked.contains(boot);
     Boot::ALL.into_iter().filter(wanted).collect()
@@ -172,7 +181,7 @@ fn go(at_hand: &AtHand, args: &MatrixArgs, wanted: &Wanted) -> Result<ExitCode> 
         // Nobody may be watching; the results will still name the accelerator.
         let _ = events.send(Event::Notice(notice));
     }
-    let done = engine::run(jobs, &at_hand.composer, args.workers(), &events);
+    let done = engine::run(jobs, &at_hand.composer, args.slots(), &events);
     drop(events);
     progress.finish();
     let done = done?;

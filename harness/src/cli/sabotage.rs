@@ -57,7 +57,7 @@ pub struct SabotageArgs {
     /// What runs the guest; auto takes KVM only after a marker boot on it
     #[arg(long, value_enum, default_value = "auto")]
     pub accel: accel::Wish,
-    /// How many machines side by side [default: one a core]
+    /// How many machines side by side, one with two processors counted twice [default: one a core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub jobs: Option<u16>,
     /// Take the builds from a folder that `cargo xtask build` wrote
@@ -126,7 +126,7 @@ pub fn run(args: &SabotageArgs, root: &Path) -> Result<ExitCode> {
         plan::kernel(kernel, &mutants, pace, nonce)
     })?;
     let planned: Vec<PlannedBoot> = jobs.iter().map(|job| job.boot.clone()).collect();
-    let done = boots(&at_hand, jobs, of_matrix.workers(), choice.notice)?;
+    let done = boots(&at_hand, jobs, of_matrix.slots(), choice.notice)?;
     let judged = |ready: &ReadyKernel| {
         let boots = over(&ready.name, &done, &planned)?;
         let ReadyKernel { name, skips, .. } = ready;
@@ -183,7 +183,7 @@ fn sweep(
         sweep::kernel(kernel, pace, nonce)
     })?;
     let planned: Vec<PlannedBoot> = jobs.iter().map(|job| job.boot.clone()).collect();
-    let done = boots(&at_hand, jobs, of_matrix.workers(), choice.notice)?;
+    let done = boots(&at_hand, jobs, of_matrix.slots(), choice.notice)?;
     let swept = at_hand.kernels.iter().flat_map(|ready| {
         let of_kernel = planned
             .iter()
@@ -262,7 +262,8 @@ pub(super) fn as_matrix(args: &SabotageArgs, root: &Path) -> MatrixArgs {
     }
 }
 
-/// Plans and packs every kernel. The boots with most to do come first.
+/// Plans and packs every kernel. The boots with most processors come first, as in
+/// [`engine::longest_first`], and of these the ones with most to do.
 fn jobs(
     at_hand: &AtHand,
     args: &SabotageArgs,
@@ -294,7 +295,7 @@ fn jobs(
             boot,
         }));
     }
-    jobs.sort_by_key(|job| std::cmp::Reverse(job.boot.plan.proofs.len()));
+    jobs.sort_by_key(|job| std::cmp::Reverse((job.machine.processors, job.boot.plan.proofs.len())));
     Ok(jobs)
 }
 
@@ -315,7 +316,7 @@ fn again(args: &SabotageArgs, kernel: &ReadyKernel, accelerator: Accelerator) ->
 fn boots(
     at_hand: &AtHand,
     jobs: Vec<Job>,
-    workers: usize,
+    slots: usize,
     notice: Option<String>,
 ) -> anyhow::Result<Vec<Done>> {
     let (events, receiver) = mpsc::channel();
@@ -342,7 +343,7 @@ fn boots(
         // Nobody may be watching; the results will still name the accelerator.
         let _ = events.send(Event::Notice(notice));
     }
-    let done = engine::run(jobs, &at_hand.composer, workers, &events);
+    let done = engine::run(jobs, &at_hand.composer, slots, &events);
     drop(events);
     // All that it could tell is on standard error already.
     let _ = watcher.join();

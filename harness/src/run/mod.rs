@@ -7,3 +7,4 @@ pub mod engine;
 pub mod event;
 pub mod out_dir;
 pub mod plan;
+mod side_by_side;
