@@ -303,6 +303,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn limits_count_the_processors_of_a_machine_that_has_more_than_there_are_slots() {
+        for (slots, boots, expected) in [
+            (1, &[Boot::BpfLsm, Boot::Lockdown][..], 1),
+            (1, &[Boot::Smp], 2),
+            (1, &Boot::ALL, 2),
+            (2, &Boot::ALL, 2),
+            (3, &Boot::ALL, 3),
+        ] {
+            assert_eq!(at_once(slots, boots), expected, "{slots} {boots:?}");
+        }
+    }
+
+    #[test]
     fn each_boot_asked_for_runs_once_and_all_do_if_none_is() {
         assert_eq!(boots(&[]), Boot::ALL);
         let asked = [Boot::Lockdown, Boot::BpfLsm, Boot::Lockdown];
