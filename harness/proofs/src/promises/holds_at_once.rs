@@ -187,8 +187,8 @@ pub(super) mod acts {
                 );
             }
             let at_once = json!({"processors": processors, "overlapping": overlapping});
-            tell(seen, "at-once", at_once);
             tell(seen, "meanwhile", json!({ "fates": fates }));
+            tell(seen, "at-once", at_once);
             tell(seen, "renewed", claim.document()?);
             Ok(())
         }
