@@ -21,7 +21,7 @@ use protocol::plan::GuestPlan;
 use protocol::record::Level;
 
 use proofs::acts::ways::actors;
-use proofs::acts::{act, attempt, many, map_caller, privation};
+use proofs::acts::{act, at_once, attempt, many, map_caller, privation};
 use proofs::promises::every_way;
 
 use crate::channel::Channel;
@@ -35,6 +35,7 @@ fn main() -> ExitCode {
     }
     match arguments.get(1).map(String::as_str) {
         Some("attempt") => return attempt::commit(&arguments[2..]),
+        Some("at-once") => return at_once::commit(&arguments[2..]),
         Some("many") => return many::commit(&arguments[2..]),
         Some("exclaim") => return attempt::exclaim(),
         Some("call-map") => return map_caller::call(),

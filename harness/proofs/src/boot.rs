@@ -7,6 +7,8 @@ pub enum Boot {
     BpfLsm,
     /// `bpf` is left out of `lsm=`.
     NoBpfLsm,
+    /// `bpf` is in `lsm=`, and the machine has two processors.
+    Smp,
     /// `bpf` is in `lsm=`, and the kernel is locked down, so that no BPF program may read its
     /// memory and nobody may trace it.
     Lockdown,
@@ -25,7 +27,7 @@ pub struct BootKind {
     pub bpf_in_lsm: bool,
     /// Whether the kernel is locked down to confidentiality then.
     pub locked_down: bool,
-    /// The virtual machine's processors.
+    /// The virtual machine's processors. Of `--jobs` it takes as many.
     pub processors: usize,
 }
 
@@ -33,7 +35,7 @@ const WITH_BPF: &str = "lsm=landlock,lockdown,yama,integrity,apparmor,bpf";
 
 impl Boot {
     /// All of them, in the order in which they are reported.
-    pub const ALL: [Self; 3] = [Self::BpfLsm, Self::NoBpfLsm, Self::Lockdown];
+    pub const ALL: [Self; 4] = [Self::BpfLsm, Self::NoBpfLsm, Self::Smp, Self::Lockdown];
 
     /// Those that are compared.
     pub const COMPARED: [Self; 2] = [Self::BpfLsm, Self::NoBpfLsm];
@@ -55,6 +57,13 @@ impl Boot {
                 bpf_in_lsm: false,
                 locked_down: false,
                 processors: 1,
+            },
+            Self::Smp => BootKind {
+                name: "smp",
+                arguments: &[WITH_BPF],
+                bpf_in_lsm: true,
+                locked_down: false,
+                processors: 2,
             },
             Self::Lockdown => BootKind {
                 name: "lockdown",

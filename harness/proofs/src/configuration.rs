@@ -194,6 +194,65 @@ pub(crate) const SIGNAL_REFUSED_UNREAD: Configuration = Configuration {
         ],
     )
 };
+// A verification would add its own events to those that are counted.
+pub(crate) const SMP_ENFORCE: Configuration = shipped(
+    "smp-enforce",
+    Tier::Lsm,
+    &["--enforce", "--verify-interval=3600"],
+);
+pub(crate) const SMP_MODRET: Configuration = Configuration {
+    seam: true,
+    ..shipped(
+        "smp-modret",
+        Tier::Modret,
+        &[
+            "--enforce",
+            "--enforce-fallback=modret",
+            "--verify-interval=3600",
+        ],
+    )
+};
+pub(crate) const SMP_SIGNAL: Configuration = Configuration {
+    seam: true,
+    ..shipped(
+        "smp-signal",
+        Tier::Signal,
+        &[
+            "--enforce",
+            "--enforce-fallback=signal",
+            "--verify-interval=3600",
+        ],
+    )
+};
+pub(crate) const SMP_ENFORCE_VERIFYING: Configuration = shipped(
+    "smp-enforce-verifying",
+    Tier::Lsm,
+    &["--enforce", "--verify-interval=0.2"],
+);
+pub(crate) const SMP_MODRET_VERIFYING: Configuration = Configuration {
+    seam: true,
+    ..shipped(
+        "smp-modret-verifying",
+        Tier::Modret,
+        &[
+            "--enforce",
+            "--enforce-fallback=modret",
+            "--verify-interval=0.2",
+        ],
+    )
+};
+pub(crate) const SMP_SIGNAL_VERIFYING: Configuration = Configuration {
+    seam: true,
+    ..shipped(
+        "smp-signal-verifying",
+        Tier::Signal,
+        &[
+            "--enforce",
+            "--enforce-fallback=signal",
+            "--verify-interval=0.2",
+        ],
+    )
+};
 pub(crate) const LOCKDOWN_ENFORCE: Configuration =
     shipped("lockdown-enforce", Tier::Lsm, &["--enforce"]);
 pub(crate) const LOCKDOWN_MODRET: Configuration = Configuration {
@@ -379,6 +438,24 @@ impl Tier {
         }
     }
 
+    /// The one on two processors, in which the agent doesn't verify again.
+    pub(crate) fn smp(self) -> &'static Configuration<'static> {
+        match self {
+            Self::Lsm => &SMP_ENFORCE,
+            Self::Modret => &SMP_MODRET,
+            Self::Signal => &SMP_SIGNAL,
+        }
+    }
+
+    /// The one on two processors, in which it verifies often.
+    pub(crate) fn smp_verifying(self) -> &'static Configuration<'static> {
+        match self {
+            Self::Lsm => &SMP_ENFORCE_VERIFYING,
+            Self::Modret => &SMP_MODRET_VERIFYING,
+            Self::Signal => &SMP_SIGNAL_VERIFYING,
+        }
+    }
+
     /// The one in which the agent has ten thousand rules, and doesn't verify again.
     pub(crate) fn many(self) -> &'static Configuration<'static> {
         match self {
@@ -450,6 +527,12 @@ pub const ALL: &[&Configuration] = &[
     &REJECTS_LSM,
     &SIGNAL_REFUSED,
     &SIGNAL_REFUSED_UNREAD,
+    &SMP_ENFORCE,
+    &SMP_MODRET,
+    &SMP_SIGNAL,
+    &SMP_ENFORCE_VERIFYING,
+    &SMP_MODRET_VERIFYING,
+    &SMP_SIGNAL_VERIFYING,
     &LOCKDOWN_ENFORCE,
     &LOCKDOWN_MODRET,
     &LOCKDOWN_SIGNAL,

@@ -14,9 +14,10 @@ const PROSE: &str = include_str!("guarantees.md");
 /// The longest line that `wrapped` makes.
 const WIDTH: usize = 100;
 
-const SECTIONS: [(&str, Section); 4] = [
+const SECTIONS: [(&str, Section); 5] = [
     ("{{enforced}}", Section::Enforced),
     ("{{claimed}}", Section::Claimed),
+    ("{{processors}}", Section::Processors),
     ("{{lockdown}}", Section::Lockdown),
     ("{{ways}}", Section::Ways),
 ];
@@ -37,7 +38,9 @@ pub fn document() -> String {
 fn written(promise: &Promise) -> String {
     let table = match promise.section {
         Section::Ways => every_way::table(),
-        Section::Enforced | Section::Claimed | Section::Lockdown => table(promise),
+        Section::Enforced | Section::Claimed | Section::Processors | Section::Lockdown => {
+            table(promise)
+        }
     };
     format!("### `{}`\n\n{}\n{table}", promise.id, wrapped(promise.text))
 }

@@ -32,6 +32,8 @@ pub enum Section {
     Enforced,
     /// What is claimed.
     Claimed,
+    /// On two processors.
+    Processors,
     /// Under lockdown.
     Lockdown,
     /// Every way to a denied file.

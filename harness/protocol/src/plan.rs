@@ -26,7 +26,7 @@ pub struct GuestPlan {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BootPlan {
-    /// `bpf-lsm`, `no-bpf-lsm` or `lockdown`.
+    /// `bpf-lsm`, `no-bpf-lsm`, `smp` or `lockdown`.
     pub boot: String,
     /// What the guest checks before any proof.
     pub machine: ExpectedMachine,

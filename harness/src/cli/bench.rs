@@ -201,6 +201,7 @@ fn jobs(
                 initramfs: image.path,
                 cmdline: boot.cmdline.clone(),
                 memory_mib: kernel.memory_mib,
+                processors: boot.plan.machine.processors,
                 accelerator,
                 limit,
                 dir: report::files::boot_dir(at_hand.out.path(), &boot.suite),

@@ -183,7 +183,7 @@ pub fn prepare(options: &MatrixOptions, root: &Path) -> Result<()> {
 /// Plans, boots, judges and reports.
 fn go(at_hand: &AtHand, options: &MatrixOptions, wanted: &Wanted) -> Result<ExitCode> {
     let choice = at_hand.accelerator(options.run.accel)?;
-    let pace = options.run.pace(choice.accelerator);
+    let pace = options.run.pace(choice.accelerator, wanted.boots);
     let jobs = jobs::jobs(at_hand, options, wanted, pace)?;
     let out = at_hand.out.path();
     let launcher = at_hand.composer.launcher();
@@ -201,7 +201,7 @@ fn go(at_hand: &AtHand, options: &MatrixOptions, wanted: &Wanted) -> Result<Exit
         // Nobody may be watching; the results will still name the accelerator.
         let _ = events.send(Event::Notice(notice));
     }
-    let done = engine::run(jobs, &at_hand.composer, options.run.workers(), &events);
+    let done = engine::run(jobs, &at_hand.composer, options.run.slots(), &events);
     drop(events);
     progress.finish();
     told::tell(&run, out, done?, Some(out), options.run.json)

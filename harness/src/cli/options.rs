@@ -7,6 +7,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use proofs::Boot;
 
 use crate::vm::{Accelerator, Launcher, Pace, accel};
 
@@ -64,7 +65,7 @@ impl CommonArgs {
 /// The flag of the commands that may run several machines at a time.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct JobsArgs {
-    /// How many machines side by side [default: one a core]
+    /// How many machines side by side, one with two processors counted twice [default: one a core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub jobs: Option<u16>,
 }
@@ -76,7 +77,8 @@ pub struct RunOptions {
     pub launcher: Launcher,
     /// What runs the guest.
     pub accel: accel::Wish,
-    /// How many machines side by side; one a core if that is left open.
+    /// How many machines side by side, one with two processors counted twice; one a core if that is
+    /// left open.
     pub jobs: Option<u16>,
     /// The agent that goes into the guest in the place of the one that is built.
     pub agent: Option<PathBuf>,
@@ -111,18 +113,44 @@ impl RunOptions {
         }
     }
 
-    /// How many machines run side by side.
-    pub fn workers(&self) -> usize {
+    /// How many processors the machines that run side by side have together, but for one that alone
+    /// has more.
+    pub fn slots(&self) -> usize {
         self.jobs.map_or_else(cores, usize::from)
     }
 
-    /// How quickly its machines get on.
-    pub fn pace(&self, accelerator: Accelerator) -> Pace {
-        Pace::new(accelerator, self.workers(), cores())
+    /// How quickly its machines get on, if they are of these boots.
+    pub fn pace(&self, accelerator: Accelerator, boots: &[Boot]) -> Pace {
+        Pace::new(accelerator, at_once(self.slots(), boots), cores())
     }
+}
+
+/// The most processors that machines of these boots have at once: one that has more than there are
+/// slots runs all the same. The guests of all boots go by the same limits.
+fn at_once(slots: usize, boots: &[Boot]) -> usize {
+    let processors = boots.iter().map(|boot| boot.kind().processors);
+    processors.fold(slots, usize::max)
 }
 
 /// The cores that machines may share.
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_count_the_processors_of_a_machine_that_has_more_than_there_are_slots() {
+        for (slots, boots, expected) in [
+            (1, &[Boot::BpfLsm, Boot::Lockdown][..], 1),
+            (1, &[Boot::Smp], 2),
+            (1, &Boot::ALL, 2),
+            (2, &Boot::ALL, 2),
+            (3, &Boot::ALL, 3),
+        ] {
+            assert_eq!(at_once(slots, boots), expected, "{slots} {boots:?}");
+        }
+    }
 }

@@ -12,7 +12,7 @@ use std::sync::mpsc;
 use anyhow::{Context, anyhow};
 use clap::Args;
 use globset::Glob;
-use proofs::Mutant;
+use proofs::{Boot, Mutant};
 use protocol::plan::{Filesystem, GuestPlan};
 
 use super::matrix::at_hand::AtHand;
@@ -148,13 +148,13 @@ pub fn run(options: &SabotageOptions, root: &Path) -> Result<ExitCode> {
     let at_hand = AtHand::get(&options.run, root, &manifest, &kernels, &BTreeSet::new())?
         .with_all_kernels()?;
     let choice = at_hand.accelerator(options.run.accel)?;
-    let pace = options.run.pace(choice.accelerator);
+    let pace = options.run.pace(choice.accelerator, &Boot::ALL);
     let jobs = jobs(&at_hand, options, pace, |kernel| {
         let (mutants, _) = skip::part(&mutants, &kernel.skips);
         plan::kernel(kernel, &mutants, pace, nonce)
     })?;
     let planned: Vec<PlannedBoot> = jobs.iter().map(|job| job.boot.clone()).collect();
-    let done = boots(&at_hand, jobs, options.run.workers(), choice.notice)?;
+    let done = boots(&at_hand, jobs, options.run.slots(), choice.notice)?;
     let judged = |ready: &ReadyKernel| {
         let boots = over(&ready.name, &done, &planned)?;
         let ReadyKernel { name, skips, .. } = ready;
@@ -205,12 +205,12 @@ fn sweep(
     let at_hand =
         AtHand::get(&options.run, root, manifest, kernels, &filesystems)?.with_all_kernels()?;
     let choice = at_hand.accelerator(options.run.accel)?;
-    let pace = options.run.pace(choice.accelerator);
+    let pace = options.run.pace(choice.accelerator, &Boot::ALL);
     let jobs = jobs(&at_hand, options, pace, |kernel| {
         sweep::kernel(kernel, pace, nonce)
     })?;
     let planned: Vec<PlannedBoot> = jobs.iter().map(|job| job.boot.clone()).collect();
-    let done = boots(&at_hand, jobs, options.run.workers(), choice.notice)?;
+    let done = boots(&at_hand, jobs, options.run.slots(), choice.notice)?;
     let swept = at_hand.kernels.iter().flat_map(|ready| {
         let of_kernel = planned
             .iter()
@@ -265,7 +265,8 @@ fn select(patterns: &[String]) -> Result<Vec<ListedMutant>> {
         .collect())
 }
 
-/// Plans and packs every kernel. The boots with most to do come first.
+/// Plans and packs every kernel. The boots with most processors come first, as in
+/// [`engine::longest_first`], and of these the ones with most to do.
 fn jobs(
     at_hand: &AtHand,
     options: &SabotageOptions,
@@ -282,6 +283,7 @@ fn jobs(
                 initramfs: image.path.clone(),
                 cmdline: boot.cmdline.clone(),
                 memory_mib: kernel.memory_mib,
+                processors: boot.plan.machine.processors,
                 accelerator: pace.accelerator,
                 limit: pace.boot_limit(&boot.plan, MISSING_EVENTS),
                 dir: report::files::boot_dir(at_hand.out.path(), &boot.suite),
@@ -296,7 +298,7 @@ fn jobs(
             boot,
         }));
     }
-    jobs.sort_by_key(|job| std::cmp::Reverse(job.boot.plan.proofs.len()));
+    jobs.sort_by_key(|job| std::cmp::Reverse((job.machine.processors, job.boot.plan.proofs.len())));
     Ok(jobs)
 }
 
@@ -317,7 +319,7 @@ fn again(options: &SabotageOptions, kernel: &ReadyKernel, accelerator: Accelerat
 fn boots(
     at_hand: &AtHand,
     jobs: Vec<Job>,
-    workers: usize,
+    slots: usize,
     notice: Option<String>,
 ) -> anyhow::Result<Vec<Done>> {
     let (events, receiver) = mpsc::channel();
@@ -344,7 +346,7 @@ fn boots(
         // Nobody may be watching; the results will still name the accelerator.
         let _ = events.send(Event::Notice(notice));
     }
-    let done = engine::run(jobs, &at_hand.composer, workers, &events);
+    let done = engine::run(jobs, &at_hand.composer, slots, &events);
     drop(events);
     // All that it could tell is on standard error already.
     let _ = watcher.join();

@@ -1,12 +1,10 @@
 //! Runs planned boots side by side and judges each.
 //!
-//! In: jobs, who composes their commands, a number of workers. Out: events while it runs, and one judged
+//! In: jobs, who composes their commands, a number of slots. Out: events while it runs, and one judged
 //! result a job, whatever happened to the others.
 
-use std::collections::VecDeque;
 use std::fs;
 use std::path::Path;
-use std::sync::Mutex;
 use std::sync::mpsc::Sender;
 
 use anyhow::{Context, Result, bail};
@@ -19,6 +17,7 @@ use crate::run::event::{Event, Phase};
 use crate::run::judge::{self, Came};
 use crate::run::plan::PlannedBoot;
 use crate::run::saved::{BootSpec, SavedEnding};
+use crate::run::side_by_side::side_by_side;
 use crate::verdict::{DeclaredSkip, Documents};
 use crate::vm::channel::{Channel, Line};
 use crate::vm::interrupt::{self, Interrupt};
@@ -56,7 +55,8 @@ pub struct Done {
     pub documents: Documents,
 }
 
-/// Runs all jobs, at most `workers` at a time, in the order given.
+/// Runs all jobs in the order given, so many at a time that their machines have no more processors
+/// than there are slots; a machine that has more runs alone.
 ///
 /// A job that can't even be started is judged like any other: nothing stops the rest, but a signal
 /// that asks the run to end. Then those that run are ended and those that don't aren't begun, and
@@ -67,7 +67,7 @@ pub struct Done {
 pub fn run(
     jobs: Vec<Job>,
     composer: &Composer,
-    workers: usize,
+    slots: usize,
     events: &Sender<Event>,
 ) -> Result<Vec<Done>> {
     let notices = events.clone();
@@ -76,12 +76,17 @@ pub fn run(
         let _ = notices.send(Event::Notice(line));
     };
     interrupt::during(tell, |interrupt| {
-        side_by_side(jobs, workers, |job| {
-            let judged = boot(&job, composer, interrupt, events);
-            // A reporter that has gone away must not end the run.
-            let _ = events.send(Event::BootFinished(Box::new(judged.result.clone())));
-            judged
-        })
+        side_by_side(
+            jobs,
+            slots,
+            |job| job.machine.processors,
+            |job| {
+                let judged = boot(&job, composer, interrupt, events);
+                // A reporter that has gone away must not end the run.
+                let _ = events.send(Event::BootFinished(Box::new(judged.result.clone())));
+                judged
+            },
+        )
     })
 }
 
@@ -96,32 +101,9 @@ pub fn interrupted(done: &[Done]) -> Option<ExitCode> {
     signals.next().map(ExitCode::of_signal)
 }
 
-/// Does the work on each item, on at most `workers` threads, beginning in the order given.
-fn side_by_side<T: Send, R: Send>(
-    items: Vec<T>,
-    workers: usize,
-    work: impl Fn(T) -> R + Sync,
-) -> Vec<R> {
-    let queue = Mutex::new(VecDeque::from(items));
-    let done = Mutex::new(Vec::new());
-    // A function of its own, so that the lock is given back before the work begins.
-    let next = || locked(&queue).pop_front();
-    std::thread::scope(|scope| {
-        for _ in 0..workers.max(1) {
-            scope.spawn(|| {
-                while let Some(item) = next() {
-                    let result = work(item);
-                    locked(&done).push(result);
-                }
-            });
-        }
-    });
-    done.into_inner()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
-}
-
-/// Longest first, so that no long boot is left alone at the end. Newer kernels boot slower,
-/// so their release is the estimate.
+/// Those with most processors first, one after the other, so that no slot stays free until another
+/// is too; of these the longest, so that no long boot is left alone at the end. Newer kernels boot
+/// slower, so their release is the estimate.
 pub fn longest_first(jobs: &mut [Job]) {
     let numbers = |job: &Job| {
         let release = &job.boot.plan.machine.release;
@@ -131,7 +113,7 @@ pub fn longest_first(jobs: &mut [Job]) {
             .collect();
         numbers
     };
-    jobs.sort_by_cached_key(|job| std::cmp::Reverse(numbers(job)));
+    jobs.sort_by_cached_key(|job| std::cmp::Reverse((job.machine.processors, numbers(job))));
 }
 
 /// One boot from launch to verdict.
@@ -247,40 +229,5 @@ fn remove_stale(file: &Path) -> Result<()> {
             Err(error).with_context(|| format!("removing the old {}", file.display()))
         }
         _ => Ok(()),
-    }
-}
-
-/// A worker that panicked has spoiled no queue: each lock guards one short push or pop.
-fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::mpsc;
-    use std::time::Duration;
-
-    use super::*;
-
-    #[test]
-    fn two_workers_work_at_once() {
-        let (first, from_first) = mpsc::channel();
-        let (second, from_second) = mpsc::channel();
-        let ends = vec![(first, from_second), (second, from_first)];
-        // Each waits to hear from the other, which it can't if the other hasn't begun.
-        let heard = side_by_side(ends, 2, |(tell, hear)| {
-            tell.send(()).expect("the other is there");
-            hear.recv_timeout(Duration::from_secs(10)).is_ok()
-        });
-        assert_eq!(heard, [true, true]);
-    }
-
-    #[test]
-    fn one_worker_keeps_the_order_and_none_is_one() {
-        for workers in [0, 1] {
-            assert_eq!(side_by_side(vec![3, 1, 2], workers, |n| n * 2), [6, 2, 4]);
-        }
     }
 }

@@ -9,3 +9,4 @@ pub mod judge;
 pub mod out_dir;
 pub mod plan;
 pub mod saved;
+mod side_by_side;

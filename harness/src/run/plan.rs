@@ -176,7 +176,7 @@ pub fn in_other_boot(planned: PlannedBoot, boot: Boot) -> PlannedBoot {
 /// The boot that a machine wakes up in if one argument of this one is wrong.
 fn other(boot: Boot) -> Boot {
     match boot {
-        Boot::BpfLsm => Boot::NoBpfLsm,
+        Boot::BpfLsm | Boot::Smp => Boot::NoBpfLsm,
         Boot::NoBpfLsm | Boot::Lockdown => Boot::BpfLsm,
     }
 }
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn all_boots_are_planned_and_differ_in_bpf_lockdown_and_nonce() {
+    fn all_boots_are_planned_and_differ_in_bpf_lockdown_processors_and_nonce() {
         let mut next = 0;
         let nonce = || {
             next += 1;
@@ -284,14 +284,24 @@ mod tests {
             let mut words = boot.cmdline.split(' ');
             words.any(|word| word == "lockdown=confidentiality")
         };
-        let expected = [(true, false), (false, false), (true, true)];
+        let expected = [
+            (true, false, 1),
+            (false, false, 1),
+            (true, false, 2),
+            (true, true, 1),
+        ];
         assert_eq!(boots.len(), expected.len());
-        for (boot, expected) in boots.iter().zip(expected) {
+        for (boot, (bpf, locked_down, processors)) in boots.iter().zip(expected) {
             let machine = &boot.plan.machine;
-            assert_eq!((has_bpf(boot), is_locked_down(boot)), expected);
-            assert_eq!((machine.bpf_in_lsm, machine.locked_down), expected);
+            assert_eq!((has_bpf(boot), is_locked_down(boot)), (bpf, locked_down));
+            assert_eq!(
+                (machine.bpf_in_lsm, machine.locked_down),
+                (bpf, locked_down)
+            );
+            assert_eq!(machine.processors, processors);
         }
-        for (boot, nonce) in boots.iter().zip(["nonce-1", "nonce-2", "nonce-3"]) {
+        for (number, boot) in (1..).zip(&boots) {
+            let nonce = format!("nonce-{number}");
             assert!(boot.cmdline.ends_with(&format!("aegisbpf.nonce={nonce}")));
             for ours in &boot.plan.machine.cmdline {
                 assert_eq!(

@@ -78,6 +78,8 @@ pub struct Machine {
     pub cmdline: String,
     /// The guest's memory in MiB.
     pub memory_mib: u32,
+    /// Its processors.
+    pub processors: usize,
     /// What runs it.
     pub accelerator: Accelerator,
     /// How long it may take as a whole.

@@ -1,7 +1,7 @@
 //! How quickly machines get on here, and every limit that is made of it.
 //!
-//! In: the accelerator, how many machines share a core, what a boot plans. Out: how long it may
-//! take. Pure.
+//! In: the accelerator, how many of the machines' processors share a core, what a boot plans. Out:
+//! how long it may take. Pure.
 
 use std::time::Duration;
 
@@ -14,12 +14,12 @@ use super::Accelerator;
 pub struct Pace {
     /// What runs it.
     pub accelerator: Accelerator,
-    /// How many machines share one of the host's cores; at least 1.
+    /// How many of the machines' processors share one of the host's cores; at least 1.
     crowd: u32,
 }
 
-/// The times of one accelerator, with a machine on each core of a host that does something else
-/// too: about five times what they are on an idle one.
+/// The times of one accelerator, with one processor of a machine on each core of a host that does
+/// something else too: about five times what they are on an idle one.
 struct Times {
     /// A kernel's start and end.
     boot: Duration,
@@ -46,10 +46,10 @@ const KVM: Times = Times {
 };
 
 impl Pace {
-    /// With so many machines side by side on so many cores.
+    /// With machines side by side that have so many processors together, on so many cores.
     #[must_use]
-    pub fn new(accelerator: Accelerator, machines: usize, cores: usize) -> Self {
-        let crowd = machines.div_ceil(cores.max(1)).max(1);
+    pub fn new(accelerator: Accelerator, processors: usize, cores: usize) -> Self {
+        let crowd = processors.div_ceil(cores.max(1)).max(1);
         Self {
             accelerator,
             crowd: u32::try_from(crowd).unwrap_or(u32::MAX),
@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn a_limit_goes_by_what_there_is_to_do_and_by_who_shares_the_cores() {
         use Accelerator::{Kvm, Tcg};
-        for (accelerator, machines, cores, proofs, missing, event, boot) in [
+        for (accelerator, processors, cores, proofs, missing, event, boot) in [
             // One proof gets a whole boot and one event that never comes.
             (Tcg, 1, 2, 1, 1, 60, 121),
             (Tcg, 2, 2, 1, 1, 60, 121),
@@ -128,7 +128,7 @@ mod tests {
             (Tcg, 1, 0, 0, 0, 60, 60),
             (Tcg, 0, 4, 0, 0, 60, 60),
         ] {
-            let pace = Pace::new(accelerator, machines, cores);
+            let pace = Pace::new(accelerator, processors, cores);
             let case = format!("{pace:?}, {proofs} proofs, {missing} missing");
             assert_eq!(pace.event_limit().as_secs(), event, "{case}");
             let limit = pace.boot_limit(&plan(proofs), missing);

@@ -14,7 +14,7 @@ pub fn compose(machine: &Machine) -> Composed {
     let files = Files::of(&machine.dir);
     let mut argv = vec![OsString::from(PROGRAM)];
     argv.extend(accelerator(machine.accelerator));
-    argv.extend(hardware(machine.memory_mib));
+    argv.extend(hardware(machine.memory_mib, machine.processors));
     argv.extend(kernel(machine));
     argv.extend(serial(&files.console));
     argv.extend(serial(&files.records));
@@ -28,31 +28,22 @@ pub fn compose(machine: &Machine) -> Composed {
 /// The model that TCG is quickest with: it has the least to emulate.
 pub(super) const TCG_CPU: &str = "qemu64";
 
-/// With KVM the host's processor as it is.
+/// With KVM the host's processor as it is. TCG gives each of the guest's processors a thread of its
+/// own; QEMU would choose so where guest and host are alike, and is told.
 fn accelerator(accelerator: Accelerator) -> Vec<OsString> {
     match accelerator {
         Accelerator::Kvm => words(&["-accel", "kvm", "-cpu", "host"]),
-        Accelerator::Tcg => words(&["-accel", "tcg", "-cpu", TCG_CPU]),
+        Accelerator::Tcg => words(&["-accel", "tcg,thread=multi", "-cpu", TCG_CPU]),
     }
 }
 
-/// One processor, and no device but what the board can't go without: each costs the kernel
-/// time to find.
-fn hardware(memory_mib: u32) -> Vec<OsString> {
-    let mut argv = words(&[
-        "-machine",
-        "q35",
-        "-smp",
-        "1",
-        "-nodefaults",
-        "-no-user-config",
-    ]);
-    argv.extend(words(&[
-        "-display",
-        "none",
-        "-m",
-        &format!("{memory_mib}M"),
-    ]));
+/// The processors, the memory, and no device but what the board can't go without: each costs the
+/// kernel time to find.
+fn hardware(memory_mib: u32, processors: usize) -> Vec<OsString> {
+    let mut argv = words(&["-machine", "q35", "-nodefaults", "-no-user-config"]);
+    argv.extend(words(&["-display", "none"]));
+    argv.extend(words(&["-smp", &processors.to_string()]));
+    argv.extend(words(&["-m", &format!("{memory_mib}M")]));
     argv
 }
 
@@ -88,12 +79,13 @@ mod tests {
 
     use super::*;
 
-    fn line(accelerator: Accelerator) -> String {
+    fn line(accelerator: Accelerator, processors: usize) -> String {
         let composed = compose(&Machine {
             vmlinuz: "/cache/vmlinuz".into(),
             initramfs: "/out/initramfs.cpio".into(),
             cmdline: "panic=-1".to_owned(),
             memory_mib: 256,
+            processors,
             accelerator,
             limit: Duration::from_secs(1),
             dir: "/out/bpf-lsm".into(),
@@ -109,7 +101,7 @@ mod tests {
 
     #[test]
     fn the_console_is_the_first_serial_port_and_the_records_are_the_second() {
-        let line = line(Accelerator::Tcg);
+        let line = line(Accelerator::Tcg, 1);
         let serial = "-serial file:/out/bpf-lsm/console.log \
                       -serial file:/out/bpf-lsm/records.jsonl";
         assert!(line.ends_with(serial), "{line}");
@@ -117,13 +109,22 @@ mod tests {
     }
 
     #[test]
+    fn the_machine_has_as_many_processors_as_were_asked_for() {
+        for processors in [1, 2, 12] {
+            let line = line(Accelerator::Tcg, processors);
+            assert!(line.contains(&format!(" -smp {processors} ")), "{line}");
+            assert_eq!(line.matches("-smp").count(), 1);
+        }
+    }
+
+    #[test]
     fn a_restart_ends_the_machine() {
-        assert!(line(Accelerator::Tcg).contains(" -no-reboot "));
+        assert!(line(Accelerator::Tcg, 1).contains(" -no-reboot "));
     }
 
     #[test]
     fn the_accelerator_is_named_and_never_left_to_qemu() {
-        assert!(line(Accelerator::Tcg).contains("-accel tcg "));
-        assert!(line(Accelerator::Kvm).contains("-accel kvm -cpu host "));
+        assert!(line(Accelerator::Tcg, 1).contains("-accel tcg,thread=multi "));
+        assert!(line(Accelerator::Kvm, 1).contains("-accel kvm -cpu host "));
     }
 }

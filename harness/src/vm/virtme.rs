@@ -44,6 +44,17 @@ pub struct Virtme {
 struct Kind {
     accelerator: Accelerator,
     memory_mib: u32,
+    processors: usize,
+}
+
+impl Kind {
+    fn of(machine: &Machine) -> Self {
+        Self {
+            accelerator: machine.accelerator,
+            memory_mib: machine.memory_mib,
+            processors: machine.processors,
+        }
+    }
 }
 
 /// QEMU's command with stand-ins in it, and the command that composed it.
@@ -90,10 +101,7 @@ impl Virtme {
     }
 
     fn answer(&self, machine: &Machine) -> Result<Answer> {
-        let kind = Kind {
-            accelerator: machine.accelerator,
-            memory_mib: machine.memory_mib,
-        };
+        let kind = Kind::of(machine);
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, answer)) = answers.iter().find(|(asked, _)| *asked == kind) {
             return Ok(answer.clone());
@@ -179,6 +187,7 @@ mod tests {
             initramfs: "/out/a folder, $(touch pwned)/initramfs.cpio".into(),
             cmdline: "panic=-1 rdinit=/init".to_owned(),
             memory_mib: 256,
+            processors: 1,
             accelerator,
             limit: Duration::from_secs(1),
             dir: "/out/a folder, $(touch pwned)/bpf-lsm".into(),
@@ -195,10 +204,11 @@ mod tests {
         format!(
             "/usr/bin/qemu-system-x86_64 -name virtme-ng -m {}M -fsdev \
              local,id=virtfs5,path={},security_model=none,readonly=on -machine q35 -cpu max \
-             -serial chardev:console -smp 1 -kernel {} -append 'console=hvc0 {CMDLINE}' -initrd {} \
+             -serial chardev:console -smp {} -kernel {} -append 'console=hvc0 {CMDLINE}' -initrd {} \
              -serial file:{} -no-reboot -machine accel={}{cpu}\n",
             kind.memory_mib,
             path(ROOT),
+            kind.processors,
             path(KERNEL),
             path(INITRAMFS),
             path(RECORDS),
@@ -210,6 +220,7 @@ mod tests {
         Kind {
             accelerator,
             memory_mib: 256,
+            processors: 1,
         }
     }
 
@@ -218,11 +229,19 @@ mod tests {
         accelerator: Accelerator,
         change: impl Fn(String) -> String,
     ) -> Result<Vec<String>> {
+        composed_for(&machine(accelerator), kind(accelerator), change)
+    }
+
+    /// The same for a machine, where virtme-ng was asked for this kind.
+    fn composed_for(
+        machine: &Machine,
+        asked: Kind,
+        change: impl Fn(String) -> String,
+    ) -> Result<Vec<String>> {
         let desk = Desk::new()?;
-        let words = parse(&change(answer(&desk, kind(accelerator))))?;
-        let machine = machine(accelerator);
-        let argv = desk.fill(&words, &machine, &machine.dir.join("root"))?;
-        let differences = differences(&argv, &machine);
+        let words = parse(&change(answer(&desk, asked)))?;
+        let argv = desk.fill(&words, machine, &machine.dir.join("root"))?;
+        let differences = differences(&argv, machine);
         ensure!(differences.is_empty(), "{}", differences.join("; "));
         let text = argv.iter().map(|word| word.to_string_lossy().into_owned());
         Ok(text.collect())
@@ -329,6 +348,62 @@ mod tests {
         composed(Accelerator::Kvm, |answer| answer).expect("as asked");
         let other = |answer: String| answer.replace("accel=kvm", "accel=kvm:tcg");
         composed(Accelerator::Kvm, other).expect_err("QEMU might choose");
+    }
+
+    #[test]
+    fn a_machine_has_exactly_as_many_processors_as_were_asked_for() {
+        for asked in 1..=3 {
+            let machine = Machine {
+                processors: asked,
+                ..machine(Accelerator::Tcg)
+            };
+            for composed in 1..=3 {
+                let kind = Kind {
+                    processors: composed,
+                    ..kind(Accelerator::Tcg)
+                };
+                let argv = composed_for(&machine, kind, |answer| answer);
+                assert_eq!(argv.is_ok(), asked == composed, "{asked} {composed}");
+            }
+            let desk = Desk::new().expect("a folder in /tmp");
+            let kind = Kind::of(&machine);
+            let argv = desk.dry_run(Path::new("vng"), kind);
+            let at = argv.iter().position(|word| word == "--cpus");
+            let number = at.and_then(|at| argv.get(at + 1));
+            assert_eq!(number, Some(&OsString::from(asked.to_string())));
+        }
+    }
+
+    #[test]
+    fn machines_that_differ_in_their_processors_are_asked_for_apart() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let asked = folder.path().join("asked");
+        let script = format!(
+            "echo \"$*\" >>{0}; for word; do case $last in --cpus) n=$word ;; esac; last=$word; \
+             done; sed \"s/-smp 1 /-smp $n /\" {0}.answer",
+            asked.display()
+        );
+        let (virtme, machine) = with_script(&folder, &script);
+        let text = answer(&virtme.desk, kind(Accelerator::Tcg));
+        fs::write(format!("{}.answer", asked.display()), text).expect("a writable folder");
+        for processors in [1, 2, 1, 2] {
+            let dir = folder.path().join(format!("boot-{processors}"));
+            let machine = Machine {
+                processors,
+                dir,
+                ..machine.clone()
+            };
+            let composed = virtme.compose(&machine).expect("as asked");
+            let argv: Vec<_> = composed
+                .argv
+                .iter()
+                .map(|it| it.to_string_lossy())
+                .collect();
+            let at = argv.iter().position(|word| word == "-smp").expect("-smp");
+            assert_eq!(argv[at + 1], processors.to_string());
+        }
+        let asked = fs::read_to_string(asked).expect("it was asked");
+        assert_eq!(asked.lines().count(), 2, "{asked}");
     }
 
     #[test]

@@ -71,7 +71,7 @@ fn an_unknown_proof_is_refused_even_beside_a_known_one() {
         let ran = Ran::of(checkout.matrix().args(known).args(["--proof", "no-such"]));
         ran.expect(
             2,
-            &["error: no proof of bpf-lsm or no-bpf-lsm or lockdown is named no-such; see them with --list"],
+            &["error: no proof of bpf-lsm or no-bpf-lsm or smp or lockdown is named no-such; see them with --list"],
         );
     }
 }

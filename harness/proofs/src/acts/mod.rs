@@ -3,6 +3,7 @@
 pub mod act;
 pub mod agent;
 pub mod arms;
+pub mod at_once;
 pub mod attempt;
 pub mod bpf_objects;
 pub mod cause;

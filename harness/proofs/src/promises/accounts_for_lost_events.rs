@@ -29,7 +29,10 @@ const LIVING: u32 = 8;
 /// In the life of the proof on many rules, where no verification adds events.
 fn proofs() -> Vec<Proof> {
     let proof = |tier: Tier| {
-        let acts = acts!(acts::AccountsForLostEvents(tier));
+        let acts = acts!(acts::AccountsForLostEvents {
+            tier,
+            at_once: false
+        });
         let proof = Proof::of_tier(tier, PROMISE.id, tier.many(), acts, arms(tier))
             .swept(Sweeps::STOPS_ALONE);
         match tier {
@@ -41,7 +44,7 @@ fn proofs() -> Vec<Proof> {
 }
 
 /// Its programs go on meanwhile, and it accounts for each event afterwards.
-fn arms(tier: Tier) -> Vec<PlannedArm> {
+pub(super) fn arms(tier: Tier) -> Vec<PlannedArm> {
     let processes = match tier.prevents() {
         true => LIVING,
         false => TOO_MANY,
@@ -68,6 +71,8 @@ pub(super) mod acts {
     use protocol::record::Observation;
     use serde_json::Value;
 
+    use crate::acts::arms::Ground;
+    use crate::acts::at_once::{self, Rounds, Side};
     use crate::acts::cgroup::Place;
     use crate::acts::lab::{During, Lab, Seen};
     use crate::acts::many::{self, Many};
@@ -78,16 +83,27 @@ pub(super) mod acts {
 
     /// See the promise.
     #[derive(Debug)]
-    pub struct AccountsForLostEvents(pub Tier);
+    pub struct AccountsForLostEvents {
+        /// Where.
+        pub tier: Tier,
+        /// Whether the file is opened on two processors at once; else by one process after the
+        /// other.
+        pub at_once: bool,
+    }
 
     impl AccountsForLostEvents {
         /// As many tries in every tier, and more than the ring holds: a process that lives tries again.
-        fn many(&self) -> Many {
-            let (count, tries) = match self.0 {
+        fn open(&self, ground: &Ground) -> Result<Value> {
+            let (count, tries) = match self.tier {
                 Tier::Lsm | Tier::Modret => (8, 104),
                 Tier::Signal => (832, 1),
             };
-            Many { count, tries }
+            let (place, path, limit) = (Place::Plain, ground.secret(), ground.limit());
+            if !self.at_once {
+                return many::open(Many { count, tries }, place, path, limit);
+            }
+            let count = count / 2;
+            at_once::meet(Rounds { count, tries }, [Side { place, path }; 2], limit)?.both()
         }
     }
 
@@ -97,8 +113,7 @@ pub(super) mod acts {
             let mut reports = Reports::watch(running)?;
             let before = running.report()?;
             let paused = Paused::stop(running.pid())?;
-            let (ground, many) = (lab.ground, self.many());
-            let mut document = many::open(many, Place::Plain, ground.secret(), ground.limit())?;
+            let mut document = self.open(lab.ground)?;
             drop(paused);
             // It reports again as soon as it has seen that events were lost.
             let newer = |report: &Value| report["generated_at"] != before["generated_at"];
@@ -107,7 +122,7 @@ pub(super) mod acts {
             seen.other("during", Observation::Document { document });
 
             let mut events = running.listen();
-            let act = ground.open_secret(Place::Plain)?;
+            let act = lab.ground.open_secret(Place::Plain)?;
             // Asked to stop, it gives up what isn't told by then; this one is the last.
             let pid = act.pid;
             events.hear("the last open", |line| line["tgid"] == pid)?;

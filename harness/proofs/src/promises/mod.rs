@@ -16,9 +16,11 @@ mod exits_when_degraded;
 mod fails_closed;
 mod follows_identity;
 mod guards_names;
+mod holds_at_once;
 mod holds_folder;
 mod holds_many_rules;
 mod holds_on;
+mod holds_on_two_processors;
 mod holds_out;
 mod holds_under_lockdown;
 mod keeps_its_report;
@@ -90,6 +92,8 @@ pub const ALL: &[&Promise] = &[
     &admits_passed_over::PROMISE,
     &exits_when_degraded::PROMISE,
     &seam_is_faithful::PROMISE,
+    &holds_on_two_processors::PROMISE,
+    &holds_at_once::PROMISE,
     &holds_under_lockdown::PROMISE,
     &admits_unreadable_rules::PROMISE,
     &refuses_signal_under_lockdown::PROMISE,

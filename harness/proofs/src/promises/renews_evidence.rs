@@ -35,7 +35,7 @@ fn proofs() -> Vec<Proof> {
     Tier::ALL.map(proof).into()
 }
 
-fn arms(tier: Tier) -> Vec<PlannedArm> {
+pub(super) fn arms(tier: Tier) -> Vec<PlannedArm> {
     let renewed = [
         equals("/valid_until/later", true),
         // Every hook that fired is listed.

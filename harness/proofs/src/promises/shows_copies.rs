@@ -1,5 +1,7 @@
 //! Copies of a program on one hook are shown as one hook, which lists them.
 
+use protocol::plan::PlannedArm;
+
 use crate::arms::{document, equals};
 use crate::promise::{Promise, Proof, Section, acts};
 use crate::sabotage::Sweeps;
@@ -15,15 +17,19 @@ pub(super) const PROMISE: Promise = Promise {
 };
 
 fn proofs() -> Vec<Proof> {
+    let tier = Tier::Modret;
+    let acts = acts!(acts::ShowsCopies);
+    vec![Proof::of_tier(tier, PROMISE.id, tier.plain(), acts, arms()).swept(Sweeps::REPORT)]
+}
+
+pub(super) fn arms() -> Vec<PlannedArm> {
     let report = [
         equals("/rows", 1),
         equals("/copies", 3),
         equals("/fired", 3),
         equals("/canaries", 3),
     ];
-    let (tier, arms) = (Tier::Modret, vec![document("report", &report)]);
-    let acts = acts!(acts::ShowsCopies);
-    vec![Proof::of_tier(tier, PROMISE.id, tier.plain(), acts, arms).swept(Sweeps::REPORT)]
+    vec![document("report", &report)]
 }
 
 #[cfg(feature = "acts")]

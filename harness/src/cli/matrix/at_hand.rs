@@ -221,6 +221,7 @@ impl AtHand {
             initramfs: packed.path,
             cmdline: "console=ttyS0 panic=-1 rdinit=/init".to_owned(),
             memory_mib: kernel.memory_mib,
+            processors: 1,
             accelerator: Accelerator::Kvm,
             limit: accel::MARKER_LIMIT,
             dir,

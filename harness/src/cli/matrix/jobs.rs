@@ -76,6 +76,7 @@ fn job(
             initramfs: image.path.clone(),
             cmdline: boot.cmdline.clone(),
             memory_mib: kernel.memory_mib,
+            processors: boot.plan.machine.processors,
             accelerator: pace.accelerator,
             limit: options.boot_limit.map_or_else(
                 || pace.boot_limit(&boot.plan, MISSING_EVENTS),

@@ -53,11 +53,12 @@ pub(super) fn differences(argv: &[OsString], machine: &Machine) -> Vec<String> {
     };
     let records = Files::of(&machine.dir).records;
     let memory = memory_word(machine.memory_mib);
+    let processors = machine.processors.to_string();
     let mut file = OsString::from("file:");
     file.push(&records);
     let exact: [(&str, Vec<&OsStr>); 5] = [
         ("-m", vec![memory.as_ref()]),
-        ("-smp", vec!["1".as_ref()]),
+        ("-smp", vec![processors.as_ref()]),
         ("-kernel", vec![machine.vmlinuz.as_os_str()]),
         ("-initrd", vec![machine.initramfs.as_os_str()]),
         ("-serial", vec!["chardev:console".as_ref(), &file]),

@@ -109,7 +109,7 @@ impl Desk {
             put("--disable-kvm".to_owned());
         }
         for (option, value) in [
-            ("--cpus", "1".to_owned()),
+            ("--cpus", kind.processors.to_string()),
             ("--memory", memory_word(kind.memory_mib)),
             ("--root", path(ROOT)),
             ("--append", CMDLINE.to_owned()),
