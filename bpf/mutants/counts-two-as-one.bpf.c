@@ -6,7 +6,7 @@
 #define __sync_fetch_and_add(counter, more)                          \
 	do {                                                         \
 		__u64 before = *(volatile __u64 *)(counter);         \
-		linger(LINGER);                                      \
+		linger();                                      \
 		*(volatile __u64 *)(counter) = before + (more);      \
 	} while (0)
 

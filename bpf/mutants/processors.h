@@ -5,8 +5,12 @@
 
 #include "../core/kernel.h"
 
-/* How long two decisions have to meet, in turns of an empty loop: some microseconds. */
-#define LINGER 2000
+/*
+ * How long two decisions have to meet, in turns of an empty loop: under TCG hundreds of microseconds,
+ * as a busy host doesn't let both processors run all the time.
+ */
+#define LINGERS 32
+#define TURNS 2000
 
 /* Its own place for each of two processors, and one that they share. */
 struct places {
@@ -29,11 +33,17 @@ static __always_inline volatile struct places *the_places(void)
 }
 
 /* A function that the verifier looks at once, and not at each call. */
-__noinline int linger(__u32 turns)
+__noinline int turn_around(__u32 number)
 {
-	for (__u32 turn = 0; turn < LINGER; turn++)
+	for (__u32 turn = 0; turn < TURNS; turn++)
 		asm volatile("" : "+r"(turn));
-	return turns;
+	return number;
+}
+
+static __always_inline void linger(void)
+{
+	for (__u32 number = 0; number < LINGERS; number++)
+		turn_around(number);
 }
 
 /* True if the other processor asks this at the same time. */
@@ -46,7 +56,7 @@ static __always_inline bool has_company(void)
 	if (!p)
 		return false;
 	p->of_processor[here] = 1;
-	linger(LINGER);
+	linger();
 	other = p->of_processor[!here];
 	p->of_processor[here] = 0;
 	return other;

@@ -115,6 +115,7 @@ pub fn look_around(
     plan: &Result<GuestPlan>,
     loaded: Result<Vec<String>>,
 ) -> Result<(Hello, Option<&BootPlan>)> {
+    let brought_up = bring_up_processors();
     let uname = rustix::system::uname();
     let cmdline = read("/proc/cmdline")?;
     let argument = |prefix: &str| {
@@ -151,6 +152,9 @@ pub fn look_around(
         Ok(modules) => hello.modules = modules,
         Err(error) => hello.mismatches.push(format!("{error:#}")),
     }
+    if let Err(error) = brought_up {
+        hello.mismatches.push(format!("{error:#}"));
+    }
     let boot = match plan {
         Err(error) => {
             hello.mismatches.push(format!("{error:#}"));
@@ -176,6 +180,27 @@ pub fn look_around(
             .push(format!("the plan has no boot named {:?}", hello.boot)),
     }
     Ok((hello, boot))
+}
+
+/// Brings up the processors that the kernel was told to leave alone while it started.
+///
+/// # Errors
+/// The kernel can't. One without hotplug has no such file, and shows by its number of processors.
+fn bring_up_processors() -> Result<()> {
+    let folder = "/sys/devices/system/cpu";
+    let entries = fs::read_dir(folder).with_context(|| format!("listing {folder}"))?;
+    for entry in entries {
+        let online = entry
+            .with_context(|| format!("listing {folder}"))?
+            .path()
+            .join("online");
+        // Other things than processors stand there too, and the first can't be taken down.
+        if fs::read_to_string(&online).is_ok_and(|state| state.trim() == "0") {
+            let brought_up = fs::write(&online, "1");
+            brought_up.with_context(|| format!("writing 1 to {}", online.display()))?;
+        }
+    }
+    Ok(())
 }
 
 /// `MemTotal` in the text of `/proc/meminfo`.

@@ -2,7 +2,7 @@
 //!
 //! The guest re-executes itself (`/init at-once …`). That process forks one for each of two sides,
 //! which keeps to a processor of its own and has a child open its file in each round. The two
-//! children of a round wait for each other right before they open, awake, so that neither has to be
+//! children of a round wait for each other right before each try, awake, so that neither has to be
 //! woken first. What they find out they leave in memory that all of them share: whoever is killed
 //! tells nothing afterwards.
 
@@ -26,7 +26,8 @@ use crate::acts::attempt;
 use crate::acts::cgroup::{self, Place};
 use crate::acts::wait;
 
-/// How many rounds, and how often each process tries in one, if it lives.
+/// How many rounds, and how often each process tries in one. It must live through all but its last
+/// try, as the other waits for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rounds {
     /// How many rounds.
@@ -51,7 +52,7 @@ pub struct Met {
     pub sides: [Value; 2],
     /// On which processors files were opened.
     pub processors: BTreeSet<u32>,
-    /// In how many rounds the second began to open before the first was done.
+    /// In how many rounds the second began its last try before the first was done with its own.
     pub overlapping: usize,
 }
 
@@ -80,9 +81,9 @@ struct Trace {
     status: AtomicI32,
     /// Its processor, counted from 1.
     processor: AtomicU32,
-    /// When it began to open, in nanoseconds.
+    /// When it began its last try, in nanoseconds.
     began: AtomicU64,
-    /// When it was done; or dead, if it was killed.
+    /// When it was done with that; or dead, if it was killed.
     ended: AtomicU64,
 }
 
@@ -95,6 +96,9 @@ struct Meeting {
     traces: &'static [Trace],
     rounds: Rounds,
 }
+
+/// A path to nothing.
+const NOWHERE: &str = "/nowhere";
 
 const BROKEN: u64 = u64::MAX / 2;
 
@@ -130,9 +134,9 @@ impl Meeting {
         &self.traces[side * self.rounds.count + round]
     }
 
-    /// Waits until both are there; whether they are.
-    fn meet(&self, round: usize) -> bool {
-        let all = 2 * (round as u64 + 1);
+    /// Waits until both are there for this try; whether they are.
+    fn meet(&self, round: usize, attempt: usize) -> bool {
+        let all = 2 * ((round * self.rounds.tries + attempt) as u64 + 1);
         self.arrived.fetch_add(1, Ordering::SeqCst);
         loop {
             match self.arrived.load(Ordering::SeqCst) {
@@ -223,20 +227,27 @@ fn keep_to_processor(side: usize) -> io::Result<()> {
 fn open(meeting: Meeting, side: usize, round: usize, path: &Path) -> io::Result<()> {
     let trace = meeting.trace(side, round);
     let pid = fork(|| {
-        if !meeting.meet(round) {
-            return NOT_TRIED.into();
-        }
         let processor = u32::try_from(sched_getcpu()).map_or(0, |number| number + 1);
         trace.processor.store(processor, Ordering::SeqCst);
-        trace.began.store(now(), Ordering::SeqCst);
-        let mut opened = (0..meeting.rounds.tries).map(|_| File::open(path));
-        // Open at any try is open.
-        let code = opened.try_fold(0, |_, file| match file {
-            Ok(_) => Err(0),
-            Err(error) => Ok(error.raw_os_error().unwrap_or(NOT_TRIED.into())),
-        });
-        trace.ended.store(now(), Ordering::SeqCst);
-        code.unwrap_or_else(|opened| opened)
+        // So that what a first open takes longer for doesn't keep the two apart.
+        let _ = File::open(NOWHERE);
+        let mut code = NOT_TRIED.into();
+        for attempt in 0..meeting.rounds.tries {
+            trace.ended.store(0, Ordering::SeqCst);
+            if !meeting.meet(round, attempt) {
+                return NOT_TRIED.into();
+            }
+            trace.began.store(now(), Ordering::SeqCst);
+            let opened = File::open(path);
+            trace.ended.store(now(), Ordering::SeqCst);
+            // Open at any try is open.
+            code = match opened {
+                Ok(_) => 0,
+                Err(_) if code == 0 => 0,
+                Err(error) => error.raw_os_error().unwrap_or(NOT_TRIED.into()),
+            };
+        }
+        code
     })?;
     let status = reap(pid)?;
     // Of one that was killed.

@@ -23,13 +23,13 @@ pub(super) const PROMISE: Promise = Promise {
 
 /// How often two meet in each arm.
 const COUNT: usize = 48;
-/// How often each tries then, if it lives.
+/// How often each tries then, where it lives.
 const TRIES: usize = 2;
 
 fn proofs() -> Vec<Proof> {
     let proof = |tier: Tier| {
         let id = format!("smp-{}-{}", tier.name(), PROMISE.id);
-        let acts = acts!(acts::HoldsAtOnce);
+        let acts = acts!(acts::HoldsAtOnce(tier));
         let mutant = match tier {
             Tier::Lsm => DENIES_ONE_AT_A_TIME,
             Tier::Modret => SHARES_EXEMPTION,
@@ -41,10 +41,7 @@ fn proofs() -> Vec<Proof> {
 }
 
 fn arms(tier: Tier) -> Vec<PlannedArm> {
-    let tries = match tier.prevents() {
-        true => TRIES,
-        false => 1,
-    };
+    let tries = tries(tier);
     let stopped = |name: &str, count: usize| {
         let clauses = [
             equals("/fates", all(tier.fate_word(), count)),
@@ -82,6 +79,14 @@ fn arms(tier: Tier) -> Vec<PlannedArm> {
     ]
 }
 
+/// How often a process can try in a tier.
+fn tries(tier: Tier) -> usize {
+    match tier.prevents() {
+        true => TRIES,
+        false => 1,
+    }
+}
+
 /// A count of what all came to.
 fn all(what: &str, count: usize) -> Value {
     json!({ what: count })
@@ -96,8 +101,9 @@ const DENIES_ONE_AT_A_TIME: Mutant = Mutant::new(
 const SHARES_EXEMPTION: Mutant = Mutant::new(
     "shares-exemption",
     "one place for all processors holds whether a process is exempt",
-    "beside-exempt",
-    r#"/fates: expected {"EPERM":48}, saw {"#,
+    "exempt",
+    // Three copies of the program judge an open: it is denied by one, and let by by all.
+    r#"/told: expected {}, saw {"denied":"#,
 );
 const SIGNALS_ONE_AT_A_TIME: Mutant = Mutant::new(
     "signals-one-at-a-time",
@@ -115,31 +121,41 @@ pub(super) mod acts {
     use protocol::record::Observation;
     use serde_json::{Value, json};
 
+    use super::COUNT;
+
     use crate::acts::agent::Running;
     use crate::acts::at_once::{self, Met, Rounds, Side};
     use crate::acts::cgroup::Place;
     use crate::acts::lab::{During, Lab, Seen};
     use crate::acts::reports::milliseconds;
     use crate::acts::{Acts, running};
+    use crate::tier::Tier;
 
-    const ROUNDS: Rounds = Rounds {
-        count: super::COUNT,
-        tries: super::TRIES,
-    };
-
-    /// So few at a time that hardly a report is missed between them.
-    const FEW: Rounds = Rounds {
-        count: 8,
-        tries: super::TRIES,
-    };
+    /// So few rounds at a time that hardly a report is missed between them.
+    const FEW: usize = 8;
 
     /// See the promise.
     #[derive(Debug)]
-    pub struct HoldsAtOnce;
+    pub struct HoldsAtOnce(pub Tier);
+
+    impl HoldsAtOnce {
+        fn meet(&self, lab: &Lab, count: usize, sides: [Side; 2]) -> Result<Met> {
+            let tries = super::tries(self.0);
+            at_once::meet(Rounds { count, tries }, sides, lab.ground.limit())
+        }
+
+        /// Both sides open the denied file.
+        fn both(&self, lab: &Lab, seen: &mut Seen, arm: &str) -> Result<()> {
+            let secret = side(Place::Plain, lab.ground.secret());
+            let met = self.meet(lab, COUNT, [secret, secret])?;
+            tell(seen, arm, met.both()?);
+            Ok(())
+        }
+    }
 
     impl Acts for HoldsAtOnce {
         fn before(&self, lab: &Lab, seen: &mut Seen) -> Result<()> {
-            both(lab, seen, "before")
+            self.both(lab, seen, "before")
         }
 
         fn during(&self, lab: &Lab, agent: &During, seen: &mut Seen) -> Result<()> {
@@ -147,7 +163,7 @@ pub(super) mod acts {
             let mut claim = Claim::watch(running)?;
             let secret = side(Place::Plain, lab.ground.secret());
 
-            let met = meet(lab, ROUNDS, [secret, secret])?;
+            let met = self.meet(lab, COUNT, [secret, secret])?;
             let (mut overlapping, processors) = (met.overlapping, met.processors.clone());
             tell(seen, "both", met.both()?);
             claim.look()?;
@@ -164,7 +180,7 @@ pub(super) mod acts {
                     "beside-exempt",
                 ),
             ] {
-                let [stopped, untouched] = meet(lab, ROUNDS, [secret, other])?.sides;
+                let [stopped, untouched] = self.meet(lab, COUNT, [secret, other])?.sides;
                 tell(seen, beside, stopped);
                 tell(seen, arm, untouched);
                 claim.look()?;
@@ -174,7 +190,7 @@ pub(super) mod acts {
             let (until, mut fates) = (claim.renewals + 2, BTreeSet::new());
             // A busy host may let the machine's processors run one after the other for a while.
             while claim.renewals < until || overlapping == 0 {
-                let met = meet(lab, FEW, [secret, secret])?;
+                let met = self.meet(lab, FEW, [secret, secret])?;
                 overlapping += met.overlapping;
                 let both = met.both()?;
                 let both = both["fates"].as_object().context("no fates")?;
@@ -194,7 +210,7 @@ pub(super) mod acts {
         }
 
         fn after(&self, lab: &Lab, seen: &mut Seen) -> Result<()> {
-            both(lab, seen, "after")
+            self.both(lab, seen, "after")
         }
     }
 
@@ -242,18 +258,6 @@ pub(super) mod acts {
 
     fn side(place: Place, path: &std::path::Path) -> Side<'_> {
         Side { place, path }
-    }
-
-    fn meet(lab: &Lab, rounds: Rounds, sides: [Side; 2]) -> Result<Met> {
-        at_once::meet(rounds, sides, lab.ground.limit())
-    }
-
-    /// Both sides open the denied file.
-    fn both(lab: &Lab, seen: &mut Seen, arm: &str) -> Result<()> {
-        let secret = side(Place::Plain, lab.ground.secret());
-        let met = meet(lab, ROUNDS, [secret, secret])?;
-        tell(seen, arm, met.both()?);
-        Ok(())
     }
 
     fn tell(seen: &mut Seen, arm: &str, document: Value) {
