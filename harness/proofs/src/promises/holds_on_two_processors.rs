@@ -4,7 +4,7 @@
 use crate::promise::{Promise, Proof, Section, acts};
 use protocol::plan::PlannedArm;
 
-use super::{accounts_for_lost_events, denies_open, holds_out, renews_evidence, shows_copies};
+use super::{accounts_for_lost_events, denies_open, renews_evidence, shows_copies};
 use crate::arms::denied_open;
 use crate::boot::Boot;
 use crate::claims::claims;
@@ -16,8 +16,8 @@ use crate::tier::Tier;
 pub(super) const PROMISE: Promise = Promise {
     section: Section::Processors,
     id: "holds-on-two-processors",
-    text: "There too, `denies-open`, `holds-out`, `renews-evidence` and `shows-copies` hold, and so \
-           does `accounts-for-lost-events` where the file is opened on both processors at once.",
+    text: "There too, `denies-open`, `renews-evidence` and `shows-copies` hold, and so does \
+           `accounts-for-lost-events` where the file is opened on both processors at once.",
     proofs,
     comparison: None,
 };
@@ -51,13 +51,6 @@ fn of_tier(tier: Tier) -> Vec<Proof> {
             tier.smp(),
             acts!(denies_open::acts::DeniesOpen),
             denied_open(&claims(tier), tier),
-        )
-        .quick(),
-        in_life(
-            &holds_out::PROMISE,
-            tier.smp(),
-            acts!(holds_out::acts::HoldsOut),
-            holds_out::arms(tier),
         )
         .quick(),
         match tier {

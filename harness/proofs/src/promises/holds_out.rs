@@ -37,7 +37,7 @@ fn proofs() -> Vec<Proof> {
 }
 
 /// Many processes meet the same fate, and each of their tries is told of once.
-pub(super) fn arms(tier: Tier) -> Vec<PlannedArm> {
+fn arms(tier: Tier) -> Vec<PlannedArm> {
     let told = match tier.prevents() {
         true => COUNT * TRIES,
         false => COUNT,
