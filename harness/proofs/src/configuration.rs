@@ -200,30 +200,6 @@ pub(crate) const SMP_ENFORCE: Configuration = shipped(
     Tier::Lsm,
     &["--enforce", "--verify-interval=3600"],
 );
-pub(crate) const SMP_MODRET: Configuration = Configuration {
-    seam: true,
-    ..shipped(
-        "smp-modret",
-        Tier::Modret,
-        &[
-            "--enforce",
-            "--enforce-fallback=modret",
-            "--verify-interval=3600",
-        ],
-    )
-};
-pub(crate) const SMP_SIGNAL: Configuration = Configuration {
-    seam: true,
-    ..shipped(
-        "smp-signal",
-        Tier::Signal,
-        &[
-            "--enforce",
-            "--enforce-fallback=signal",
-            "--verify-interval=3600",
-        ],
-    )
-};
 pub(crate) const SMP_ENFORCE_VERIFYING: Configuration = shipped(
     "smp-enforce-verifying",
     Tier::Lsm,
@@ -438,15 +414,6 @@ impl Tier {
         }
     }
 
-    /// The one on two processors, in which the agent doesn't verify again.
-    pub(crate) fn smp(self) -> &'static Configuration<'static> {
-        match self {
-            Self::Lsm => &SMP_ENFORCE,
-            Self::Modret => &SMP_MODRET,
-            Self::Signal => &SMP_SIGNAL,
-        }
-    }
-
     /// The one on two processors, in which it verifies often.
     pub(crate) fn smp_verifying(self) -> &'static Configuration<'static> {
         match self {
@@ -528,8 +495,6 @@ pub const ALL: &[&Configuration] = &[
     &SIGNAL_REFUSED,
     &SIGNAL_REFUSED_UNREAD,
     &SMP_ENFORCE,
-    &SMP_MODRET,
-    &SMP_SIGNAL,
     &SMP_ENFORCE_VERIFYING,
     &SMP_MODRET_VERIFYING,
     &SMP_SIGNAL_VERIFYING,

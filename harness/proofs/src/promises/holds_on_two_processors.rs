@@ -8,7 +8,7 @@ use super::{accounts_for_lost_events, denies_open, renews_evidence, shows_copies
 use crate::arms::denied_open;
 use crate::boot::Boot;
 use crate::claims::claims;
-use crate::configuration::Configuration;
+use crate::configuration::{Configuration, SMP_ENFORCE};
 use crate::promise::ActsOf;
 use crate::sabotage::{Mutant, Sweeps};
 use crate::tier::Tier;
@@ -17,7 +17,8 @@ pub(super) const PROMISE: Promise = Promise {
     section: Section::Processors,
     id: "holds-on-two-processors",
     text: "There too, `denies-open`, `renews-evidence` and `shows-copies` hold, and so does \
-           `accounts-for-lost-events` where the file is opened on both processors at once.",
+           `accounts-for-lost-events`, in `ENFORCE`, where the file is opened on both processors at \
+           once.",
     proofs,
     comparison: None,
 };
@@ -34,46 +35,47 @@ fn of_tier(tier: Tier) -> Vec<Proof> {
         let id = format!("smp-{}-{}", tier.name(), of.id);
         Proof::new(id, Boot::Smp, configuration, acts, arms)
     };
-    let lost = acts!(accounts_for_lost_events::acts::AccountsForLostEvents {
-        tier,
-        at_once: true
-    });
-    let accounts = in_life(
-        &accounts_for_lost_events::PROMISE,
-        tier.smp(),
-        lost,
-        accounts_for_lost_events::arms(tier),
-    )
-    .swept(Sweeps::STOPS_ALONE);
-    let mut proofs = vec![
-        in_life(
-            &denies_open::PROMISE,
-            tier.smp(),
-            acts!(denies_open::acts::DeniesOpen),
-            denied_open(&claims(tier), tier),
-        )
-        .quick(),
-        match tier {
-            Tier::Lsm => accounts.catches(&[COUNTS_AS_ONE]),
-            Tier::Modret | Tier::Signal => accounts,
-        },
-    ];
+    let verifying = tier.smp_verifying();
+    let denies = in_life(
+        &denies_open::PROMISE,
+        verifying,
+        acts!(denies_open::acts::DeniesOpen),
+        denied_open(&claims(tier), tier),
+    );
+    let renews = in_life(
+        &renews_evidence::PROMISE,
+        verifying,
+        acts!(renews_evidence::acts::RenewsEvidence),
+        renews_evidence::arms(tier),
+    );
+    let mut proofs = vec![denies.quick(), renews.swept(Sweeps::STOPS_ALONE)];
+    // Events are counted by one code in all tiers.
+    if tier == Tier::Lsm {
+        let lost = acts!(accounts_for_lost_events::acts::AccountsForLostEvents {
+            tier,
+            at_once: true
+        });
+        let accounts = in_life(
+            &accounts_for_lost_events::PROMISE,
+            &SMP_ENFORCE,
+            lost,
+            accounts_for_lost_events::arms(tier),
+        );
+        proofs.push(
+            accounts
+                .swept(Sweeps::STOPS_ALONE)
+                .catches(&[COUNTS_AS_ONE]),
+        );
+    }
     if tier == Tier::Modret {
         let copies = in_life(
             &shows_copies::PROMISE,
-            tier.smp(),
+            verifying,
             acts!(shows_copies::acts::ShowsCopies),
             shows_copies::arms(),
         );
         proofs.push(copies.swept(Sweeps::REPORT));
     }
-    let renews = in_life(
-        &renews_evidence::PROMISE,
-        tier.smp_verifying(),
-        acts!(renews_evidence::acts::RenewsEvidence),
-        renews_evidence::arms(tier),
-    );
-    proofs.push(renews.swept(Sweeps::STOPS_ALONE));
     proofs
 }
 
