@@ -6,7 +6,8 @@
 #define __sync_fetch_and_add(counter, more)                          \
 	do {                                                         \
 		__u64 before = *(volatile __u64 *)(counter);         \
-		linger();                                      \
+		/* Few are lost: long enough for the other to be one. */ \
+		linger(4 * LINGERS);                                 \
 		*(volatile __u64 *)(counter) = before + (more);      \
 	} while (0)
 

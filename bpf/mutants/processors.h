@@ -6,10 +6,10 @@
 #include "../core/kernel.h"
 
 /*
- * How long two decisions have to meet, in turns of an empty loop: under TCG hundreds of microseconds,
- * as a busy host doesn't let both processors run all the time.
+ * How long two decisions have to meet, in turns of an empty loop: under TCG some milliseconds, as a
+ * busy host may let the processors run one after the other for that long.
  */
-#define LINGERS 32
+#define LINGERS 128
 #define TURNS 2000
 
 /* Its own place for each of two processors, and one that they share. */
@@ -40,9 +40,9 @@ __noinline int turn_around(__u32 number)
 	return number;
 }
 
-static __always_inline void linger(void)
+static __always_inline void linger(__u32 times)
 {
-	for (__u32 number = 0; number < LINGERS; number++)
+	for (__u32 number = 0; number < times; number++)
 		turn_around(number);
 }
 
@@ -51,13 +51,18 @@ static __always_inline bool has_company(void)
 {
 	volatile struct places *p = the_places();
 	__u32 here = bpf_get_smp_processor_id() & 1;
-	bool other;
+	bool other = false;
 
 	if (!p)
 		return false;
 	p->of_processor[here] = 1;
-	linger();
-	other = p->of_processor[!here];
+	for (__u32 number = 0; number < LINGERS && !other; number++) {
+		turn_around(number);
+		other = p->of_processor[!here];
+	}
+	/* The other one is to see this too. */
+	if (other)
+		turn_around(0);
 	p->of_processor[here] = 0;
 	return other;
 }

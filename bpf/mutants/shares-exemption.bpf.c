@@ -12,7 +12,7 @@ static __always_inline bool is_exempt_by_now(void)
 	if (!p || !t || t->canary.tgid == bpf_get_current_pid_tgid() >> 32)
 		return is_exempt();
 	p->shared = is_exempt();
-	linger();
+	linger(LINGERS);
 	return p->shared;
 }
 
