@@ -4,7 +4,6 @@
 //! measured along with it.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -13,7 +12,8 @@ use anyhow::{Context, anyhow};
 use clap::{Args, Subcommand, ValueEnum};
 use protocol::bench::{AgentBinary, BenchPlan, EnforcingTier};
 
-use super::matrix::at_hand::AtHand;
+use super::again::Again;
+use super::at_hand::{AtHand, Terms};
 use super::matrix::jobs::nonce;
 use super::options::{CommonArgs, RunOptions};
 use crate::bench::numbers;
@@ -27,7 +27,7 @@ use crate::kernels::manifest::{self, Manifest};
 use crate::run::engine::{self, Done, Job};
 use crate::run::event::{Event, Phase};
 use crate::vm::channel::Channel;
-use crate::vm::{Accelerator, Files, Machine, Pace};
+use crate::vm::{Accelerator, Files, Pace};
 use proofs::Boot;
 
 use crate::progress::{Progress as _, Terminal};
@@ -195,62 +195,31 @@ fn jobs(
             std::slice::from_ref(&boot),
         );
         let image = at_hand.image(kernel, &guest_plan)?;
-        jobs.push(Job {
-            machine: Machine {
-                vmlinuz: kernel.vmlinuz.clone(),
-                initramfs: image.path,
-                cmdline: boot.cmdline.clone(),
-                memory_mib: kernel.memory_mib,
-                processors: boot.plan.machine.processors,
-                accelerator,
-                limit,
-                dir: report::files::boot_dir(at_hand.out.path(), &boot.suite),
-            },
+        let terms = Terms {
+            accelerator,
+            limit,
             skips: Vec::new(),
-            allows: kernel.allows.clone(),
-            package_version: kernel.package_version.clone(),
-            replaced_version: None,
-            provenance: at_hand.provenance.clone(),
             again: again(args, kernel, accelerator),
-            obstacle: image.obstacle,
-            boot,
-        });
+        };
+        jobs.push(at_hand.job(kernel, &image, boot, terms));
     }
     Ok(jobs)
 }
 
 /// The command line that does it again.
 fn again(args: &AgentArgs, kernel: &ReadyKernel, accelerator: Accelerator) -> String {
-    let mut words = vec!["cargo".to_owned(), "xtask".to_owned(), "bench".to_owned()];
-    words.push("agent".to_owned());
-    let mut option = |name: &str, value: &str| words.extend([name.to_owned(), value.to_owned()]);
-    option("--kernel", &kernel.name);
-    option("--launcher", args.common.launcher.name());
-    option("--accel", accelerator.name());
-    option("--lives", &args.lives.to_string());
-    option("--ops", &args.ops.to_string());
-    for &tier in &args.tiers {
-        option("--tier", EnforcingTier::from(tier).name());
-    }
-    for rules in &args.rules {
-        option("--rules", &rules.to_string());
-    }
-    let paths = [
-        ("--agent", &args.agent),
-        ("--against", &args.against),
-        ("--prebuilt", &args.common.prebuilt),
-    ];
-    for (name, path) in paths {
-        if let Some(path) = path {
-            let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
-            option(name, &path.display().to_string());
-        }
-    }
-    let words: Vec<_> = words
-        .iter()
-        .map(|word| shlex::try_quote(word).map_or(word.as_str().into(), |quoted| quoted))
-        .collect();
-    words.join(" ")
+    let tiers = args.tiers.iter();
+    let tiers = tiers.map(|&tier| EnforcingTier::from(tier).name());
+    let launcher = args.common.launcher;
+    let again = Again::new(&["bench", "agent"], &kernel.name, launcher, accelerator)
+        .option("--lives", &args.lives.to_string())
+        .option("--ops", &args.ops.to_string())
+        .options("--tier", tiers)
+        .options("--rules", args.rules.iter().map(usize::to_string))
+        .path("--agent", args.agent.as_ref())
+        .path("--against", args.against.as_ref())
+        .path("--prebuilt", args.common.prebuilt.as_ref());
+    again.line()
 }
 
 /// One boot after the other.
@@ -305,7 +274,7 @@ fn agents(artifacts: &Artifacts) -> Vec<Agent> {
 fn of_kernel(done: &Done, bench: &BenchPlan) -> anyhow::Result<OfKernel> {
     let result = &done.result;
     let mut channel = Channel::default();
-    channel.push(&records(&result.dir)?, Duration::ZERO);
+    channel.push(&Files::of(&result.dir).read_records()?, Duration::ZERO);
     channel.close();
     let kernel = &result.suite.kernel;
     let lives = read::lives(bench, &channel);
@@ -323,13 +292,4 @@ fn of_kernel(done: &Done, bench: &BenchPlan) -> anyhow::Result<OfKernel> {
         took_s: result.duration.as_secs_f64(),
         numbers,
     })
-}
-
-/// What came over the channel of the boot in this folder. One that never started has no file.
-fn records(dir: &Path) -> anyhow::Result<Vec<u8>> {
-    let path = Files::of(dir).records;
-    match fs::read(&path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
-        read => read.with_context(|| format!("reading {}", path.display())),
-    }
 }

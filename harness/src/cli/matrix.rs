@@ -4,7 +4,6 @@
 //! what goes into the guest, choose the accelerator, plan, pack, save the plan, boot and judge,
 //! compare the boots of each kernel, report. Each step is a module; this one only joins them.
 
-pub(super) mod at_hand;
 pub(super) mod jobs;
 pub(super) mod told;
 
@@ -25,11 +24,11 @@ use crate::run::engine;
 use crate::run::event::Event;
 use proofs::Boot;
 
+use super::at_hand::AtHand;
 use crate::report::{self, screen::Screen};
 use crate::run::plan::{self, Wanted};
 use crate::run::saved::{BootSpec, RunPlan};
 use crate::tell;
-use at_hand::AtHand;
 
 /// Where the results go by default.
 const OUT: &str = "target/matrix";

@@ -1,5 +1,7 @@
 //! One module a subcommand of `cargo xtask`.
 
+mod again;
+mod at_hand;
 pub mod bench;
 pub mod build;
 pub mod guarantees;

@@ -4,8 +4,6 @@
 //! here, and for the declared reason; a mutant that survives ends it with exit code 1.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 
@@ -15,7 +13,8 @@ use globset::Glob;
 use proofs::{Boot, Mutant};
 use protocol::plan::{Filesystem, GuestPlan};
 
-use super::matrix::at_hand::AtHand;
+use super::again::Again;
+use super::at_hand::{AtHand, Terms};
 use super::matrix::jobs::nonce;
 use super::options::{CommonArgs, JobsArgs, RunOptions};
 use crate::exit::{ExitCode, Failure, Result};
@@ -32,7 +31,7 @@ use crate::sabotage::report::{self as told, OfKernel};
 use crate::sabotage::skip;
 use crate::sabotage::sweep::{self, Null, Sweep};
 use crate::tell;
-use crate::vm::{Accelerator, Files, Machine, Pace};
+use crate::vm::{Accelerator, Files, Pace};
 
 /// The kernel that is enough to see that the suite can fail: one that skips no mutant's proof.
 const KERNEL: &str = "7.3";
@@ -277,43 +276,33 @@ fn jobs(
     for kernel in &at_hand.kernels {
         let (guest_plan, boots) = plan(kernel);
         let image = at_hand.image(kernel, &guest_plan)?;
-        jobs.extend(boots.into_iter().map(|boot| Job {
-            machine: Machine {
-                vmlinuz: kernel.vmlinuz.clone(),
-                initramfs: image.path.clone(),
-                cmdline: boot.cmdline.clone(),
-                memory_mib: kernel.memory_mib,
-                processors: boot.plan.machine.processors,
+        let job = |boot: PlannedBoot| {
+            let terms = Terms {
                 accelerator: pace.accelerator,
                 limit: pace.boot_limit(&boot.plan, MISSING_EVENTS),
-                dir: report::files::boot_dir(at_hand.out.path(), &boot.suite),
-            },
-            skips: Vec::new(),
-            allows: kernel.allows.clone(),
-            package_version: kernel.package_version.clone(),
-            replaced_version: None,
-            provenance: at_hand.provenance.clone(),
-            again: again(options, kernel, pace.accelerator),
-            obstacle: image.obstacle.clone(),
-            boot,
-        }));
+                skips: Vec::new(),
+                again: again(options, &kernel.name, pace.accelerator),
+            };
+            at_hand.job(kernel, &image, boot, terms)
+        };
+        jobs.extend(boots.into_iter().map(job));
     }
     jobs.sort_by_key(|job| std::cmp::Reverse((job.machine.processors, job.boot.plan.proofs.len())));
     Ok(jobs)
 }
 
 /// The command line that does it again.
-fn again(options: &SabotageOptions, kernel: &ReadyKernel, accelerator: Accelerator) -> String {
-    let mut text = format!(
-        "cargo xtask sabotage --kernel {} --launcher {} --accel {}",
-        kernel.name,
-        options.run.launcher.name(),
-        accelerator.name()
-    );
-    for mutant in &options.mutants {
-        text += &format!(" --mutant '{mutant}'");
-    }
-    text
+fn again(options: &SabotageOptions, kernel: &str, accelerator: Accelerator) -> String {
+    let launcher = options.run.launcher;
+    let again = Again::new(&["sabotage"], kernel, launcher, accelerator);
+    let again = match options.sweep {
+        true => again.flag("--sweep"),
+        false => again,
+    };
+    again
+        .options("--mutant", &options.mutants)
+        .path("--prebuilt", options.run.prebuilt.as_ref())
+        .line()
 }
 
 fn boots(
@@ -369,20 +358,11 @@ fn over<'a>(
             boots.push(Over {
                 planned,
                 result,
-                records: records(&result.dir)?,
+                records: Files::of(&result.dir).read_records()?,
             });
         }
     }
     Ok(boots)
-}
-
-/// What came over the channel of the boot in this folder. One that never started has no file.
-fn records(dir: &Path) -> anyhow::Result<Vec<u8>> {
-    let path = Files::of(dir).records;
-    match fs::read(&path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
-        read => read.with_context(|| format!("reading {}", path.display())),
-    }
 }
 
 #[cfg(test)]
@@ -390,6 +370,7 @@ mod tests {
     use clap::Parser;
 
     use super::*;
+    use crate::vm::accel::Wish;
 
     #[derive(Debug, Parser)]
     struct Line {
@@ -416,6 +397,26 @@ mod tests {
                 SabotageOptions::of(&line.args, root),
                 SabotageOptions::new(sweep, root)
             );
+        }
+    }
+
+    #[test]
+    fn the_line_that_does_it_again_means_the_same() {
+        let root = Path::new("/checkout");
+        for sweep in [false, true] {
+            let mut given = SabotageOptions::new(sweep, root);
+            given.run.prebuilt = Some("/a b/bin".into());
+            if !sweep {
+                given.mutants = vec!["leaves-*".to_owned(), "denies-all".to_owned()];
+            }
+            let line = again(&given, "6.1", Accelerator::Tcg);
+            let words = shlex::split(&line).expect("a line for a shell");
+            let words = words.strip_prefix(&["cargo", "xtask"].map(str::to_owned));
+            let line = Line::try_parse_from(words.expect("a line of cargo xtask"));
+            let again = SabotageOptions::of(&line.expect("a valid line").args, root);
+            given.kernels = vec!["6.1".to_owned()];
+            given.run.accel = Wish::Tcg;
+            assert_eq!(again, given);
         }
     }
 

@@ -11,8 +11,9 @@ use anyhow::{Context, anyhow};
 use clap::Args;
 use xshell::{Shell, cmd};
 
+use super::at_hand;
 use super::guarantees::{self, GuaranteesArgs};
-use super::matrix::{self, MatrixOptions, at_hand};
+use super::matrix::{self, MatrixOptions};
 use super::sabotage::{self, SabotageOptions};
 use crate::exit::{ExitCode, Failure, Result};
 use crate::kernels::cache::Cache;

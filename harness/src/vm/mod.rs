@@ -18,10 +18,11 @@ mod quote;
 pub mod virtme;
 
 use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::ValueEnum;
 
 pub use pace::Pace;
@@ -113,6 +114,17 @@ impl Files {
             qemu: dir.join("qemu.log"),
             command: dir.join("command.txt"),
             ending: dir.join("ending.json"),
+        }
+    }
+
+    /// What came over the boot's channel. One that never started has no file.
+    ///
+    /// # Errors
+    /// The file can't be read.
+    pub fn read_records(&self) -> Result<Vec<u8>> {
+        match std::fs::read(&self.records) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+            read => read.with_context(|| format!("reading {}", self.records.display())),
         }
     }
 }

@@ -8,17 +8,17 @@ use std::time::Duration;
 use protocol::plan::{BootPlan, PlannedProof};
 
 use super::MatrixOptions;
-use super::at_hand::{AtHand, Image};
+use crate::cli::again::Again;
+use crate::cli::at_hand::{AtHand, Image, Terms};
 use crate::exit::Result;
 use crate::kernels::ReadyKernel;
 use crate::kernels::manifest::Skip;
 use crate::outcome::SuiteId;
-use crate::report;
 use crate::run::engine::{self, Job};
 use crate::run::plan::{self, PlannedBoot, Wanted};
 use crate::tell;
 use crate::verdict::DeclaredSkip;
-use crate::vm::{Accelerator, Machine, Pace};
+use crate::vm::{Accelerator, Pace};
 
 /// How many events may fail to come in a boot, so that the guest can still tell of them.
 const MISSING_EVENTS: u32 = 1;
@@ -70,32 +70,17 @@ fn job(
     image: &Image,
     pace: Pace,
 ) -> Job {
-    Job {
-        machine: Machine {
-            vmlinuz: kernel.vmlinuz.clone(),
-            initramfs: image.path.clone(),
-            cmdline: boot.cmdline.clone(),
-            memory_mib: kernel.memory_mib,
-            processors: boot.plan.machine.processors,
-            accelerator: pace.accelerator,
-            limit: options.boot_limit.map_or_else(
-                || pace.boot_limit(&boot.plan, MISSING_EVENTS),
-                |limit| Duration::from_secs(limit.into()),
-            ),
-            dir: report::files::boot_dir(at_hand.out.path(), &boot.suite),
-        },
+    let limit = options.boot_limit.map_or_else(
+        || pace.boot_limit(&boot.plan, MISSING_EVENTS),
+        |limit| Duration::from_secs(limit.into()),
+    );
+    let terms = Terms {
+        accelerator: pace.accelerator,
+        limit,
         skips: declared_skips(&kernel.skips, &boot.plan),
-        allows: kernel.allows.clone(),
-        package_version: kernel.package_version.clone(),
-        replaced_version: kernel
-            .replaced
-            .as_ref()
-            .map(|replaced| replaced.old.clone()),
-        provenance: at_hand.provenance.clone(),
         again: again(options, &boot.suite, &boot.plan.proofs, pace.accelerator),
-        obstacle: image.obstacle.clone(),
-        boot,
-    }
+    };
+    at_hand.job(kernel, image, boot, terms)
 }
 
 /// The skips of this boot, one for each planned proof that people declared one of.
@@ -118,37 +103,22 @@ fn again(
     proofs: &[PlannedProof],
     accelerator: Accelerator,
 ) -> String {
-    let mut words = vec!["cargo".to_owned(), "xtask".to_owned(), "matrix".to_owned()];
-    let mut option = |name: &str, value: &str| words.extend([name.to_owned(), value.to_owned()]);
-    option("--kernel", &suite.kernel);
-    option("--boot", &suite.boot);
-    option("--launcher", options.run.launcher.name());
-    option("--accel", accelerator.name());
-    if !options.proofs.is_empty() {
+    let named = match options.proofs.is_empty() {
+        true => &[],
+        false => proofs,
+    };
+    let (launcher, agent) = (options.run.launcher, options.run.agent.as_ref());
+    let again = Again::new(&["matrix"], &suite.kernel, launcher, accelerator)
+        .option("--boot", &suite.boot)
         // What the user's globs meant for this boot; others of them may mean nothing here.
-        for proof in proofs {
-            option("--proof", &proof.id);
-        }
-    }
-    if let Some(limit) = options.boot_limit {
-        option("--boot-limit", &limit.to_string());
-    }
-    for (name, path) in [
-        ("--agent", &options.run.agent),
-        ("--prebuilt", &options.run.prebuilt),
-    ] {
-        if let Some(path) = path {
-            // The line is to work wherever it is read; a path that can't be made absolute is
-            // shown as it was given.
-            let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
-            option(name, &path.display().to_string());
-        }
-    }
-    let words: Vec<_> = words
-        .iter()
-        .map(|word| shlex::try_quote(word).map_or(word.as_str().into(), |quoted| quoted))
-        .collect();
-    words.join(" ")
+        .options("--proof", named.iter().map(|proof| &proof.id))
+        .options(
+            "--boot-limit",
+            options.boot_limit.map(|limit| limit.to_string()),
+        )
+        .path("--agent", agent)
+        .path("--prebuilt", options.run.prebuilt.as_ref());
+    again.line()
 }
 
 /// A word that no earlier boot had.

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context;
 use jiff::Timestamp;
@@ -25,14 +26,17 @@ use crate::kernels::manifest::{Kernel, Manifest};
 use crate::outcome::{Provenance, SuiteId};
 use crate::progress::{Progress as _, Terminal};
 use crate::report;
+use crate::run::engine::Job;
 use crate::run::out_dir::OutDir;
+use crate::run::plan::PlannedBoot;
 use crate::setup::{self, Asked, Setup, Venv};
+use crate::verdict::DeclaredSkip;
 use crate::vm::channel::{Channel, Line};
 use crate::vm::interrupt::Interrupt;
 use crate::vm::{self, Accelerator, Composer, Launcher, Machine, accel};
 
 /// Everything at hand for the boots.
-pub(in crate::cli) struct AtHand {
+pub(super) struct AtHand {
     /// Where the results go.
     pub out: OutDir,
     /// Who composes QEMU's commands.
@@ -56,13 +60,25 @@ pub(in crate::cli) struct AtHand {
 }
 
 /// The image of one kernel.
-pub(in crate::cli) struct Image {
+pub(super) struct Image {
     /// Where it is, or was to be.
     pub path: PathBuf,
     /// Modules that `images/` asks for and this kernel doesn't have.
     pub missing_modules: Vec<String>,
     /// Why it couldn't be packed, if it couldn't.
     pub obstacle: Option<String>,
+}
+
+/// What a command decides about a boot by itself.
+pub(super) struct Terms {
+    /// What runs the guest.
+    pub accelerator: Accelerator,
+    /// How long it may take.
+    pub limit: Duration,
+    /// Skips declared for it.
+    pub skips: Vec<DeclaredSkip>,
+    /// The command line that repeats it.
+    pub again: String,
 }
 
 impl AtHand {
@@ -170,6 +186,31 @@ impl AtHand {
         })
     }
 
+    /// A boot of a kernel with its image, on these terms.
+    pub fn job(&self, kernel: &ReadyKernel, image: &Image, boot: PlannedBoot, terms: Terms) -> Job {
+        let replaced = kernel.replaced.as_ref();
+        Job {
+            machine: Machine {
+                vmlinuz: kernel.vmlinuz.clone(),
+                initramfs: image.path.clone(),
+                cmdline: boot.cmdline.clone(),
+                memory_mib: kernel.memory_mib,
+                processors: boot.plan.machine.processors,
+                accelerator: terms.accelerator,
+                limit: terms.limit,
+                dir: report::files::boot_dir(self.out.path(), &boot.suite),
+            },
+            skips: terms.skips,
+            allows: kernel.allows.clone(),
+            package_version: kernel.package_version.clone(),
+            replaced_version: replaced.map(|replaced| replaced.old.clone()),
+            provenance: self.provenance.clone(),
+            again: terms.again,
+            obstacle: image.obstacle.clone(),
+            boot,
+        }
+    }
+
     fn image_path(&self, kernel: &ReadyKernel) -> PathBuf {
         let suite = SuiteId {
             kernel: kernel.name.clone(),
@@ -244,7 +285,7 @@ impl AtHand {
 ///
 /// # Errors
 /// Another run has it, or it can't be written.
-pub(in crate::cli) fn clear(options: &RunOptions) -> Result<OutDir> {
+pub(super) fn clear(options: &RunOptions) -> Result<OutDir> {
     let out = OutDir::claim(&options.out)?;
     report::files::remove_all(out.path())?;
     Ok(out)
