@@ -11,25 +11,28 @@ use anyhow::{Context, anyhow};
 use clap::Args;
 use globset::Glob;
 use proofs::{Boot, Mutant};
-use protocol::plan::{Filesystem, GuestPlan};
+use protocol::plan::GuestPlan;
 
 use super::again::Again;
 use super::at_hand::{AtHand, Terms};
 use super::matrix::jobs::nonce;
 use super::options::{CommonArgs, JobsArgs, RunOptions};
+use super::proof_names;
 use crate::exit::{ExitCode, Failure, Result};
 use crate::kernels::ReadyKernel;
 use crate::kernels::manifest::{self, Manifest};
 use crate::report;
 use crate::run::engine::{self, Done, Job};
 use crate::run::event::Event;
-use crate::run::plan::PlannedBoot;
-use crate::sabotage::catalogue::{self, ListedMutant};
+use crate::run::plan::{self, PlannedBoot};
 use crate::sabotage::kernel::{self, Over};
-use crate::sabotage::plan;
 use crate::sabotage::report::{self as told, OfKernel};
 use crate::sabotage::skip;
 use crate::sabotage::sweep::{self, Null, Sweep};
+use crate::sabotage::{
+    self,
+    catalogue::{self, ListedMutant},
+};
 use crate::tell;
 use crate::vm::{Accelerator, Files, Pace};
 
@@ -59,6 +62,9 @@ pub struct SabotageArgs {
     /// Put every proof to an agent that enforces nothing but its own canaries, instead of the mutants
     #[arg(long, conflicts_with_all = ["mutants", "list"])]
     pub sweep: bool,
+    /// Only these proofs of a sweep, by id or glob
+    #[arg(long = "proof", value_name = "ID|GLOB", requires = "sweep")]
+    pub proofs: Vec<String>,
     /// Show the mutants, what they break and what must catch them, and run nothing
     #[arg(long)]
     pub list: bool,
@@ -75,6 +81,8 @@ pub struct SabotageOptions {
     pub mutants: Vec<String>,
     /// Sweep in the place of trying mutants.
     pub sweep: bool,
+    /// Which proofs a sweep is of, by id or glob; all without any.
+    pub proofs: Vec<String>,
     /// Only show the mutants.
     pub list: bool,
     /// How.
@@ -93,6 +101,7 @@ impl SabotageOptions {
             },
             mutants: args.mutants.clone(),
             sweep: args.sweep,
+            proofs: args.proofs.clone(),
             list: args.list,
             run: RunOptions {
                 jobs: args.jobs.jobs,
@@ -108,6 +117,7 @@ impl SabotageOptions {
             kernels: vec![KERNEL.to_owned()],
             mutants: Vec::new(),
             sweep,
+            proofs: Vec::new(),
             list: false,
             run: RunOptions::new(out(sweep, root)),
         }
@@ -150,7 +160,7 @@ pub fn run(options: &SabotageOptions, root: &Path) -> Result<ExitCode> {
     let pace = options.run.pace(choice.accelerator, &Boot::ALL);
     let jobs = jobs(&at_hand, options, pace, |kernel| {
         let (mutants, _) = skip::part(&mutants, &kernel.skips);
-        plan::kernel(kernel, &mutants, pace, nonce)
+        sabotage::plan::kernel(kernel, &mutants, pace, nonce)
     })?;
     let planned: Vec<PlannedBoot> = jobs.iter().map(|job| job.boot.clone()).collect();
     let done = boots(&at_hand, jobs, options.run.slots(), choice.notice)?;
@@ -200,13 +210,16 @@ fn sweep(
     manifest: &Manifest,
     kernels: &[&manifest::Kernel],
 ) -> Result<ExitCode> {
-    let filesystems = BTreeSet::from(Filesystem::ALL);
+    let globs = proof_names::globs(&options.proofs)?;
+    let wanted = sweep::wanted(globs.as_ref());
+    proof_names::check_each_matches(&options.proofs, &wanted)?;
+    let filesystems = plan::filesystems(&wanted);
     let at_hand =
         AtHand::get(&options.run, root, manifest, kernels, &filesystems)?.with_all_kernels()?;
     let choice = at_hand.accelerator(options.run.accel)?;
     let pace = options.run.pace(choice.accelerator, &Boot::ALL);
     let jobs = jobs(&at_hand, options, pace, |kernel| {
-        sweep::kernel(kernel, pace, nonce)
+        sweep::kernel(kernel, &wanted, pace, nonce)
     })?;
     let planned: Vec<PlannedBoot> = jobs.iter().map(|job| job.boot.clone()).collect();
     let done = boots(&at_hand, jobs, options.run.slots(), choice.notice)?;
@@ -220,7 +233,7 @@ fn sweep(
                 Some((&boot.plan, &done.result))
             })
             .collect();
-        Null::BOTH.map(|null| sweep::judge(&ready.name, null, &boots))
+        Null::BOTH.map(|null| sweep::judge(&ready.name, null, &wanted, &boots))
     });
     let swept: Vec<Sweep> = swept.collect();
     let json = sweep::json(&swept)?;
@@ -301,6 +314,7 @@ fn again(options: &SabotageOptions, kernel: &str, accelerator: Accelerator) -> S
     };
     again
         .options("--mutant", &options.mutants)
+        .options("--proof", &options.proofs)
         .path("--prebuilt", options.run.prebuilt.as_ref())
         .line()
 }
@@ -406,7 +420,9 @@ mod tests {
         for sweep in [false, true] {
             let mut given = SabotageOptions::new(sweep, root);
             given.run.prebuilt = Some("/a b/bin".into());
-            if !sweep {
+            if sweep {
+                given.proofs = vec!["*-open".to_owned()];
+            } else {
                 given.mutants = vec!["leaves-*".to_owned(), "denies-all".to_owned()];
             }
             let line = again(&given, "6.1", Accelerator::Tcg);

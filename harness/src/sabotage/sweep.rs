@@ -4,9 +4,10 @@
 //! results aren't as declared. A mutant shows that one proof can fail; a sweep shows that every
 //! proof of the broken kind does. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result};
+use globset::GlobSet;
 use proofs::{Boot, Green, Proof, Swept};
 use protocol::plan::{BootPlan, GuestPlan, PlannedProof};
 use protocol::sabotage;
@@ -15,7 +16,7 @@ use serde::Serialize;
 use crate::exit::ExitCode;
 use crate::kernels::ReadyKernel;
 use crate::outcome::{BootResult, Status};
-use crate::run::plan::{self, PlannedBoot, catalogue};
+use crate::run::plan::{self, PlannedBoot, Wanted};
 use crate::vm::Pace;
 
 /// The file in `--out`.
@@ -75,6 +76,8 @@ pub struct Sweep {
     pub kernel: String,
     /// The agent.
     pub agent: Null,
+    /// Whether every proof was asked for.
+    pub whole: bool,
     /// How many were red, as they must be.
     pub red: usize,
     /// How many were green, for each reason.
@@ -87,50 +90,79 @@ pub struct Sweep {
     pub faults: Vec<String>,
 }
 
-/// Plans one kernel's boots with all of their proofs, over each of the agents.
+/// What a sweep is of when every proof was asked for.
+#[must_use]
+pub fn wanted(proofs: Option<&GlobSet>) -> Wanted<'_> {
+    Wanted {
+        boots: &Boot::ALL,
+        proofs,
+        // It is an agent that is broken in yet another way.
+        sabotaged_agent: false,
+    }
+}
+
+/// Plans one kernel's boots with the proofs asked for, over each of the agents.
 pub fn kernel(
     kernel: &ReadyKernel,
+    wanted: &Wanted<'_>,
     pace: Pace,
     mut nonce: impl FnMut() -> String,
 ) -> (GuestPlan, Vec<PlannedBoot>) {
     let mut boots = Vec::new();
     for null in Null::BOTH {
-        for boot in Boot::ALL {
-            let proofs = catalogue(boot, false)
-                .into_iter()
-                .map(|proof| PlannedProof {
-                    id: sabotage::with(&proof.id, null.mutant()),
-                    configuration: sabotage::with(&proof.configuration, null.mutant()),
-                    ..proof
-                });
+        for &boot in wanted.boots {
+            let proofs = plan::proofs(boot, wanted).into_iter();
+            let over = |proof: PlannedProof| PlannedProof {
+                id: sabotage::with(&proof.id, null.mutant()),
+                configuration: sabotage::with(&proof.configuration, null.mutant()),
+                ..proof
+            };
+            let proofs: Vec<PlannedProof> = proofs.map(over).collect();
+            if proofs.is_empty() {
+                continue;
+            }
             let name = sabotage::with(boot.name(), null.mutant());
-            boots.push(plan::boot(kernel, boot, &name, proofs.collect(), nonce()));
+            boots.push(plan::boot(kernel, boot, &name, proofs, nonce()));
         }
     }
     (plan::guest(kernel, pace, &boots), boots)
 }
 
-/// Holds a kernel's boots over one of the agents against what each of their proofs is declared to
-/// come to; boots over the other are passed over.
+/// Holds a kernel's boots over one of the agents against what each of the proofs asked for is
+/// declared to come to; boots over the other are passed over.
 #[must_use]
-pub fn judge(kernel: &str, null: Null, boots: &[(&BootPlan, &BootResult)]) -> Sweep {
+pub fn judge(
+    kernel: &str,
+    null: Null,
+    wanted: &Wanted<'_>,
+    boots: &[(&BootPlan, &BootResult)],
+) -> Sweep {
     let mut swept = Sweep {
         kernel: kernel.to_owned(),
         agent: null,
+        whole: wanted.proofs.is_none(),
         red: 0,
         green: BTreeMap::new(),
         skipped: 0,
         surprises: Vec::new(),
         faults: Vec::new(),
     };
-    for boot in Boot::ALL {
+    for &boot in wanted.boots {
+        let ids: BTreeSet<String> = plan::proofs(boot, wanted)
+            .into_iter()
+            .map(|proof| proof.id)
+            .collect();
+        if ids.is_empty() {
+            continue;
+        }
         let name = sabotage::with(boot.name(), null.mutant());
         let Some((_, result)) = boots.iter().find(|(plan, _)| plan.boot == name) else {
             swept.faults.push(format!("{name} was never run"));
             continue;
         };
         swept.faults.extend(result.faults.iter().cloned());
-        for proof in proofs::of_boot(boot, false) {
+        let all = proofs::of_boot(boot, false).into_iter();
+        for proof in all.filter(|proof| ids.contains(&proof.id)) {
             let id = sabotage::with(&proof.id, null.mutant());
             let came = result.proofs.iter().find(|proof| proof.id == id);
             let status = came.map_or(Status::Incomplete, |proof| proof.status);
@@ -209,7 +241,9 @@ pub fn exit_code(kernels: &[Sweep]) -> ExitCode {
     if surprises.clone().any(|it| it.seen != Status::Incomplete) {
         return ExitCode::Failed;
     }
-    let sound = |swept: &Sweep| swept.red > 0 && swept.faults.is_empty();
+    // Some of all proofs must be red; those that somebody picked may all be declared green.
+    let showed = |swept: &Sweep| swept.red > 0 || (!swept.whole && !swept.green.is_empty());
+    let sound = |swept: &Sweep| showed(swept) && swept.faults.is_empty();
     match surprises.next().is_none() && !kernels.is_empty() && kernels.iter().all(sound) {
         true => ExitCode::AsDeclared,
         false => ExitCode::Infrastructure,
@@ -240,6 +274,10 @@ mod tests {
     }
 
     fn judged(null: Null, results: &[BootResult]) -> Sweep {
+        judged_of(null, None, results)
+    }
+
+    fn judged_of(null: Null, globs: Option<&GlobSet>, results: &[BootResult]) -> Sweep {
         let plans: Vec<BootPlan> = results
             .iter()
             .map(|result| BootPlan {
@@ -247,7 +285,8 @@ mod tests {
                 ..crate::verdict::samples::plan()
             })
             .collect();
-        judge("6.1", null, &plans.iter().zip(results).collect::<Vec<_>>())
+        let boots: Vec<_> = plans.iter().zip(results).collect();
+        judge("6.1", null, &wanted(globs), &boots)
     }
 
     #[test]
@@ -277,6 +316,31 @@ mod tests {
         let unknown = |proof: &str| (proof == "kills-denied-open").then_some(Status::Incomplete);
         let swept = judged(null, &boots(null, unknown));
         assert_eq!(exit_code(&[swept]), ExitCode::Infrastructure);
+    }
+
+    #[test]
+    fn of_some_proofs_no_other_counts_and_none_has_to_be_red() {
+        for (pattern, null, red, green) in [
+            ("kills-denied-open", Null::StopsNobody, 1, 0),
+            ("renews-*", Null::DeniesAll, 0, 0),
+            ("promotes-to-enforce-signal", Null::StopsNobody, 0, 1),
+        ] {
+            let glob = globset::Glob::new(pattern).expect("a glob");
+            let mut globs = globset::GlobSetBuilder::new();
+            let globs = globs.add(glob).build().expect("globs");
+            let all = boots(null, |_| None);
+            let of = |red: usize, green: usize, swept: &Sweep| {
+                let seen = (swept.red, swept.green.values().sum::<usize>());
+                assert_eq!(seen, (red, green), "{pattern}");
+            };
+            let swept = judged_of(null, Some(&globs), &all);
+            of(red, green, &swept);
+            let code = match red + green {
+                0 => ExitCode::Infrastructure,
+                _ => ExitCode::AsDeclared,
+            };
+            assert_eq!(exit_code(&[swept]), code, "{pattern}");
+        }
     }
 
     #[test]
