@@ -204,7 +204,10 @@ pub fn table(kernels: &[Sweep]) -> String {
     for swept in kernels {
         let green = swept.green.iter();
         let green = green.map(|(why, count)| format!("{count} that promise {}", why.in_words()));
-        let green: Vec<String> = green.collect();
+        let mut green: Vec<String> = green.collect();
+        if green.is_empty() {
+            green.push("none".to_owned());
+        }
         text += &format!(
             "{}, {}: {} red; green {}; {} skipped; {} other than declared\n",
             swept.kernel,

@@ -166,6 +166,9 @@ pub fn commit(arguments: &[String]) -> ExitCode {
     let Ok(meeting) = Meeting::make(Rounds { count, tries }) else {
         return ExitCode::from(NOT_TRIED + 1);
     };
+    // Where the kernel has no PR_GET_AUXV (before 6.4), the first question for the time or the
+    // processor opens /proc/self/auxv. Asked here, none of those who act opens a file of its own.
+    let _ = (now(), sched_getcpu());
     let sides = [(first_cgroup, first), (second_cgroup, second)];
     let mut forked = Vec::new();
     for (side, (cgroup, path)) in sides.into_iter().enumerate() {
