@@ -44,6 +44,10 @@ pub struct Session {
     /// What got past a rule since the last verification.
     losses: Losses,
     report: Reporting,
+    /// The decision that the report on disk repeats; `None` where there is none.
+    reported: Option<Decision>,
+    /// Why the last report couldn't be written, if it couldn't.
+    unreported: Option<String>,
 }
 
 /// Where reports go, and how long they hold.
@@ -53,6 +57,8 @@ pub struct Reporting {
     pub path: PathBuf,
     /// How long a report may be believed.
     pub validity: SignedDuration,
+    /// Whether the kernel won't kill the agent when memory runs out.
+    pub outlives_used_up_memory: bool,
 }
 
 impl Session {
@@ -98,6 +104,8 @@ impl Session {
             missing: Vec::new(),
             losses: Losses::default(),
             report,
+            reported: None,
+            unreported: None,
         };
         Ok((session, ring))
     }
@@ -145,7 +153,7 @@ impl Session {
     ///
     /// # Errors
     /// It can't be written.
-    pub fn report(&self, unprinted: u64) -> Result<()> {
+    pub fn report(&mut self, unprinted: u64) -> Result<()> {
         let untried = |hook: &Hook| self.trials.untried(hook);
         let status = Status {
             hooks: hooks::hooks(self.trials.known(), untried),
@@ -155,7 +163,37 @@ impl Session {
         };
         let facts = &self.trials.machine().facts;
         let report = document::compose(facts, Timestamp::now(), &self.decision, status)?;
-        file::write(&report, &self.report.path)
+        file::write(&report, &self.report.path)?;
+        self.reported = Some(self.decision.clone());
+        Ok(())
+    }
+
+    /// Renews the report. A failure, such as a full disk, must not end enforcement: the report
+    /// that is there is left to expire, or, where it no longer says what holds, removed at once,
+    /// which takes no room. Says when reports begin to fail, and when one is written again.
+    pub fn renew_report(&mut self, unprinted: u64) -> Option<Notice> {
+        let failed = self.report(unprinted).err();
+        let reason = failed.map(|error| format!("{error:#}"));
+        let known = std::mem::replace(&mut self.unreported, reason.clone());
+        match (&reason, known) {
+            (Some(reason), known) => {
+                let holds = self.reported.as_ref() == Some(&self.decision);
+                if !holds && self.reported.take().is_some() {
+                    file::remove(&self.report.path);
+                }
+                if known.as_ref() == Some(reason) {
+                    return None;
+                }
+                log::error(format_args!(
+                    "{reason}; the claim expires unless there is room before it does; rules are \
+                     enforced all the same"
+                ));
+            }
+            (None, None) => return None,
+            (None, Some(_)) => log::info("the report can be written again"),
+        }
+        let written = reason.is_none();
+        Some(Notice::Report { written, reason })
     }
 
     /// Verifies again what the claim rests on, looks at the rules' targets again, decides
@@ -262,6 +300,7 @@ impl Session {
                 of_class: self.rules.limits(class, tier),
                 catchable_signal: self.asked.signal != libc::SIGKILL,
                 missing_guards: self.trials.missing_guards(tier, class),
+                killed_for_memory: !self.report.outlives_used_up_memory,
             };
             (class, limits::of(tier, &circumstances))
         };

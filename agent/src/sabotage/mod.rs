@@ -83,6 +83,10 @@ mutants! {
     ForgetsRules = "forgets-rules",
     /// The agent ends as soon as it is ready.
     DiesAfterReady = "dies-after-ready",
+    /// A limit on the size of files ends the agent.
+    EndsAtFileLimit = "ends-at-file-limit",
+    /// The kernel may kill the agent when memory runs out, and nothing says so.
+    EndsWhenOutOfMemory = "ends-when-out-of-memory",
     /// The agent dies, and its programs go on with their rules.
     LeavesProgramsOnDeath = "leaves-programs-on-death",
     /// The agent stops, and its programs go on with their rules.

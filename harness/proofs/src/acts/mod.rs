@@ -10,6 +10,7 @@ pub mod cause;
 pub mod cgroup;
 pub mod filesystems;
 pub(crate) mod handle;
+pub mod hog;
 pub(crate) mod ioctl;
 pub mod lab;
 pub mod many;
