@@ -23,9 +23,10 @@ use raw::{Raw, Source, kind};
 const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 
 /// The structs and unions of `bpf/vmlinux.h` whose fields are relocated.
-const STRUCTS: [&str; 13] = [
+const STRUCTS: [&str; 14] = [
     "bpf_iter__task_file",
     "bpf_iter_meta",
+    "cred",
     "dentry",
     "file",
     "inode",
