@@ -1,8 +1,8 @@
 //! Somebody without privileges who uses up memory by many small processes, so that another one is
 //! the largest, until the kernel kills one.
 //!
-//! The guest re-executes itself (`/init hog CGROUP`) for that. He and the agent are in a cgroup with
-//! little memory, so that the kernel must choose among them and the machine keeps the rest.
+//! The guest re-executes itself (`/init hog CGROUP`) to start them. They and the agent are in a cgroup
+//! with little memory, so that the kernel must choose among them and the machine keeps the rest.
 
 use std::fs;
 use std::io::{Read as _, pipe};
@@ -23,13 +23,12 @@ const ROOT: &str = "/sys/fs/cgroup";
 const CGROUP: &str = "/sys/fs/cgroup/little-memory";
 
 /// Of the cgroup. What the agent had before it was put there isn't counted.
-const MEMORY: &str = "25165824";
+const MEMORY: &str = "16777216";
 
-/// What each process takes: less than any agent has, and enough that none is smaller than the one
-/// that starts them, which the kernel would kill else.
-const EACH: usize = 2 << 20;
+/// What each process takes, so that it is far smaller than any agent.
+const EACH: usize = 512 << 10;
 /// So many can't be had of [`MEMORY`].
-const MOST: usize = 24;
+const MOST: usize = 64;
 
 /// Whom nothing is allowed to.
 const NOBODY: u32 = 65_534;
@@ -54,12 +53,10 @@ pub fn hog(arguments: &[String]) -> ExitCode {
 
 /// Takes memory until the kernel has killed a process for it.
 fn take_all(cgroup: &Path) -> Result<()> {
-    cgroup::join(cgroup)?;
-    raw::become_user(NOBODY).context("becoming another user")?;
     let mut takers = Vec::new();
     let mut killed = None;
     while killed.is_none() && takers.len() < MOST {
-        takers.push(taker()?);
+        takers.push(taker(cgroup)?);
         killed = takers.iter().copied().find(|pid| is_killed(*pid));
     }
     let left = takers.into_iter().filter(|pid| Some(*pid) != killed);
@@ -72,14 +69,18 @@ fn take_all(cgroup: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A process that has taken its part, or died of that, and waits.
-fn taker() -> Result<Pid> {
+/// A user's process that has taken its part, or died of that, and waits. Whoever starts it isn't in
+/// the cgroup, where the kernel might choose him.
+fn taker(cgroup: &Path) -> Result<Pid> {
     let (mut taken, give) = pipe().context("a pipe")?;
     let pid = raw::fork(0, || {
         let (protection, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE);
         // SAFETY: at no address of ours, so it takes nobody's place.
         let at = unsafe { mmap_anonymous(std::ptr::null_mut(), EACH, protection, flags) };
         let Ok(at) = at else { return 1 };
+        if cgroup::join(cgroup).is_err() || raw::become_user(NOBODY).is_err() {
+            return 1;
+        }
         // SAFETY: it was just mapped with this length, and is nobody else's.
         unsafe { std::ptr::write_bytes(at.cast::<u8>(), 1, EACH) };
         // SAFETY: it is this process's copy, of which nothing is used any more; to close it tells

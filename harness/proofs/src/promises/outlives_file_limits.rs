@@ -91,10 +91,10 @@ pub(super) mod acts {
             let mut notices = running.listen();
             let former = limit_files(running, Some(0))?;
             let told = notices.hear("a report that can't be written", is_of_report);
-            let up = !running.has_ended()?;
-            let told = match told {
-                Ok(notice) => vec![notice],
-                Err(_) if !up => Vec::new(),
+            let (up, told) = match told {
+                Ok(notice) => (true, vec![notice]),
+                // Its end, and no silence.
+                Err(_) if running.ends().is_ok() => (false, Vec::new()),
                 Err(error) => return Err(error),
             };
             let document = json!({"up": up, "notices": told});

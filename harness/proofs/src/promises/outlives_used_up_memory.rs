@@ -64,6 +64,7 @@ pub(super) mod acts {
     use crate::acts::cgroup::Place;
     use crate::acts::hog::LittleMemory;
     use crate::acts::lab::{During, Lab, Seen};
+    use crate::acts::reports::Reports;
     use crate::acts::{Acts, running};
 
     /// See the promise.
@@ -83,7 +84,8 @@ pub(super) mod acts {
             let little = LittleMemory::around(running.pid())?;
             let killed = little.use_up(lab.ground.limit())?;
             drop(little);
-            let up = !running.has_ended()?;
+            // Whoever is to die of it may take a while.
+            let up = Reports::watch(running)?.renewed_before_end()?;
             let document = json!({
                 "users_process_killed": killed,
                 "agent_up": up,

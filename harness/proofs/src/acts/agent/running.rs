@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use protocol::record::Observation;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use serde_json::Value;
 
@@ -62,17 +61,6 @@ impl Running {
     pub fn process(&self) -> Result<OwnedFd> {
         let pid = Pid::from_child(&self.child);
         pidfd_open(pid, PidfdFlags::empty()).context("watching the agent")
-    }
-
-    /// Whether it has ended.
-    ///
-    /// # Errors
-    /// The kernel doesn't say.
-    pub fn has_ended(&self) -> Result<bool> {
-        let process = self.process()?;
-        let mut ended = [PollFd::new(&process, PollFlags::IN)];
-        let now = Timespec::default();
-        Ok(poll(&mut ended, Some(&now)).context("looking whether the agent ended")? > 0)
     }
 
     /// Hears what it tells on standard output from now on.
