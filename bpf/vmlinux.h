@@ -114,6 +114,27 @@ struct task_struct {
 	const struct cred *cred;
 };
 
+struct kernfs_node {
+	__u64 id;
+};
+
+struct cgroup {
+	struct kernfs_node *kn;
+};
+
+struct bpf_map {
+	__u32 max_entries;
+};
+
+struct bpf_array {
+	void *ptrs[0];
+};
+
+struct bpf_iter__bpf_map {
+	struct bpf_iter_meta *meta;
+	struct bpf_map *map;
+};
+
 struct bpf_iter_meta {
 	struct seq_file *seq;
 };

@@ -12,6 +12,7 @@ use aya::maps::{MapData, RingBuf};
 use jiff::{SignedDuration, Timestamp};
 
 use super::timings::{Step, Timings};
+use crate::classes::alterations::Alterations;
 use crate::classes::hooks::Hook;
 use crate::classes::{Rules, spared};
 use crate::follow::{Affected, Changed};
@@ -43,6 +44,8 @@ pub struct Session {
     missing: Vec<String>,
     /// What got past a rule since the last verification.
     losses: Losses,
+    /// What the last verification found altered in the maps.
+    altered: Alterations,
     report: Reporting,
     /// The decision that the report on disk repeats; `None` where there is none.
     reported: Option<Decision>,
@@ -103,6 +106,7 @@ impl Session {
             claimed,
             missing: Vec::new(),
             losses: Losses::default(),
+            altered: Alterations::default(),
             report,
             reported: None,
             unreported: None,
@@ -196,21 +200,29 @@ impl Session {
         Some(Notice::Report { written, reason })
     }
 
-    /// Verifies again what the claim rests on, looks at the rules' targets again, decides
-    /// again, and fills the maps anew. Says if that changed the state.
+    /// Verifies again what the claim rests on, reads the maps back, looks at the rules' targets
+    /// again, decides again, and fills the maps anew. Says what was altered, and if the state is
+    /// another one.
     ///
     /// # Errors
     /// The kernel's.
-    pub fn refresh(&mut self) -> Result<Option<Notice>> {
+    pub fn refresh(&mut self) -> Result<Vec<Notice>> {
         self.trials.repeat(&self.claimed.1);
+        // Before anything is filled in, which would put it right.
+        self.altered = self.trials.check_maps()?;
         resolve(&mut self.rules, &mut self.trials, &|_| true)?;
         self.extend();
         self.losses.verified(self.trials.counts()?);
         let changed = self.decide_again();
-        // Verification also reads the maps back: they must hold what the agent wrote.
-        self.trials.doubt_maps();
         self.fill()?;
-        Ok(changed)
+        let altered = self.altered.maps().iter().map(|altered| {
+            log::error(&altered.reason);
+            Notice::Altered {
+                map: altered.map.to_owned(),
+                reason: altered.reason.clone(),
+            }
+        });
+        Ok(altered.chain(changed).collect())
     }
 
     /// Looks again at the targets on the way to which something changed, and fills the maps
@@ -263,7 +275,8 @@ impl Session {
 
     fn decide_again(&mut self) -> Option<Notice> {
         let measured = self.trials.measured();
-        let facts = self.rules.facts(self.trials.memory_readable());
+        let mut facts = self.rules.facts(self.trials.memory_readable());
+        self.altered.obstruct(&mut facts);
         let now = gate::recheck(&self.asked, self.claimed.0, &measured, &facts);
         let (now, why) = match (now.state, self.losses.why()) {
             (State::Degraded, _) => (now, self.trials.doubts(&self.claimed.1)),

@@ -33,6 +33,13 @@ pub enum Notice {
         /// From when the agent was told of a change until the maps held it, microseconds.
         delay_us: u64,
     },
+    /// Somebody altered what the agent had put into a map; it is put right.
+    Altered {
+        /// The map.
+        map: String,
+        /// What was found.
+        reason: String,
+    },
     /// The report couldn't be written, or can be again.
     Report {
         /// Whether it is written now.
@@ -80,6 +87,10 @@ mod tests {
                 path: "/etc/secret".to_owned(),
                 present: true,
                 delay_us: 180,
+            },
+            Notice::Altered {
+                map: "rules_by_inode".to_owned(),
+                reason: "one entry".to_owned(),
             },
             Notice::Report {
                 written: false,

@@ -129,7 +129,7 @@ pub mod session {
         }
 
         /// Verifies again.
-        pub fn refresh(&mut self) -> Result<Option<Notice>> {
+        pub fn refresh(&mut self) -> Result<Vec<Notice>> {
             if sabotage::is(Mutant::RestsWhileVerifying) {
                 sabotage::rest(true);
                 self.0.fill()?;

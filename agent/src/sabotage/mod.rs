@@ -69,6 +69,10 @@ mutants! {
     RenewsWithoutCanary = "renews-without-canary",
     /// How often the kernel skipped a program is looked at by nobody.
     OverlooksPassedOver = "overlooks-passed-over",
+    /// What somebody altered in the maps of rules is seen by nobody.
+    OverlooksAlteredRules = "overlooks-altered-rules",
+    /// An exemption that somebody added is seen by nobody.
+    OverlooksAddedExemptions = "overlooks-added-exemptions",
     /// Hooks are attached that no rule needs.
     AttachesNeedlessly = "attaches-needlessly",
     /// A rule that is known by its path alone gets no hook that sees paths.

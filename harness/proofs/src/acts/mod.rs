@@ -2,6 +2,7 @@
 
 pub mod act;
 pub mod agent;
+pub(crate) mod agents_maps;
 pub mod arms;
 pub mod at_once;
 pub mod attempt;

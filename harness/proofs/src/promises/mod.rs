@@ -27,6 +27,8 @@ mod keeps_its_report;
 mod knows_reused_inode;
 mod leaves_nothing_behind;
 mod no_pretend;
+mod notices_added_exemption;
+mod notices_altered_rule;
 mod notices_lost_program;
 mod outlives_file_limits;
 mod outlives_rejected_programs;
@@ -91,6 +93,8 @@ pub const ALL: &[&Promise] = &[
     &leaves_nothing_behind::PROMISE,
     &ends_at_hangup::PROMISE,
     &ends_with_its_agent::PROMISE,
+    &notices_altered_rule::PROMISE,
+    &notices_added_exemption::PROMISE,
     &notices_lost_program::PROMISE,
     &admits_refused_signal::PROMISE,
     &admits_passed_over::PROMISE,
