@@ -38,7 +38,7 @@ fn proofs() -> Vec<Proof> {
 /// The rule on the secret, which has no name of its own.
 const RULE: &str = "file[0]";
 
-fn arms(tier: Tier) -> Vec<PlannedArm> {
+pub(super) fn arms(tier: Tier) -> Vec<PlannedArm> {
     let listed = [
         equals("/state", tier.state()),
         // As a count.
