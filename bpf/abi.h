@@ -179,6 +179,14 @@ struct identity {
 	__u32 fd;
 };
 
+/* An index of the exempt cgroups that holds one. */
+struct exempted {
+	/* Its id; 0 where programs may not read the kernel's memory. */
+	__u64 cgroup;
+	__u32 index;
+	__u32 zero;
+};
+
 struct event {
 	__u64 boot_ns;
 	__u64 cgroup;
@@ -207,6 +215,7 @@ struct event {
 struct abi {
 	struct event event;
 	struct identity identity;
+	struct exempted exempted;
 	enum action action;
 	enum hook hook;
 	enum match match;

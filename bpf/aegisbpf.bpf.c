@@ -4,6 +4,7 @@
  * same maps: core/ is what every class uses, then a folder a class, and in tiers/ the programs.
  * agent/build.rs compiles it and the agent embeds it.
  */
+#include "core/exempted.h"
 #include "core/identify.h"
 #include "core/probe.h"
 #include "tiers/lsm.h"

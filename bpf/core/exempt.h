@@ -8,6 +8,8 @@
 /* The most exempt cgroups that a policy may have; agent/src/policy has the same number. */
 #define EXEMPT_MAX 256
 
+#define E2BIG 7
+
 /*
  * True if the current task is in an exempt cgroup. Asked only once a rule has matched, so that
  * opens that no rule names don't pay for it. The helper is the one way that every kernel since 5.10

@@ -11,10 +11,43 @@
 /* The agent's own tgid, set before the programs load. */
 const volatile __u32 agent_tgid = 0;
 
+/*
+ * True if all of these user ids are root's in the initial user namespace. A kuid is a number of that
+ * namespace wherever the process is, and no other namespace's root has the number 0: to map an id to
+ * it takes CAP_SETUID over it, or its owner.
+ */
+static __always_inline bool are_root_s(const struct cred *cred)
+{
+	return !(BPF_CORE_READ(cred, uid.val) | BPF_CORE_READ(cred, euid.val) |
+		 BPF_CORE_READ(cred, suid.val) | BPF_CORE_READ(cred, fsuid.val));
+}
+
+/*
+ * True if the current task is root's, and nobody else's by any of its ids: else whoever can have a
+ * protected executable run his code (LD_PRELOAD, a debugger, a plug-in) would be spared with it.
+ *
+ * The task acts by `cred`, which is another's for a while where an overlay's file is opened by the
+ * rights of who mounted it, or where a worker of an io_uring acts for its owner. `real_cred` is whose
+ * the task is. Neither alone tells of a user in both.
+ */
+static __always_inline bool is_root_s(struct task_struct *task)
+{
+	return are_root_s(BPF_CORE_READ(task, cred)) &&
+	       are_root_s(BPF_CORE_READ(task, real_cred));
+}
+
+/* True if no rule's signal reaches the executable's processes, as far as they are root's. */
+static __always_inline bool is_protected(struct inode *inode)
+{
+	struct inode_key exe = inode_key(BPF_CORE_READ(inode, i_ino),
+					 BPF_CORE_READ(inode, i_sb, s_dev), (__u64)inode);
+
+	return bpf_map_lookup_elem(&protected_exes, &exe);
+}
+
 static __always_inline enum spared spare(__u32 tgid)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
-	struct inode_key exe = {};
 	struct inode *inode;
 
 	/* tgids are those of the initial pid namespace: 1 is the machine's init. */
@@ -23,11 +56,8 @@ static __always_inline enum spared spare(__u32 tgid)
 	if (tgid == agent_tgid)
 		return SPARED_AGENT;
 	inode = BPF_CORE_READ(task, mm, exe_file, f_inode);
-	if (!inode)
-		return SPARED_NO;
-	exe = inode_key(BPF_CORE_READ(inode, i_ino), BPF_CORE_READ(inode, i_sb, s_dev),
-			(__u64)inode);
-	return bpf_map_lookup_elem(&protected_exes, &exe) ? SPARED_PROTECTED : SPARED_NO;
+	/* Ids are read only of who has a protected executable, which is hardly ever. */
+	return inode && is_protected(inode) && is_root_s(task) ? SPARED_PROTECTED : SPARED_NO;
 }
 
 #endif

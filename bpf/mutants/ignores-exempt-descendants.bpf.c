@@ -8,12 +8,12 @@
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
-struct cgroup {
+struct cgroup___with_level {
 	int level;
 };
 
 struct css_set {
-	struct cgroup *dfl_cgrp;
+	struct cgroup___with_level *dfl_cgrp;
 };
 
 struct task_struct___in_cgroup {

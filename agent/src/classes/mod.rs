@@ -4,6 +4,7 @@
 //! hooks. A new class is a folder here, a field in each struct of this module, and rows in the
 //! tables of [`hooks`] and [`crate::posture`].
 
+pub mod alterations;
 pub mod file;
 pub mod hooks;
 pub mod need;
@@ -21,10 +22,12 @@ use crate::kernel::filter::{self, Filter, Subject};
 use crate::kernel::identity::Identify;
 use crate::kernel::loader::{self, Fit};
 use crate::kernel::maps::find;
+use crate::kernel::readback::Exempted;
 use crate::policy::Policy;
 use crate::posture::Action;
 use crate::posture::gate::RuleFacts;
 use crate::posture::{Class, Limit, Tier};
+use alterations::Alterations;
 use hooks::Hook;
 use need::Need;
 
@@ -175,7 +178,7 @@ impl Maps {
             .unwrap_or_default();
         Ok(Self {
             filter: Filter::map(loader::data(&filter), bytes)?,
-            spared: spared::Maps::take(maps)?,
+            spared: spared::Maps::take(maps, fit)?,
             file: file::maps::Maps::take(maps)?,
         })
     }
@@ -195,12 +198,25 @@ impl Maps {
         Ok(())
     }
 
-    /// Believes no more that the maps hold what was written: the next [`Maps::set`] reads them
-    /// first, and so undoes what somebody else did to them.
-    pub fn doubt(&mut self) {
-        self.filter.doubt();
-        self.spared.doubt();
-        self.file.doubt();
+    /// Reads the maps back, and compares them with what was written. `exempted` are the cgroups
+    /// that were found exempt. The next [`Maps::set`] puts right what differs.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn check(&mut self, exempted: &[Exempted]) -> Result<Alterations> {
+        let mut alterations = Alterations::default();
+        let devices = self.spared.check(exempted, &mut alterations)?;
+        let filter = self.filter.check();
+        let cleared: BTreeSet<u32> = filter.broken.iter().copied().collect();
+        let is_cleared = |subject| self.filter.has_any(subject, &cleared);
+        let rules = self.file.rules_that_ask(&is_cleared);
+        alterations.add(filter::MAP, &filter, rules);
+        let differ =
+            |device: &u32| devices.broken.contains(device) || devices.foreign.contains(device);
+        let rules = self.file.rules_on(|key, _| differ(&key.dev));
+        alterations.add(spared::ADDRESSED, &devices, rules);
+        self.file.check(&mut alterations)?;
+        Ok(alterations)
     }
 }
 

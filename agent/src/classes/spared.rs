@@ -8,12 +8,19 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
+use super::alterations::Alterations;
 use crate::host::cgroups::Hierarchy;
-use crate::kernel::abi::InodeKey;
+use crate::kernel::abi::{InodeKey, device_name};
 use crate::kernel::identity::{self, Identify};
-use crate::kernel::loader;
+use crate::kernel::loader::{self, Fit};
 use crate::kernel::maps::{Cgroup, CgroupArray, Table};
+use crate::kernel::readback::{Difference, Exempted};
 use crate::policy::{ExemptCgroup, Policy, PolicyError};
+
+/// The names of the maps.
+const EXEMPT: &str = "exempt_cgroups";
+const PROTECTED: &str = "protected_exes";
+pub(super) const ADDRESSED: &str = "addressed_devices";
 
 /// Who is exempt or protected, as far as they exist now.
 #[derive(Debug, Default)]
@@ -82,15 +89,18 @@ pub struct Maps {
 }
 
 impl Maps {
-    /// Takes the maps out of the object.
+    /// Takes the maps out of the object. `fit` is what they were made by.
     ///
     /// # Errors
     /// The object has no such map.
-    pub fn take(maps: &mut loader::Maps) -> Result<Self> {
+    pub fn take(maps: &mut loader::Maps, fit: &Fit) -> Result<Self> {
+        // Room for one is made where nobody is exempt.
+        let size = fit.entries.get(EXEMPT).copied().unwrap_or(0).max(1);
+        let size = u32::try_from(size).unwrap_or(u32::MAX);
         Ok(Self {
-            exempt: CgroupArray::take(maps, "exempt_cgroups")?,
-            protected: Table::take(maps, "protected_exes")?,
-            addressed: Table::take(maps, "addressed_devices")?,
+            exempt: CgroupArray::take(maps, EXEMPT, size)?,
+            protected: Table::take(maps, PROTECTED)?,
+            addressed: Table::take(maps, ADDRESSED)?,
         })
     }
 
@@ -112,11 +122,27 @@ impl Maps {
             .set(spared.protected.iter().map(|key| (*key, 1)).collect())
     }
 
-    /// Believes no more that the maps hold what was written.
-    pub fn doubt(&mut self) {
-        self.exempt.doubt();
-        self.protected.doubt();
-        self.addressed.doubt();
+    /// Reads the maps back; `exempted` are the cgroups that were found exempt. Gives the devices
+    /// whose files the kernel side may have looked up by another key than the rules' own.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn check(
+        &mut self,
+        exempted: &[Exempted],
+        alterations: &mut Alterations,
+    ) -> Result<Difference<u32>> {
+        let exempt = self.exempt.check(exempted);
+        alterations.add_spared(EXEMPT, &exempt, |id| match id {
+            0 => "a cgroup".to_owned(),
+            id => format!("the cgroup {id}"),
+        });
+        if let Some(altered) = self.protected.check()? {
+            let file = |key: &InodeKey| format!("inode {} of {}", key.ino, device_name(key.dev));
+            alterations.add_spared(PROTECTED, &altered.difference, file);
+        }
+        let addressed = self.addressed.check()?;
+        Ok(addressed.map_or_else(Difference::none, |altered| altered.difference))
     }
 }
 

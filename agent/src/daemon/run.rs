@@ -17,6 +17,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use super::timings::{Step, Timings};
 use crate::classes::{hooks, spared};
+use crate::daemon::pressure;
 use crate::daemon::ready::Ready;
 use crate::daemon::session::{Reporting, Session};
 use crate::exit::{Ending, Exit};
@@ -72,6 +73,7 @@ pub fn run(request: Request) -> Result<Exit> {
     if let Some(process) = request.process_took {
         timings.add(Step::Process, process);
     }
+    pressure::ignore_limits();
     let policy = timings.measure(Step::Policy, || load_policy(&request.policy))?;
     if policy.rules() == 0 {
         log::warn("the policy has no rules: nothing is enforced");
@@ -85,11 +87,19 @@ pub fn run(request: Request) -> Result<Exit> {
     // Before anything is attached: a policy that can't be kept here ends the start.
     spared::check_exempt(&policy, &machine.hierarchy)
         .map_err(|errors| invalid(&request.policy, &errors))?;
+    let outlived = pressure::outlive_used_up_memory();
+    if let Err(error) = &outlived {
+        log::warn(format_args!(
+            "when memory runs out, the kernel may kill the agent ({error}): its oom_score_adj can't be \
+             lowered to -1000; CAP_SYS_RESOURCE allows that, or start it with that score"
+        ));
+    }
     // A renewal that is late by as much again still comes in time.
     let validity = SignedDuration::try_from(2 * request.verify_interval)?;
     let report = Reporting {
         path: report_path.clone(),
         validity: validity.max(SHORTEST_VALIDITY),
+        outlives_used_up_memory: outlived.is_ok(),
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
@@ -193,7 +203,7 @@ async fn serve(
                 let missed = printer.take_missed();
                 let missed = missed.and_then(|why| session.missed(&why));
                 if lost || missed.is_some() {
-                    publish(&session, &mut printer, &missed);
+                    publish(&mut session, &mut printer, &missed);
                 }
             }
             changed = follower.changed() => {
@@ -202,7 +212,7 @@ async fn serve(
                 follower.watch(session.paths());
                 match session.resolve_again(&changed) {
                     Ok(notices) if notices.is_empty() => {}
-                    Ok(notices) => publish(&session, &mut printer, &notices),
+                    Ok(notices) => publish(&mut session, &mut printer, &notices),
                     Err(error) => log::error(format_args!("failed to resolve again: {error:#}")),
                 }
             }
@@ -212,7 +222,7 @@ async fn serve(
                     printer.all(ring.now(), &session);
                     let missed = printer.take_missed();
                     let missed = missed.and_then(|why| session.missed(&why));
-                    publish(&session, &mut printer, changed.iter().chain(&missed));
+                    publish(&mut session, &mut printer, changed.iter().chain(&missed));
                 }
                 // Not renewed, the report expires, and readers know that they don't know.
                 Err(error) => log::error(format_args!("failed to verify again: {error:#}")),
@@ -312,21 +322,15 @@ fn paths_of(policy: &Policy) -> impl Iterator<Item = &Path> {
 
 /// Renews the report, then tells of what is new in it: whoever hears of it and looks, finds it.
 fn publish<'a>(
-    session: &Session,
+    session: &mut Session,
     printer: &mut Printer,
     notices: impl IntoIterator<Item = &'a Notice>,
 ) {
-    report_or_expire(session, printer);
+    if let Some(notice) = session.renew_report(printer.unprinted()) {
+        printer.notice(&notice);
+    }
     for notice in notices {
         printer.notice(notice);
-    }
-}
-
-/// Renews the report. A failure, such as a full disk, must not end enforcement: the report
-/// that is there expires.
-fn report_or_expire(session: &Session, printer: &Printer) {
-    if let Err(error) = session.report(printer.unprinted()) {
-        log::error(format_args!("{error:#}"));
     }
 }
 

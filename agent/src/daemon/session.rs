@@ -12,6 +12,7 @@ use aya::maps::{MapData, RingBuf};
 use jiff::{SignedDuration, Timestamp};
 
 use super::timings::{Step, Timings};
+use crate::classes::alterations::Alterations;
 use crate::classes::hooks::Hook;
 use crate::classes::{Rules, spared};
 use crate::follow::{Affected, Changed};
@@ -43,7 +44,13 @@ pub struct Session {
     missing: Vec<String>,
     /// What got past a rule since the last verification.
     losses: Losses,
+    /// What the last verification found altered in the maps.
+    altered: Alterations,
     report: Reporting,
+    /// The decision that the report on disk repeats; `None` where there is none.
+    reported: Option<Decision>,
+    /// Why the last report couldn't be written, if it couldn't.
+    unreported: Option<String>,
 }
 
 /// Where reports go, and how long they hold.
@@ -53,6 +60,8 @@ pub struct Reporting {
     pub path: PathBuf,
     /// How long a report may be believed.
     pub validity: SignedDuration,
+    /// Whether the kernel won't kill the agent when memory runs out.
+    pub outlives_used_up_memory: bool,
 }
 
 impl Session {
@@ -97,7 +106,10 @@ impl Session {
             claimed,
             missing: Vec::new(),
             losses: Losses::default(),
+            altered: Alterations::default(),
             report,
+            reported: None,
+            unreported: None,
         };
         Ok((session, ring))
     }
@@ -145,7 +157,7 @@ impl Session {
     ///
     /// # Errors
     /// It can't be written.
-    pub fn report(&self, unprinted: u64) -> Result<()> {
+    pub fn report(&mut self, unprinted: u64) -> Result<()> {
         let untried = |hook: &Hook| self.trials.untried(hook);
         let status = Status {
             hooks: hooks::hooks(self.trials.known(), untried),
@@ -155,24 +167,62 @@ impl Session {
         };
         let facts = &self.trials.machine().facts;
         let report = document::compose(facts, Timestamp::now(), &self.decision, status)?;
-        file::write(&report, &self.report.path)
+        file::write(&report, &self.report.path)?;
+        self.reported = Some(self.decision.clone());
+        Ok(())
     }
 
-    /// Verifies again what the claim rests on, looks at the rules' targets again, decides
-    /// again, and fills the maps anew. Says if that changed the state.
+    /// Renews the report. A failure, such as a full disk, must not end enforcement: the report
+    /// that is there is left to expire, or, where it no longer says what holds, removed at once,
+    /// which takes no room. Says when reports begin to fail, and when one is written again.
+    pub fn renew_report(&mut self, unprinted: u64) -> Option<Notice> {
+        let failed = self.report(unprinted).err();
+        let reason = failed.map(|error| format!("{error:#}"));
+        let known = std::mem::replace(&mut self.unreported, reason.clone());
+        match (&reason, known) {
+            (Some(reason), known) => {
+                let holds = self.reported.as_ref() == Some(&self.decision);
+                if !holds && self.reported.take().is_some() {
+                    file::remove(&self.report.path);
+                }
+                if known.as_ref() == Some(reason) {
+                    return None;
+                }
+                log::error(format_args!(
+                    "{reason}; the claim expires unless there is room before it does; rules are \
+                     enforced all the same"
+                ));
+            }
+            (None, None) => return None,
+            (None, Some(_)) => log::info("the report can be written again"),
+        }
+        let written = reason.is_none();
+        Some(Notice::Report { written, reason })
+    }
+
+    /// Verifies again what the claim rests on, reads the maps back, looks at the rules' targets
+    /// again, decides again, and fills the maps anew. Says what was altered, and if the state is
+    /// another one.
     ///
     /// # Errors
     /// The kernel's.
-    pub fn refresh(&mut self) -> Result<Option<Notice>> {
+    pub fn refresh(&mut self) -> Result<Vec<Notice>> {
         self.trials.repeat(&self.claimed.1);
+        // Before anything is filled in, which would put it right.
+        self.altered = self.trials.check_maps()?;
         resolve(&mut self.rules, &mut self.trials, &|_| true)?;
         self.extend();
         self.losses.verified(self.trials.counts()?);
         let changed = self.decide_again();
-        // Verification also reads the maps back: they must hold what the agent wrote.
-        self.trials.doubt_maps();
         self.fill()?;
-        Ok(changed)
+        let altered = self.altered.maps().iter().map(|altered| {
+            log::error(&altered.reason);
+            Notice::Altered {
+                map: altered.map.to_owned(),
+                reason: altered.reason.clone(),
+            }
+        });
+        Ok(altered.chain(changed).collect())
     }
 
     /// Looks again at the targets on the way to which something changed, and fills the maps
@@ -225,7 +275,8 @@ impl Session {
 
     fn decide_again(&mut self) -> Option<Notice> {
         let measured = self.trials.measured();
-        let facts = self.rules.facts(self.trials.memory_readable());
+        let mut facts = self.rules.facts(self.trials.memory_readable());
+        self.altered.obstruct(&mut facts);
         let now = gate::recheck(&self.asked, self.claimed.0, &measured, &facts);
         let (now, why) = match (now.state, self.losses.why()) {
             (State::Degraded, _) => (now, self.trials.doubts(&self.claimed.1)),
@@ -262,6 +313,7 @@ impl Session {
                 of_class: self.rules.limits(class, tier),
                 catchable_signal: self.asked.signal != libc::SIGKILL,
                 missing_guards: self.trials.missing_guards(tier, class),
+                killed_for_memory: !self.report.outlives_used_up_memory,
             };
             (class, limits::of(tier, &circumstances))
         };

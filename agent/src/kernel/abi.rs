@@ -165,6 +165,17 @@ pub struct Descriptor {
     pub fd: u32,
 }
 
+/// An index of the exempt cgroups that holds one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub struct RawExempted {
+    /// The cgroup's id; 0 where programs may not read the kernel's memory.
+    pub cgroup: u64,
+    /// The index.
+    pub index: u32,
+    zero: u32,
+}
+
 /// What user space sees change without asking the kernel. Each number is read and written as one.
 #[derive(Debug)]
 #[repr(C)]
@@ -244,6 +255,18 @@ impl RawEvent {
     }
 }
 
+impl RawExempted {
+    /// Reads one as the iterator wrote it.
+    ///
+    /// # Panics
+    /// The bytes have another size.
+    pub fn read(bytes: &[u8]) -> Self {
+        assert_eq!(bytes.len(), size_of::<Self>());
+        // SAFETY: the size was checked, and its fields are integers.
+        unsafe { bytes.as_ptr().cast::<Self>().read_unaligned() }
+    }
+}
+
 impl Descriptor {
     /// Reads what the iterator wrote.
     ///
@@ -311,6 +334,9 @@ mod tests {
         same!(&btf, Settings, "settings", { unplaced_action: "unplaced_action" });
         same!(&btf, Descriptor, "identity", {
             inode: "inode", superblock: "superblock", generation: "generation", fd: "fd",
+        });
+        same!(&btf, RawExempted, "exempted", {
+            cgroup: "cgroup", index: "index", zero: "zero",
         });
         same!(&btf, Tally, "tally", {
             canary: "canary", canary_hits: "canary_hits", events_lost: "events_lost",

@@ -20,6 +20,7 @@ use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 
+use aya::Pod;
 use aya_obj::generated::{
     bpf_attach_type, bpf_attr, bpf_cmd, bpf_func_info, bpf_insn, bpf_link_info, bpf_link_type,
     bpf_prog_info, bpf_prog_type, perf_event_attr,
@@ -305,6 +306,52 @@ pub fn iterate(link: &OwnedFd) -> io::Result<Vec<u8>> {
     let mut records = Vec::new();
     File::from(descriptor(bpf_cmd::BPF_ITER_CREATE, &mut attr)?).read_to_end(&mut records)?;
     Ok(records)
+}
+
+/// How many entries of a map are read by one call.
+const ENTRIES_AT_ONCE: usize = 128;
+
+/// Reads a hash map, many entries a call: the kernel lets go of the map, and lets the programs of
+/// kprobes run, after each of its buckets. Where somebody writes meanwhile, an entry may come twice.
+///
+/// # Errors
+/// The kernel's.
+pub fn entries<K: Pod, V: Pod>(map: &OwnedFd, mut found: impl FnMut(&K, &V)) -> io::Result<()> {
+    // SAFETY: all bytes are valid for both.
+    let (key, value): (K, V) = unsafe { (std::mem::zeroed(), std::mem::zeroed()) };
+    let (mut keys, mut values) = (vec![key; ENTRIES_AT_ONCE], vec![value; ENTRIES_AT_ONCE]);
+    // Where the next call goes on, which only the kernel understands.
+    let (mut from, mut next): (Option<u64>, u64) = (None, 0);
+    loop {
+        let mut attr = no_attributes();
+        attr.batch.map_fd = map.as_raw_fd().cast_unsigned();
+        attr.batch.in_batch = from.as_ref().map_or(0, |from| &raw const *from as u64);
+        attr.batch.out_batch = &raw mut next as u64;
+        attr.batch.keys = keys.as_mut_ptr() as u64;
+        attr.batch.values = values.as_mut_ptr() as u64;
+        attr.batch.count = u32::try_from(keys.len()).unwrap_or(u32::MAX);
+        let read = bpf(bpf_cmd::BPF_MAP_LOOKUP_BATCH, &mut attr);
+        let errno = read.as_ref().err().and_then(io::Error::raw_os_error);
+        match errno {
+            None | Some(libc::ENOENT) => {}
+            // One bucket has more.
+            Some(libc::ENOSPC) => {
+                keys.resize(2 * keys.len(), key);
+                values.resize(2 * values.len(), value);
+                continue;
+            }
+            Some(_) => return read.map(drop),
+        }
+        // SAFETY: the kernel has written how many it gave.
+        let count = unsafe { attr.batch.count } as usize;
+        for (key, value) in keys.iter().zip(&values).take(count) {
+            found(key, value);
+        }
+        if errno.is_some() {
+            return Ok(());
+        }
+        from = Some(next);
+    }
 }
 
 /// Fills the one entry of a map of constants, and keeps everybody from changing it: only

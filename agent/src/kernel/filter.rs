@@ -10,6 +10,7 @@ use anyhow::Result;
 use aya::maps::MapData;
 
 use super::abi::{FILTER_BENEATH, FILTER_SUPERBLOCK, InodeKey};
+use super::readback::Difference;
 use super::shared::Shared;
 
 /// The map of the filter's bytes, which the object names after the variable's section.
@@ -112,10 +113,7 @@ impl Filter {
                 }
             }
             None => {
-                let mut bytes = vec![0; self.bytes.entries().len()];
-                for &bit in &wanted {
-                    bytes[self.place(bit)] |= mask(bit);
-                }
+                let bytes = self.wanted(&wanted);
                 for (byte, wanted) in self.bytes.entries().iter().zip(bytes) {
                     byte.store(wanted, Ordering::SeqCst);
                 }
@@ -124,9 +122,31 @@ impl Filter {
         self.held = Some(wanted);
     }
 
-    /// Believes no more that the bits are as they were set.
-    pub fn doubt(&mut self) {
-        self.held = None;
+    /// Compares the bits with those that were set. Where they differ, the next
+    /// [`Filter::keep_only`] writes them all.
+    pub fn check(&mut self) -> Difference<u32> {
+        let Some(held) = &self.held else {
+            return Difference::none();
+        };
+        let difference = differing(&self.wanted(held), self.bytes.entries());
+        if !difference.is_none() {
+            self.held = None;
+        }
+        difference
+    }
+
+    /// Whether what rules are about has one of these bits.
+    pub fn has_any(&self, subject: Subject, bits: &BTreeSet<u32>) -> bool {
+        self.bits(&[subject]).iter().any(|bit| bits.contains(bit))
+    }
+
+    /// The bytes in which these bits are set.
+    fn wanted(&self, bits: &BTreeSet<u32>) -> Vec<u8> {
+        let mut bytes = vec![0; self.bytes.entries().len()];
+        for &bit in bits {
+            bytes[self.place(bit)] |= mask(bit);
+        }
+        bytes
     }
 
     fn bits(&self, subjects: &[Subject]) -> BTreeSet<u32> {
@@ -144,6 +164,20 @@ impl Filter {
     }
 }
 
+/// Which bits aren't set that are to be, and which are that aren't.
+fn differing(wanted: &[u8], found: &[AtomicU8]) -> Difference<u32> {
+    let (mut broken, mut foreign) = (Vec::new(), Vec::new());
+    for ((place, wanted), found) in (0..).step_by(8).zip(wanted).zip(found) {
+        let found = found.load(Ordering::SeqCst);
+        if found != *wanted {
+            let set = |byte: u8| (0..8).filter(move |bit| byte >> bit & 1 == 1);
+            broken.extend(set(wanted & !found).map(|bit| place + bit));
+            foreign.extend(set(found & !wanted).map(|bit| place + bit));
+        }
+    }
+    Difference { broken, foreign }
+}
+
 fn mask(bit: u32) -> u8 {
     1 << (bit & 7)
 }
@@ -153,6 +187,15 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_bit_that_is_missing_or_foreign_is_told_by_its_place() {
+        let found = [0b1000_0001, 0, 0b10].map(AtomicU8::new);
+        let difference = differing(&[0b1, 0b100, 0b10], &found);
+        assert_eq!(difference.broken, [10]);
+        assert_eq!(difference.foreign, [7]);
+        assert!(differing(&[0x81, 0, 2], &found).is_none());
+    }
 
     #[test]
     fn a_filter_grows_with_the_policy_up_to_half_a_mebibyte() {

@@ -18,12 +18,13 @@ use aya_obj::Object;
 use aya_obj::btf::BtfFeatures;
 use aya_obj::generated::{BPF_CALL, BPF_F_MMAPABLE, BPF_JMP, BPF_PSEUDO_KFUNC_CALL, bpf_map_type};
 
-use super::abi::{PLACE_OF_RDONLY_CAST, PLACES_OF_STRUCTS};
-use super::btf::{ITERATOR, KernelBtf, RDONLY_CAST, lsm_function};
+use super::abi::{PLACE_OF_RDONLY_CAST, PLACES_OF_STRUCTS, RawExempted};
+use super::btf::{ITERATOR, KernelBtf, MAP_ITERATOR, RDONLY_CAST, lsm_function};
 use super::filter;
 use super::identity::{self, Identify, Identity, Pins};
 use super::memlock;
 use super::occupants;
+use super::readback::Exempted;
 use super::refusal::Refusal;
 use crate::kernel::bpf_call::{self, Program, Rejection, Target};
 
@@ -95,6 +96,8 @@ pub struct Programs {
     attached: HashMap<&'static str, Attached>,
     /// Made when first asked for.
     iterator: Option<Attached>,
+    /// The same.
+    map_iterator: Option<Attached>,
     pins: Pins,
     memory_readable: bool,
     spent: Spent,
@@ -172,6 +175,7 @@ impl Programs {
             _maps: duplicates,
             attached: HashMap::new(),
             iterator: None,
+            map_iterator: None,
             pins: Pins::new()?,
             memory_readable,
             spent: Spent::default(),
@@ -237,6 +241,28 @@ impl Programs {
         let counts = attached.map(|attached| bpf_call::recursion_misses(&attached.program));
         let counts: io::Result<Vec<u64>> = counts.collect();
         counts.context("failed to ask how often a program was skipped")
+    }
+
+    /// Which indexes of the exempt cgroups hold one, and which.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn exempted(&mut self) -> Result<Vec<Exempted>> {
+        if self.map_iterator.is_none() {
+            let number = self.btf.function(MAP_ITERATOR);
+            let number = number.context("the kernel has no iterator over maps")?;
+            let attached = self.load_and_link("exempted", Target::Iterator(number));
+            self.map_iterator = Some(attached?);
+        }
+        let iterator = self.map_iterator.as_ref().context("no iterator")?;
+        let records = bpf_call::iterate(&iterator.link);
+        let records = records.context("failed to read which cgroups are exempt")?;
+        let records = records.chunks_exact(size_of::<RawExempted>());
+        let exempted = records.map(RawExempted::read).map(|raw| Exempted {
+            index: raw.index,
+            cgroup: (raw.cgroup != 0).then_some(raw.cgroup),
+        });
+        Ok(exempted.collect())
     }
 
     fn load_and_link(&mut self, name: &str, target: Target) -> Result<Attached, Refusal> {

@@ -13,9 +13,11 @@ use aya::maps::{Array, HashMap as BpfHashMap, Map, MapData, MapError};
 use super::abi::InodeKey;
 use super::bpf_call;
 use super::loader;
+use super::readback::{Difference, Exempted};
+use crate::kernel::readback;
 
 /// A key as this side keeps it; in the kernel it may be padded to a fixed length.
-pub trait Key: Eq + Hash {
+pub trait Key: Clone + Eq + Hash {
     /// As the kernel side has it.
     type Raw: Pod;
 
@@ -54,6 +56,7 @@ impl Key for InodeKey {
 pub struct Table<K: Key, V: Pod> {
     name: &'static str,
     map: BpfHashMap<MapData, K::Raw, V>,
+    fd: OwnedFd,
     /// What was written last; `None` where that isn't known, or isn't to be believed.
     held: Option<HashMap<K, V>>,
 }
@@ -64,9 +67,12 @@ impl<K: Key, V: Pod + PartialEq> Table<K, V> {
     /// # Errors
     /// The object has no such map.
     pub fn take(maps: &mut loader::Maps, name: &'static str) -> Result<Self> {
-        let map = BpfHashMap::try_from(find(maps, name)?);
+        let map = find(maps, name)?;
+        let fd = loader::data(&map).fd().as_fd().try_clone_to_owned()?;
+        let map = BpfHashMap::try_from(map);
         Ok(Self {
             name,
+            fd,
             map: map.with_context(|| other_type(name))?,
             held: Some(HashMap::new()),
         })
@@ -87,10 +93,35 @@ impl<K: Key, V: Pod + PartialEq> Table<K, V> {
         Ok(())
     }
 
-    /// Believes no more that the map holds what was written: the next [`Table::set`] reads it
-    /// first, and so undoes what somebody else did to it.
-    pub fn doubt(&mut self) {
-        self.held = None;
+    /// Reads the map back. Where it isn't as it was written, gives what was, and the next
+    /// [`Table::set`] reads it first, and so undoes what somebody else did to it.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn check(&mut self) -> Result<Option<Altered<K, V>>> {
+        // Not known after an error, and read by the next `set` in any case.
+        let Some(held) = &self.held else {
+            return Ok(None);
+        };
+        let difference = readback::compare(held, |found| {
+            bpf_call::entries(&self.fd, |key: &K::Raw, value| {
+                found(K::from_raw(*key), value)
+            })
+        });
+        let difference = difference.with_context(|| self.name)?;
+        if difference.is_none() {
+            return Ok(None);
+        }
+        let expected = self.held.take().unwrap_or_default();
+        Ok(Some(Altered {
+            expected,
+            difference,
+        }))
+    }
+
+    /// What was written last, where that is known.
+    pub fn held(&self) -> Option<&HashMap<K, V>> {
+        self.held.as_ref()
     }
 
     fn read(&self) -> Result<HashMap<K, V>, MapError> {
@@ -113,13 +144,33 @@ impl<K: Key, V: Pod + PartialEq> Table<K, V> {
     }
 }
 
+/// A map that isn't as it was written.
+#[derive(Debug)]
+pub struct Altered<K, V> {
+    /// What was written.
+    pub expected: HashMap<K, V>,
+    /// How what was found differs.
+    pub difference: Difference<K>,
+}
+
+impl<K: Key, V> Altered<K, V> {
+    /// The entries that are missing or have another value, as they were written.
+    pub fn broken(&self) -> HashMap<&K, &V> {
+        let broken = self.difference.broken.iter();
+        let broken = broken.filter_map(|key| self.expected.get_key_value(key));
+        broken.collect()
+    }
+}
+
 /// An array of cgroups, filled from index 0 without a gap.
 pub struct CgroupArray {
     map: OwnedFd,
     /// Their ids; `None` where that isn't known, or isn't to be believed.
     held: Option<Vec<u64>>,
-    /// How many indexes may be taken, where the ids aren't known.
+    /// How many indexes may be taken.
     taken: u32,
+    /// How many there are.
+    size: u32,
 }
 
 /// A cgroup by its id, with a descriptor of its folder.
@@ -132,17 +183,18 @@ pub struct Cgroup {
 }
 
 impl CgroupArray {
-    /// Takes the map out of the object; it is empty.
+    /// Takes the map out of the object; it is empty, and has room for so many.
     ///
     /// # Errors
     /// The object has no such map.
-    pub fn take(maps: &mut loader::Maps, name: &str) -> Result<Self> {
+    pub fn take(maps: &mut loader::Maps, name: &str, size: u32) -> Result<Self> {
         let map = find(maps, name)?;
         let map = loader::data(&map).fd().as_fd().try_clone_to_owned()?;
         Ok(Self {
             map,
             held: Some(Vec::new()),
             taken: 0,
+            size,
         })
     }
 
@@ -170,9 +222,18 @@ impl CgroupArray {
         Ok(())
     }
 
-    /// Believes no more that the array holds what was written.
-    pub fn doubt(&mut self) {
-        self.held = None;
+    /// Compares what it was found to hold. Where that isn't what was written, the next
+    /// [`CgroupArray::set`] writes all of it.
+    pub fn check(&mut self, found: &[Exempted]) -> Difference<u64> {
+        let Some(held) = &self.held else {
+            return Difference::none();
+        };
+        let difference = readback::compare_exempt(held, found);
+        if !difference.is_none() {
+            self.held = None;
+            self.taken = self.size;
+        }
+        difference
     }
 }
 

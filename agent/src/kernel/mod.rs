@@ -9,6 +9,7 @@ pub mod loader;
 pub mod maps;
 pub mod memlock;
 pub mod occupants;
+pub mod readback;
 pub mod real_time;
 pub mod refusal;
 pub mod ring;

@@ -33,6 +33,20 @@ pub enum Notice {
         /// From when the agent was told of a change until the maps held it, microseconds.
         delay_us: u64,
     },
+    /// Somebody altered what the agent had put into a map; it is put right.
+    Altered {
+        /// The map.
+        map: String,
+        /// What was found.
+        reason: String,
+    },
+    /// The report couldn't be written, or can be again.
+    Report {
+        /// Whether it is written now.
+        written: bool,
+        /// Why not.
+        reason: Option<String>,
+    },
 }
 
 /// A notice with its time, as it is printed.
@@ -73,6 +87,14 @@ mod tests {
                 path: "/etc/secret".to_owned(),
                 present: true,
                 delay_us: 180,
+            },
+            Notice::Altered {
+                map: "rules_by_inode".to_owned(),
+                reason: "one entry".to_owned(),
+            },
+            Notice::Report {
+                written: false,
+                reason: Some("no room".to_owned()),
             },
         ] {
             notice.write(Timestamp::UNIX_EPOCH, &mut lines).unwrap();

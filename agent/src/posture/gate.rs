@@ -74,7 +74,8 @@ impl Measured {
 pub struct Obstacle {
     /// In words, for the report.
     pub reason: String,
-    /// Whether it only has no target yet. Such a rule keeps no agent from starting.
+    /// Whether it passes by itself, as where the rule only has no target yet. Such a rule keeps no
+    /// agent from starting, and takes no state away.
     pub pending: bool,
 }
 

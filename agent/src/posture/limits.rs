@@ -15,6 +15,8 @@ pub struct Circumstances {
     pub catchable_signal: bool,
     /// What isn't stopped as a hook of the tier isn't verified.
     pub missing_guards: Vec<Limit>,
+    /// Whether the kernel may kill the agent when memory runs out.
+    pub killed_for_memory: bool,
 }
 
 /// The limits of a tier for a class.
@@ -24,6 +26,9 @@ pub fn of(tier: Tier, circumstances: &Circumstances) -> Vec<Limit> {
     // Programs of the BPF LSM are run whatever runs on the processor already.
     if tier != Tier::Lsm {
         limits.push(Limit::PassedOverWhenPreempted);
+    }
+    if circumstances.killed_for_memory {
+        limits.push(Limit::EndsWhenOutOfMemory);
     }
     if tier == Tier::Signal {
         limits.push(Limit::SparedProcesses);
@@ -46,6 +51,7 @@ mod tests {
             of_class: vec![Limit::ReplacesDeniedName, Limit::AlreadyOpenFiles],
             missing_guards: vec![Limit::ReplacesDeniedName; 3],
             catchable_signal: true,
+            killed_for_memory: false,
         };
         let common = [Limit::AlreadyOpenFiles, Limit::ReplacesDeniedName];
         assert_eq!(of(Tier::Lsm, &circumstances), common);
@@ -62,6 +68,17 @@ mod tests {
         assert!(!limits.contains(&Limit::CatchableSignal));
         circumstances.catchable_signal = true;
         assert!(of(Tier::Signal, &circumstances).contains(&Limit::CatchableSignal));
+    }
+
+    #[test]
+    fn an_agent_that_used_up_memory_ends_says_so_in_every_tier() {
+        let mut circumstances = Circumstances::default();
+        for tier in Tier::ALL {
+            circumstances.killed_for_memory = false;
+            assert!(!of(tier, &circumstances).contains(&Limit::EndsWhenOutOfMemory));
+            circumstances.killed_for_memory = true;
+            assert!(of(tier, &circumstances).contains(&Limit::EndsWhenOutOfMemory));
+        }
     }
 
     #[test]

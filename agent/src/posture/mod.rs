@@ -115,11 +115,13 @@ pub enum Limit {
     LinksDeniedFile,
     /// A denied name may be given to another file, and a denied file may lose its own.
     ReplacesDeniedName,
+    /// Where memory runs out, the kernel may kill the agent, and with it what it enforces.
+    EndsWhenOutOfMemory,
 }
 
 impl Limit {
     /// Every limit.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::PassedOverWhenPreempted,
         Self::TruncatesBeforeKill,
         Self::CreatesBeforeKill,
@@ -134,6 +136,7 @@ impl Limit {
         Self::CreatesDeniedName,
         Self::LinksDeniedFile,
         Self::ReplacesDeniedName,
+        Self::EndsWhenOutOfMemory,
     ];
 
     /// The limit's name, as in the report.
@@ -153,6 +156,7 @@ impl Limit {
             Self::CreatesDeniedName => "creates_denied_name",
             Self::LinksDeniedFile => "links_denied_file",
             Self::ReplacesDeniedName => "replaces_denied_name",
+            Self::EndsWhenOutOfMemory => "ends_when_out_of_memory",
         }
     }
 }

@@ -18,7 +18,7 @@ pub mod hooks {
     pub fn functions() -> Vec<String> {
         let mut names = real::hooks::functions();
         if sabotage::is(Mutant::IgnoresExemptDescendants) {
-            names.extend(["css_set", "cgroup"].map(str::to_owned));
+            names.push("css_set".to_owned());
         }
         names
     }

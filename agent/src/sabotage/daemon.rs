@@ -27,6 +27,29 @@ pub mod run {
     }
 }
 
+pub mod pressure {
+    //! Pressure.
+
+    use std::io;
+
+    use super::{Mutant, real, sabotage};
+
+    /// Has limits end nothing, unless one is to.
+    pub fn ignore_limits() {
+        if !sabotage::is(Mutant::EndsAtFileLimit) {
+            real::pressure::ignore_limits();
+        }
+    }
+
+    /// Outlives memory, or only says so.
+    pub fn outlive_used_up_memory() -> io::Result<()> {
+        match sabotage::is(Mutant::EndsWhenOutOfMemory) {
+            true => Ok(()),
+            false => real::pressure::outlive_used_up_memory(),
+        }
+    }
+}
+
 pub mod ready {
     //! Readiness.
 
@@ -106,7 +129,7 @@ pub mod session {
         }
 
         /// Verifies again.
-        pub fn refresh(&mut self) -> Result<Option<Notice>> {
+        pub fn refresh(&mut self) -> Result<Vec<Notice>> {
             if sabotage::is(Mutant::RestsWhileVerifying) {
                 sabotage::rest(true);
                 self.0.fill()?;

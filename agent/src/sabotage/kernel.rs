@@ -47,3 +47,34 @@ pub mod loader {
         sabotage::object().unwrap_or_else(real::loader::object)
     }
 }
+
+pub mod readback {
+    //! Reading maps back.
+
+    use std::collections::HashMap;
+    use std::hash::Hash;
+
+    use super::{Mutant, real, sabotage};
+
+    pub use real::readback::*;
+
+    /// How what was found differs, unless nobody is to see it.
+    pub fn compare<K: Clone + Eq + Hash, V: PartialEq, E>(
+        expected: &HashMap<K, V>,
+        read: impl FnOnce(&mut dyn FnMut(K, &V)) -> Result<(), E>,
+    ) -> Result<Difference<K>, E> {
+        let difference = real::readback::compare(expected, read)?;
+        match sabotage::is(Mutant::OverlooksAlteredRules) {
+            true => Ok(Difference::none()),
+            false => Ok(difference),
+        }
+    }
+
+    /// The same of exempt cgroups.
+    pub fn compare_exempt(expected: &[u64], found: &[Exempted]) -> Difference<u64> {
+        match sabotage::is(Mutant::OverlooksAddedExemptions) {
+            true => Difference::none(),
+            false => real::readback::compare_exempt(expected, found),
+        }
+    }
+}

@@ -69,6 +69,10 @@ mutants! {
     RenewsWithoutCanary = "renews-without-canary",
     /// How often the kernel skipped a program is looked at by nobody.
     OverlooksPassedOver = "overlooks-passed-over",
+    /// What somebody altered in the maps of rules is seen by nobody.
+    OverlooksAlteredRules = "overlooks-altered-rules",
+    /// An exemption that somebody added is seen by nobody.
+    OverlooksAddedExemptions = "overlooks-added-exemptions",
     /// Hooks are attached that no rule needs.
     AttachesNeedlessly = "attaches-needlessly",
     /// A rule that is known by its path alone gets no hook that sees paths.
@@ -83,6 +87,10 @@ mutants! {
     ForgetsRules = "forgets-rules",
     /// The agent ends as soon as it is ready.
     DiesAfterReady = "dies-after-ready",
+    /// A limit on the size of files ends the agent.
+    EndsAtFileLimit = "ends-at-file-limit",
+    /// The kernel may kill the agent when memory runs out, and nothing says so.
+    EndsWhenOutOfMemory = "ends-when-out-of-memory",
     /// The agent dies, and its programs go on with their rules.
     LeavesProgramsOnDeath = "leaves-programs-on-death",
     /// The agent stops, and its programs go on with their rules.

@@ -14,6 +14,7 @@ use super::canary::{Canary, Fate};
 use super::losses::Counts;
 use super::measurement::{Evidence, Measurement};
 use super::resend::until_shown;
+use crate::classes::alterations::Alterations;
 use crate::classes::hooks::{HOOKS, Hook, Role};
 use crate::classes::{Contents, Decoys, Maps, Rules};
 use crate::host::cgroups::{FreshCgroup, Hierarchy};
@@ -99,17 +100,28 @@ impl Bench {
     /// The kernel's.
     pub fn fill(&mut self, mut contents: Contents) -> Result<()> {
         self.decoys.add_rules(&mut contents);
-        let mut signal_hooks = HOOKS.iter().filter(|hook| hook.tier == Tier::Signal);
-        let by_signal = signal_hooks.any(|hook| self.programs.is_attached(hook.program));
-        match by_signal {
+        match self.relies_on_signals() {
             true => unpreempted(|| self.maps.set(contents)),
             false => self.maps.set(contents),
         }
     }
 
-    /// Believes no more that the maps hold what was filled in; the next time they are read first.
-    pub fn doubt_maps(&mut self) {
-        self.maps.doubt();
+    /// Reads the maps back, and says what somebody altered in them; the next filling puts it right.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn check_maps(&mut self) -> Result<Alterations> {
+        let exempted = self.programs.exempted()?;
+        match self.relies_on_signals() {
+            true => unpreempted(|| self.maps.check(&exempted)),
+            false => self.maps.check(&exempted),
+        }
+    }
+
+    /// Whether programs are attached that a preempted call on a map keeps from running.
+    fn relies_on_signals(&self) -> bool {
+        let mut hooks = HOOKS.iter().filter(|hook| hook.tier == Tier::Signal);
+        hooks.any(|hook| self.programs.is_attached(hook.program))
     }
 
     /// What the kernel counted against a claim to enforce.

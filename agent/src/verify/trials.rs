@@ -12,6 +12,7 @@ use aya::maps::{MapData, RingBuf};
 use super::evidence::{Bench, LOCKED_DOWN, Round};
 use super::losses::Counts;
 use super::measurement::{Measurement, Measurements};
+use crate::classes::alterations::Alterations;
 use crate::classes::hooks::{HOOKS, Hook, Role};
 use crate::classes::need::Need;
 use crate::classes::{Contents, Rules};
@@ -274,11 +275,13 @@ impl Trials {
         }
     }
 
-    /// Believes no more that the maps hold what was filled in; the next time they are read first.
-    pub fn doubt_maps(&mut self) {
-        if let Some(bench) = &mut self.bench {
-            bench.doubt_maps();
-        }
+    /// Reads the maps back, and says what somebody altered in them; the next filling puts it right.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn check_maps(&mut self) -> Result<Alterations> {
+        let bench = self.bench.as_mut();
+        bench.map_or(Ok(Alterations::default()), Bench::check_maps)
     }
 
     /// What the kernel counted against a claim to enforce.

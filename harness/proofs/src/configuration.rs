@@ -231,6 +231,11 @@ pub(crate) const SMP_SIGNAL_VERIFYING: Configuration = Configuration {
 };
 pub(crate) const LOCKDOWN_ENFORCE: Configuration =
     shipped("lockdown-enforce", Tier::Lsm, &["--enforce"]);
+pub(crate) const LOCKDOWN_ENFORCE_VERIFYING: Configuration = shipped(
+    "lockdown-enforce-verifying",
+    Tier::Lsm,
+    &["--enforce", "--verify-interval=0.2"],
+);
 pub(crate) const LOCKDOWN_MODRET: Configuration = Configuration {
     seam: true,
     ..shipped(
@@ -499,6 +504,7 @@ pub const ALL: &[&Configuration] = &[
     &SMP_MODRET_VERIFYING,
     &SMP_SIGNAL_VERIFYING,
     &LOCKDOWN_ENFORCE,
+    &LOCKDOWN_ENFORCE_VERIFYING,
     &LOCKDOWN_MODRET,
     &LOCKDOWN_SIGNAL,
     &LOCKDOWN_ENFORCE_UNREADABLE,

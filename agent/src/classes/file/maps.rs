@@ -2,17 +2,25 @@
 //!
 //! In: [`Contents`]. Out: the same in the kernel.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use anyhow::{Context as _, Result};
 use aya::maps::{Array, MapData};
 
+use crate::classes::alterations::Alterations;
 use crate::kernel::abi::{InodeKey, InodeRules, NameKey, PathKey, Rule, Settings};
 use crate::kernel::filter::Subject;
 use crate::kernel::identity::Identity;
 use crate::kernel::loader;
 use crate::kernel::maps::{Key, Table, take_array};
+use crate::kernel::readback::Difference;
 use crate::posture::Action;
+
+/// The names of the maps.
+const SETTINGS: &str = "settings";
+const BY_INODE: &str = "rules_by_inode";
+const BY_NAME: &str = "rules_by_name";
+const BY_PATH: &str = "rules_by_path";
 
 /// What the maps are to hold. All kinds of rules include the decoys.
 #[derive(Debug, PartialEq, Eq)]
@@ -138,6 +146,10 @@ impl Contents {
 /// The maps.
 pub struct Maps {
     settings: Array<MapData, Settings>,
+    /// What was written there last.
+    settings_held: Option<Settings>,
+    /// Superblocks with a folder that has a rule on all beneath it, as the filter has them.
+    superblocks: Vec<u64>,
     by_inode: Table<InodeKey, InodeRules>,
     by_name: Table<Name, Rule>,
     by_path: Table<PathBytes, Rule>,
@@ -150,10 +162,12 @@ impl Maps {
     /// The object has no such map.
     pub fn take(maps: &mut loader::Maps) -> Result<Self> {
         Ok(Self {
-            settings: take_array(maps, "settings")?,
-            by_inode: Table::take(maps, "rules_by_inode")?,
-            by_name: Table::take(maps, "rules_by_name")?,
-            by_path: Table::take(maps, "rules_by_path")?,
+            settings: take_array(maps, SETTINGS)?,
+            settings_held: None,
+            superblocks: Vec::new(),
+            by_inode: Table::take(maps, BY_INODE)?,
+            by_name: Table::take(maps, BY_NAME)?,
+            by_path: Table::take(maps, BY_PATH)?,
         })
     }
 
@@ -165,19 +179,87 @@ impl Maps {
         let settings = Settings {
             unplaced_action: contents.unplaced as u32,
         };
-        self.settings.set(0, settings, 0).context("settings")?;
+        if self.settings_held != Some(settings) {
+            self.settings.set(0, settings, 0).context(SETTINGS)?;
+            self.settings_held = Some(settings);
+        }
+        self.superblocks = contents.superblocks;
         // Names before the folders that refer to them.
         self.by_name.set(contents.names)?;
         self.by_inode.set(contents.inodes)?;
         self.by_path.set(contents.paths)
     }
 
-    /// Believes no more that the maps hold what was written.
-    pub fn doubt(&mut self) {
-        self.by_inode.doubt();
-        self.by_name.doubt();
-        self.by_path.doubt();
+    /// The rules on these inodes, and on names in them, by their numbers, as they were written.
+    pub fn rules_on(&self, concerned: impl Fn(&InodeKey, &InodeRules) -> bool) -> BTreeSet<u32> {
+        let Some(inodes) = self.by_inode.held() else {
+            return BTreeSet::new();
+        };
+        let inodes = inodes.iter();
+        let found: HashMap<&InodeKey, &InodeRules> = inodes
+            .filter(|(key, rules)| concerned(key, rules))
+            .collect();
+        let on_them = found.values().flat_map(|rules| numbers(rules));
+        let names = self.by_name.held().into_iter().flatten();
+        let in_them = names.filter(|(name, _)| found.contains_key(&name.folder));
+        on_them.chain(in_them.map(|(_, rule)| rule.id)).collect()
     }
+
+    /// The rules that aren't asked where the filter says "no" of these subjects.
+    pub fn rules_that_ask(&self, is_cleared: &dyn Fn(Subject) -> bool) -> BTreeSet<u32> {
+        let superblocks = self.superblocks.iter().copied();
+        let folders = superblocks.map(Subject::superblock).any(is_cleared);
+        self.rules_on(|key, rules| {
+            let beneath = rules.beneath.access != 0;
+            is_cleared(Subject::inode(key))
+                || beneath && (folders || is_cleared(Subject::beneath(rules.address)))
+        })
+    }
+
+    /// Reads the maps back, and takes note of what differs from what was written.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn check(&mut self, alterations: &mut Alterations) -> Result<()> {
+        let found = self.settings.get(&0, 0).context(SETTINGS)?;
+        if self.settings_held.is_some_and(|held| held != found) {
+            self.settings_held = None;
+            let folders = self.rules_on(|_, rules| rules.beneath.access != 0);
+            let difference = Difference {
+                broken: vec![0],
+                foreign: Vec::new(),
+            };
+            alterations.add(SETTINGS, &difference, folders);
+        }
+        let inodes = self.by_inode.check()?;
+        let names = self.by_name.check()?;
+        if let Some(altered) = &inodes {
+            let broken = altered.broken();
+            let on_them = broken.values().flat_map(|rules| numbers(rules));
+            let written = names.as_ref().map(|altered| &altered.expected);
+            let names = written.or(self.by_name.held()).into_iter().flatten();
+            let in_them = names.filter(|(name, _)| broken.contains_key(&name.folder));
+            let rules = on_them.chain(in_them.map(|(_, rule)| rule.id));
+            alterations.add_loosening(BY_INODE, &altered.difference, rules);
+        }
+        if let Some(altered) = names {
+            let rules = altered.broken();
+            let rules = rules.values().map(|rule| rule.id);
+            alterations.add_loosening(BY_NAME, &altered.difference, rules);
+        }
+        if let Some(altered) = self.by_path.check()? {
+            let rules = altered.broken();
+            let rules = rules.values().map(|rule| rule.id);
+            alterations.add_loosening(BY_PATH, &altered.difference, rules);
+        }
+        Ok(())
+    }
+}
+
+/// The rules on a file and on all beneath a folder, by their numbers.
+fn numbers(rules: &InodeRules) -> impl Iterator<Item = u32> + use<> {
+    let rules = [rules.exact, rules.beneath].into_iter();
+    rules.filter(|rule| rule.access != 0).map(|rule| rule.id)
 }
 
 #[cfg(test)]

@@ -23,12 +23,18 @@ use raw::{Raw, Source, kind};
 const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 
 /// The structs and unions of `bpf/vmlinux.h` whose fields are relocated.
-const STRUCTS: [&str; 13] = [
+const STRUCTS: [&str; 19] = [
+    "bpf_array",
+    "bpf_iter__bpf_map",
     "bpf_iter__task_file",
     "bpf_iter_meta",
+    "bpf_map",
+    "cgroup",
+    "cred",
     "dentry",
     "file",
     "inode",
+    "kernfs_node",
     "mm_struct",
     "mount",
     "path",
@@ -41,6 +47,9 @@ const STRUCTS: [&str; 13] = [
 
 /// The function by which an iterator over descriptors attaches.
 pub const ITERATOR: &str = "bpf_iter_task_file";
+
+/// The function by which an iterator over maps attaches.
+pub const MAP_ITERATOR: &str = "bpf_iter_bpf_map";
 
 /// The function that casts an address to a pointer, in kernels from 6.2 on.
 pub const RDONLY_CAST: &str = "bpf_rdonly_cast";
@@ -75,7 +84,7 @@ impl KernelBtf {
 
     fn parse(source: &dyn Source, functions: &[String]) -> Result<Self> {
         let functions = functions.iter().map(String::as_str);
-        let functions = functions.chain([ITERATOR, RDONLY_CAST]);
+        let functions = functions.chain([ITERATOR, MAP_ITERATOR, RDONLY_CAST]);
         let names: Vec<&str> = STRUCTS.into_iter().chain(functions).collect();
         let mut raw = Raw::open(source, &names)?;
         let wanted = std::mem::take(&mut raw.wanted);

@@ -23,9 +23,13 @@ use crate::acts::act::{self, NOT_TRIED};
 use crate::acts::cgroup::{self, Place};
 use crate::acts::handle::Handle;
 use crate::acts::wait;
+use crate::acts::ways::raw;
 
 /// The content of a file whose execution prints something.
 pub const SCRIPT: &str = "#!/init exclaim\n";
+
+/// Whom nothing is allowed to.
+const USER: u32 = 65_534;
 
 /// What is tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +38,10 @@ pub enum Verb {
     Read,
     /// The same, by a process that ignores SIGTERM.
     ReadIgnoringTerm,
+    /// The same, by a process of a user's.
+    ReadAsUser,
+    /// The same, by a process with root's rights that a user has started, as of a set-user-ID program.
+    ReadForUser,
     /// The same, by a handle of the file: `path` is a folder of its file system, `to` its [`Handle`].
     ReadByHandle,
     /// Opens it for writing only.
@@ -66,9 +74,11 @@ pub enum Verb {
     Chmod,
 }
 
-const VERBS: [(Verb, &str); 17] = [
+const VERBS: [(Verb, &str); 19] = [
     (Verb::Read, "read"),
     (Verb::ReadIgnoringTerm, "read-ignoring-term"),
+    (Verb::ReadAsUser, "read-as-user"),
+    (Verb::ReadForUser, "read-for-user"),
     (Verb::ReadByHandle, "read-by-handle"),
     (Verb::Write, "write"),
     (Verb::ReadWrite, "read-write"),
@@ -138,6 +148,18 @@ fn carry_out(verb: Verb, path: &Path, to: &str) -> io::Result<Vec<u8>> {
             // SAFETY: ignoring a signal runs no handler, so nothing of ours is called by it.
             unsafe { libc::signal(libc::SIGTERM, libc::SIG_IGN) };
             return read(File::open(path)?);
+        }
+        Verb::ReadAsUser => {
+            raw::become_user(USER)?;
+            return read(File::open(path)?);
+        }
+        Verb::ReadForUser => {
+            // Its real id alone is the user's.
+            // SAFETY: takes no pointer.
+            match unsafe { libc::setresuid(USER, 0, 0) } {
+                0 => return read(File::open(path)?),
+                _ => return Err(io::Error::last_os_error()),
+            }
         }
         Verb::ReadByHandle => return read(open_handle(path, to)?),
         Verb::Write => drop(options.write(true).open(path)?),

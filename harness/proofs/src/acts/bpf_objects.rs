@@ -9,8 +9,11 @@ use anyhow::{Context, Result};
 /// Commands of `bpf(2)`, from the kernel's `enum bpf_cmd` (stable user API).
 const BPF_MAP_CREATE: libc::c_long = 0;
 const BPF_MAP_UPDATE_ELEM: libc::c_long = 2;
+const BPF_MAP_DELETE_ELEM: libc::c_long = 3;
+const BPF_MAP_GET_NEXT_KEY: libc::c_long = 4;
 const BPF_PROG_GET_NEXT_ID: libc::c_long = 11;
 const BPF_PROG_GET_FD_BY_ID: libc::c_long = 13;
+const BPF_MAP_GET_FD_BY_ID: libc::c_long = 14;
 const BPF_OBJ_GET_INFO_BY_FD: libc::c_long = 15;
 const BPF_TASK_FD_QUERY: libc::c_long = 20;
 const BPF_LINK_GET_FD_BY_ID: libc::c_long = 30;
@@ -33,7 +36,8 @@ struct MapAttr {
     map_extra: u64,
 }
 
-/// `bpf_attr` as used by `BPF_MAP_UPDATE_ELEM`.
+/// `bpf_attr` as used by the commands on one entry, of which `BPF_MAP_GET_NEXT_KEY` writes the key
+/// into the value.
 #[repr(C)]
 struct ElementAttr {
     map_fd: u32,
@@ -322,6 +326,102 @@ impl BloomFilter {
     }
 }
 
+/// A map of somebody's.
+pub struct Map {
+    fd: OwnedFd,
+    info: MapInfo,
+}
+
+/// The kernel's `struct bpf_map_info`, up to its name.
+#[repr(C)]
+#[derive(Default)]
+struct MapInfo {
+    kind: u32,
+    id: u32,
+    key_size: u32,
+    value_size: u32,
+    max_entries: u32,
+    flags: u32,
+    name: [u8; 16],
+}
+
+impl Map {
+    /// The map with this id.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub fn by_id(id: u32) -> Result<Self> {
+        let fd = open(BPF_MAP_GET_FD_BY_ID, id)?;
+        let mut info = MapInfo::default();
+        let mut attr = InfoAttr {
+            bpf_fd: number(&fd)?,
+            info_len: u32::try_from(size_of::<MapInfo>()).context("a large struct")?,
+            info: (&raw mut info).expose_provenance() as u64,
+        };
+        bpf(BPF_OBJ_GET_INFO_BY_FD, &mut attr).context("asking about a map")?;
+        Ok(Self { fd, info })
+    }
+
+    /// Its name, of which the kernel keeps 15 bytes.
+    #[must_use]
+    pub fn name(&self) -> String {
+        text(&self.info.name)
+    }
+
+    /// Its keys.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn keys(&self) -> Result<Vec<Vec<u8>>> {
+        let mut keys: Vec<Vec<u8>> = Vec::new();
+        loop {
+            let mut next = vec![0; usize::try_from(self.info.key_size).context("a large key")?];
+            let key = keys.last().map_or(0, |key| address(key));
+            let to = next.as_mut_ptr().expose_provenance() as u64;
+            match self.call(BPF_MAP_GET_NEXT_KEY, key, to) {
+                Ok(()) => keys.push(next),
+                Err(error) if error.raw_os_error() == Some(libc::ENOENT) => return Ok(keys),
+                Err(error) => return Err(error).context("reading a map's keys"),
+            }
+        }
+    }
+
+    /// Deletes an entry.
+    ///
+    /// # Errors
+    /// There is none with this key.
+    pub fn delete(&self, key: &[u8]) -> Result<()> {
+        let deleted = self.call(BPF_MAP_DELETE_ELEM, address(key), 0);
+        deleted.context("deleting a map's entry")
+    }
+
+    /// Puts what a descriptor stands for at an index of an array of such.
+    ///
+    /// # Errors
+    /// It can't be in such an array.
+    pub fn put_descriptor(&self, index: u32, descriptor: &impl AsRawFd) -> Result<()> {
+        let (key, value) = (index.to_ne_bytes(), descriptor.as_raw_fd().to_ne_bytes());
+        let put = self.call(BPF_MAP_UPDATE_ELEM, address(&key), address(&value));
+        put.context("putting a descriptor into a map")
+    }
+
+    fn call(&self, command: libc::c_long, key: u64, value: u64) -> std::io::Result<()> {
+        let mut attr = ElementAttr {
+            map_fd: number(&self.fd).map_err(std::io::Error::other)?,
+            zero: 0,
+            key,
+            value,
+            flags: 0,
+        };
+        bpf(command, &mut attr).map(drop)
+    }
+}
+
+/// As `bpf_attr` has it.
+fn address(bytes: &[u8]) -> u64 {
+    bytes.as_ptr().expose_provenance() as u64
+}
+
 /// The name of a program, of which the kernel keeps 15 bytes.
 ///
 /// # Errors
@@ -332,10 +432,15 @@ pub fn program_name(id: u32) -> Result<String> {
 
 impl ProgInfo {
     fn name(&self) -> String {
-        let name = self.name.iter().copied();
-        let name: Vec<u8> = name.take_while(|&byte| byte != 0).collect();
-        String::from_utf8_lossy(&name).into_owned()
+        text(&self.name)
     }
+}
+
+/// A name up to its NUL.
+fn text(name: &[u8]) -> String {
+    let name = name.iter().copied();
+    let name: Vec<u8> = name.take_while(|&byte| byte != 0).collect();
+    String::from_utf8_lossy(&name).into_owned()
 }
 
 fn program_info(id: u32) -> Result<ProgInfo> {

@@ -2,6 +2,7 @@
 
 pub mod act;
 pub mod agent;
+pub(crate) mod agents_maps;
 pub mod arms;
 pub mod at_once;
 pub mod attempt;
@@ -10,6 +11,7 @@ pub mod cause;
 pub mod cgroup;
 pub mod filesystems;
 pub(crate) mod handle;
+pub mod hog;
 pub(crate) mod ioctl;
 pub mod lab;
 pub mod many;

@@ -81,13 +81,21 @@ impl<'a> Reports<'a> {
     /// # Errors
     /// As [`Reports::next`].
     pub fn soon(&mut self, state: &str) -> Result<Value> {
+        self.soon_that(|report| report["runtime_state"] == state)
+    }
+
+    /// The report once it is a wanted one, or the fourth from now on.
+    ///
+    /// # Errors
+    /// As [`Reports::next`].
+    pub fn soon_that(&mut self, mut wanted: impl FnMut(&Value) -> bool) -> Result<Value> {
         let (mut written, mut last) = (0, Value::Null);
-        self.next(state, |report| {
+        self.next("a report", |report| {
             if last != report["generated_at"] {
                 written += 1;
                 last = report["generated_at"].clone();
             }
-            report["runtime_state"] == state || written > 4
+            wanted(report) || written > 4
         })
     }
 }

@@ -5,12 +5,16 @@
 use crate::promise::{Promise, Proof, Section, acts};
 use protocol::plan::{Clause, PlannedArm};
 
-use super::{denies_open, follows_identity, guards_names, holds_folder};
+use super::{
+    denies_open, follows_identity, guards_names, holds_folder, notices_altered_rule,
+    renews_evidence,
+};
 use crate::arms::{denied_open, equals};
 use crate::boot::Boot;
 use crate::claims::{claims_enforce, claims_modret};
-use crate::configuration::{LOCKDOWN_ENFORCE, LOCKDOWN_MODRET};
+use crate::configuration::{LOCKDOWN_ENFORCE, LOCKDOWN_ENFORCE_VERIFYING, LOCKDOWN_MODRET};
 use crate::promise::ActsOf;
+use crate::sabotage::Sweeps;
 use crate::tier::Tier;
 
 pub(super) const PROMISE: Promise = Promise {
@@ -18,8 +22,9 @@ pub(super) const PROMISE: Promise = Promise {
     id: "holds-under-lockdown",
     text: "There too, `denies-open`, `follows-identity`, `guards-names` and `holds-folder` hold, the \
            last for a folder in which no other file system is mounted. What a mount namespace other \
-           than the agent's has mounted there isn't held, and no report can say so. The lines of \
-           `ENFORCE_MODRET` are through the seam.",
+           than the agent's has mounted there isn't held, and no report can say so. In `ENFORCE` \
+           `renews-evidence` and `notices-altered-rule` do too. The lines of `ENFORCE_MODRET` are \
+           through the seam.",
     proofs,
     comparison: None,
 };
@@ -31,7 +36,30 @@ fn proofs() -> Vec<Proof> {
     ]
     .into_iter()
     .flatten()
+    .chain(while_verifying())
     .collect()
+}
+
+/// What only a verification shows: that the maps can be read back there too.
+fn while_verifying() -> [Proof; 2] {
+    let tier = Tier::Lsm;
+    let proof = |promise: &Promise, acts: ActsOf, arms: Vec<PlannedArm>| {
+        let id = format!("lockdown-{}-{}", tier.name(), promise.id);
+        let configuration = &LOCKDOWN_ENFORCE_VERIFYING;
+        Proof::new(id, Boot::Lockdown, configuration, acts, arms).swept(Sweeps::STOPS_ALONE)
+    };
+    [
+        proof(
+            &renews_evidence::PROMISE,
+            acts!(renews_evidence::acts::RenewsEvidence),
+            renews_evidence::arms(tier),
+        ),
+        proof(
+            &notices_altered_rule::PROMISE,
+            acts!(notices_altered_rule::acts::NoticesAlteredRule),
+            notices_altered_rule::arms(tier),
+        ),
+    ]
 }
 
 fn of_tier(tier: Tier, claim: &[Clause]) -> [Proof; 4] {

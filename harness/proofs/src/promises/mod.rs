@@ -27,8 +27,12 @@ mod keeps_its_report;
 mod knows_reused_inode;
 mod leaves_nothing_behind;
 mod no_pretend;
+mod notices_added_exemption;
+mod notices_altered_rule;
 mod notices_lost_program;
+mod outlives_file_limits;
 mod outlives_rejected_programs;
+mod outlives_used_up_memory;
 mod promotes;
 mod refuses_hook_that_returns_zero;
 mod refuses_signal_under_lockdown;
@@ -84,9 +88,13 @@ pub const ALL: &[&Promise] = &[
     &keeps_its_report::PROMISE,
     &renews_evidence::PROMISE,
     &stays_up::PROMISE,
+    &outlives_file_limits::PROMISE,
+    &outlives_used_up_memory::PROMISE,
     &leaves_nothing_behind::PROMISE,
     &ends_at_hangup::PROMISE,
     &ends_with_its_agent::PROMISE,
+    &notices_altered_rule::PROMISE,
+    &notices_added_exemption::PROMISE,
     &notices_lost_program::PROMISE,
     &admits_refused_signal::PROMISE,
     &admits_passed_over::PROMISE,

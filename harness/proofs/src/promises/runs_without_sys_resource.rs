@@ -4,7 +4,7 @@
 use crate::promise::{Promise, Proof, Section, acts};
 use serde_json::json;
 
-use crate::arms::{allowed, document, equals, stopped};
+use crate::arms::{allowed, contains, document, equals, stopped};
 use crate::configuration::ENFORCE_WITHOUT_SYS_RESOURCE;
 use crate::tier::Tier;
 
@@ -12,7 +12,8 @@ pub(super) const PROMISE: Promise = Promise {
     section: Section::Claimed,
     id: "runs-without-sys-resource",
     text: "Root without `CAP_SYS_RESOURCE` and with an `RLIMIT_MEMLOCK` of 64 KiB, as in a \
-           container, can run the agent: it enforces as ever, with no blocker. Skipped before 5.11, \
+           container, can run the agent: it enforces as ever, with no blocker, and the report \
+           has `ends_when_out_of_memory` among the limits. Skipped before 5.11, \
            where the kernel charges the memory of BPF to that limit, and the agent says so.",
     proofs,
     comparison: None,
@@ -31,6 +32,8 @@ fn proofs() -> Vec<Proof> {
         equals("/enforce_capable", true),
         equals("/enforce_blockers", json!([])),
         equals("/rules/unenforced", json!([])),
+        // It may not lower its score either.
+        contains("/classes/file/limits", "ends_when_out_of_memory"),
     ];
     let arms = vec![
         allowed("before"),

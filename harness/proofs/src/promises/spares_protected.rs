@@ -1,5 +1,5 @@
-//! A protected executable is never signalled, nor is the agent itself, whatever a rule says; the
-//! tiers that deny deny it all the same.
+//! A protected executable that root runs is never signalled, nor is the agent itself, whatever a rule
+//! says; the tiers that deny deny it all the same.
 
 use crate::promise::{Promise, Proof, Section, acts};
 use serde_json::{Value, json};
@@ -12,8 +12,9 @@ pub(super) const PROMISE: Promise = Promise {
     section: Section::Enforced,
     id: "spares-protected",
     text: "In `ENFORCE_SIGNAL` a process of an executable that the policy protects is never \
-           signalled: it reads the denied file, and the agent tells `observed` and why; a process of \
-           another executable is killed. Nor is the agent itself, which a rule on its report's \
+           signalled as long as all its user ids are root's in the initial user namespace: it reads \
+           the denied file, and the agent tells `observed` and why. A process of another executable \
+           is killed, and so is a user's of the same one, be it only by its real id. Nor is the agent itself, which a rule on its report's \
            folder would end before it was ready. The report has `spared_processes` among the limits. \
            In `ENFORCE` and `ENFORCE_MODRET` there is no such limit: protected executables are \
            denied all the same.",
@@ -55,9 +56,13 @@ fn spares() -> Proof {
     let agent = spared(tier.event("reports", "folder", "write"), "agent");
     let arms = vec![
         read("before"),
+        read("before-user"),
+        read("before-for-user"),
         tier.report(&["spared_processes"], &[]),
         tier.unread("during", SECRET, "inode"),
         account("protected", "allowed", true, json!([program]), &[]),
+        tier.unread("user", SECRET, "inode"),
+        tier.unread("for-user", SECRET, "inode"),
         document(
             "agent",
             &[
@@ -75,6 +80,12 @@ fn spares() -> Proof {
             "protected executables are signalled too",
             "protected",
             r#"/fate: expected "allowed", saw "SIGKILL""#,
+        ),
+        Mutant::new(
+            "spares-users-executable",
+            "protected executables are spared whoever runs them",
+            "user",
+            r#"/fate: expected "SIGKILL", saw "allowed""#,
         ),
         Mutant::new(
             "kills-agent",
@@ -127,14 +138,16 @@ pub(super) mod acts {
         }
 
         fn before(&self, lab: &Lab, seen: &mut Seen) -> Result<()> {
-            self.read(lab, seen, "before", Some(PROGRAM))
+            self.read(lab, seen, ("before", Verb::Read), Some(PROGRAM))?;
+            self.read_by_user(lab, seen, ["before-user", "before-for-user"])
         }
 
         fn during(&self, lab: &Lab, agent: &During, seen: &mut Seen) -> Result<()> {
             let running = running(agent)?;
             seen.other("report", live_report(agent)?);
-            self.read(lab, seen, "during", None)?;
-            self.read(lab, seen, "protected", Some(PROGRAM))?;
+            self.read(lab, seen, ("during", Verb::Read), None)?;
+            self.read(lab, seen, ("protected", Verb::Read), Some(PROGRAM))?;
+            self.read_by_user(lab, seen, ["user", "for-user"])?;
             if self.0 == Tier::Signal {
                 // To report again it opens a file in the denied folder.
                 let up = Reports::watch(running)?.renewed_before_end()?;
@@ -146,14 +159,25 @@ pub(super) mod acts {
     }
 
     impl Protects {
+        /// By the protected program. Only where it is spared does it matter by whom.
+        fn read_by_user(&self, lab: &Lab, seen: &mut Seen, arms: [&'static str; 2]) -> Result<()> {
+            if self.0 != Tier::Signal {
+                return Ok(());
+            }
+            for (arm, verb) in arms.into_iter().zip([Verb::ReadAsUser, Verb::ReadForUser]) {
+                self.read(lab, seen, (arm, verb), Some(PROGRAM))?;
+            }
+            Ok(())
+        }
+
         fn read(
             &self,
             lab: &Lab,
             seen: &mut Seen,
-            arm: &'static str,
+            (arm, verb): (&'static str, Verb),
             program: Option<&str>,
         ) -> Result<()> {
-            let attempt = Attempt::on(Verb::Read, lab.ground.secret());
+            let attempt = Attempt::on(verb, lab.ground.secret());
             let attempt = match program {
                 Some(program) => attempt.by(Path::new(program)),
                 None => attempt,
