@@ -217,6 +217,10 @@ impl Walk {
             }
             let path = || self.at.path.join(&name);
             match ways.step(&self.at, &name).map_err(Lost::Failed)? {
+                // What comes to stand there needn't be his.
+                Stands::Missing if self.is_led_away() => {
+                    return Err(Lost::Astray(format!("{} {NOT_HIS}", path().display())));
+                }
                 Stands::Missing => return Err(Lost::Missing),
                 Stands::Barred(why) => {
                     return Err(Lost::Astray(format!("{} {why}", path().display())));
@@ -270,13 +274,16 @@ impl Walk {
         }
     }
 
+    /// Whether a user's link has led out of what is his.
+    fn is_led_away(&self) -> bool {
+        self.led
+            .is_some_and(|user| self.at.realm != Realm::User(user))
+    }
+
     /// Notes the place of what is last at the moment: the first is the one as written. A place that a
     /// user's link leads to counts only if it is in a folder of his.
     fn note(&mut self, name: &OsString) {
-        if self
-            .led
-            .is_some_and(|user| self.at.realm != Realm::User(user))
-        {
+        if self.is_led_away() {
             return;
         }
         self.places.truncate(1);

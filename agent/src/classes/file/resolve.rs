@@ -234,6 +234,10 @@ fn look(rule: &FileRule, ways: &mut Ways) -> Looked {
         Ok(target) if rule.folder && !target.is_folder() => Err(pending(
             "pending: the path is no folder, as its final slash says".to_owned(),
         )),
+        Ok(target) if target.path() == Path::new("/") => Err(pending(
+            "not followed: it leads to the root of all paths, so everything would be denied"
+                .to_owned(),
+        )),
         Ok(target) => Ok(target),
         Err(Lost::Missing) => Err(pending("pending: the path doesn't exist yet".to_owned())),
         Err(Lost::Astray(why)) => Err(pending(format!("not followed: {why}"))),
@@ -367,6 +371,17 @@ mod tests {
         let nowhere = resolve(&folder.path().join("no/such/folder"), false);
         assert!(nowhere.target.unwrap_err().pending);
         assert!(nowhere.names.is_empty());
+    }
+
+    #[test]
+    fn a_link_to_the_root_of_all_paths_is_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("link");
+        symlink("/", &link).unwrap();
+        for is_folder in [false, true] {
+            let target = resolve(&link, is_folder).target.unwrap_err();
+            assert!(target.pending && target.reason.starts_with("not followed: "));
+        }
     }
 
     #[test]
