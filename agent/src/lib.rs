@@ -16,7 +16,6 @@
 
 pub mod exit;
 pub mod follow;
-pub mod host;
 pub mod output;
 pub mod policy;
 
@@ -28,6 +27,8 @@ pub mod classes;
 pub mod cli;
 #[cfg_attr(feature = "sabotage", path = "sabotage/daemon.rs")]
 pub mod daemon;
+#[cfg_attr(feature = "sabotage", path = "sabotage/host.rs")]
+pub mod host;
 #[cfg_attr(feature = "sabotage", path = "sabotage/kernel.rs")]
 pub mod kernel;
 #[cfg_attr(feature = "sabotage", path = "sabotage/posture.rs")]

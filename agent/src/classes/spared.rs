@@ -4,14 +4,16 @@
 //! and what of it doesn't exist.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
 use super::alterations::Alterations;
 use crate::host::cgroups::Hierarchy;
+use crate::host::way::{Lost, Target, Ways};
 use crate::kernel::abi::{InodeKey, device_name};
-use crate::kernel::identity::{self, Identify};
+use crate::kernel::identity::Identify;
 use crate::kernel::loader::{self, Fit};
 use crate::kernel::maps::{Cgroup, CgroupArray, Table};
 use crate::kernel::readback::{Difference, Exempted};
@@ -48,13 +50,21 @@ pub fn look(
             Err(error) => missing.push(format!("exempt cgroup {:?}: {error:#}", cgroup.path)),
         }
     }
-    let mut files = Vec::new();
+    let mut ways = Ways::new().context("failed to open the root of all paths")?;
+    let mut found = Vec::new();
     for path in &policy.protected_executables {
-        match identity::open(Path::new(path)) {
-            Ok(file) => files.push(file),
-            Err(error) => missing.push(format!("protected executable {path:?}: {error}")),
-        }
+        let why = match ways.follow(Path::new(path)).target {
+            Ok(target) => {
+                found.push(target);
+                continue;
+            }
+            Err(Lost::Missing) => "no such file".to_owned(),
+            Err(Lost::Astray(why)) => format!("not followed: {why}"),
+            Err(Lost::Failed(error)) => error.to_string(),
+        };
+        missing.push(format!("protected executable {path:?}: {why}"));
     }
+    let files: Vec<&File> = found.iter().map(Target::file).collect();
     if let (false, Some(kernel)) = (files.is_empty(), kernel) {
         let identities = kernel.identify(&files)?;
         spared.protected = identities.iter().map(|found| found.inode).collect();

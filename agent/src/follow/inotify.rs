@@ -15,15 +15,14 @@ use rustix::io::Errno;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-/// Changes of the names in a folder, and the folder's own end. The folder itself must be no
-/// link: the plan has followed those.
+/// Changes of the names in a folder, and the folder's own end. Its path may be the link in `/proc`
+/// to what is open, so it is followed.
 const CHANGES: WatchFlags = WatchFlags::CREATE
     .union(WatchFlags::DELETE)
     .union(WatchFlags::MOVE)
     .union(WatchFlags::DELETE_SELF)
     .union(WatchFlags::MOVE_SELF)
-    .union(WatchFlags::ONLYDIR)
-    .union(WatchFlags::DONT_FOLLOW);
+    .union(WatchFlags::ONLYDIR);
 
 /// Room for what one read takes: some thousand events.
 const BUFFER: usize = 64 * 1024;

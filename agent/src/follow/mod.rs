@@ -16,8 +16,8 @@
 //! a new folder until the next wakeup.
 //!
 //! What isn't noticed here: changes that the kernel has no events for (on network
-//! filesystems by other machines, within `/proc`), and what an [`Unwatched`] is about. The
-//! periodic verification covers both.
+//! filesystems by other machines, within `/proc`), what lies behind a link that root isn't alone to
+//! change, and what an [`Unwatched`] is about. The periodic verification covers all of that.
 
 mod inotify;
 mod mounts;
@@ -25,7 +25,7 @@ mod plan;
 
 use std::collections::{BTreeSet, HashSet};
 use std::ffi::{OsStr, OsString};
-use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -33,6 +33,8 @@ use anyhow::{Context as _, Result};
 use rustix::fs::inotify::ReadFlags;
 use rustix::io::Errno;
 
+use crate::host::tree::Stands;
+use crate::host::way::Ways;
 use inotify::{Event, Inotify};
 use mounts::Mounts;
 use plan::{Look, Plan, Tree};
@@ -126,12 +128,25 @@ impl Watcher {
 
     /// Plans anew. What can't be watched, and how many watches of before were removed.
     fn walk(&mut self, paths: &[&Path]) -> (Vec<Unwatched>, usize) {
-        let mut tree = Watched {
-            inotify: &self.inotify,
-            unwatched: Vec::new(),
+        let (plan, unwatched) = match Ways::new() {
+            Ok(mut ways) => {
+                let mut tree = Watched {
+                    inotify: &self.inotify,
+                    ways: &mut ways,
+                    unwatched: Vec::new(),
+                };
+                let plan = Plan::new(paths.iter().copied(), &mut tree);
+                (plan, tree.unwatched)
+            }
+            Err(error) => {
+                let unwatched = Unwatched {
+                    folder: PathBuf::from("/"),
+                    why: error.to_string(),
+                    way_out: "rely on the periodic verification".to_owned(),
+                };
+                (Plan::default(), vec![unwatched])
+            }
         };
-        let plan = Plan::new(paths.iter().copied(), &mut tree);
-        let unwatched = tree.unwatched;
         let before = std::mem::replace(&mut self.plan, plan).watches();
         let now = self.plan.watches();
         let stale: Vec<&i32> = before.difference(&now).collect();
@@ -146,43 +161,58 @@ impl Watcher {
 /// The files of this machine, each folder watched before it is looked into.
 struct Watched<'a> {
     inotify: &'a Inotify,
+    ways: &'a mut Ways,
     unwatched: Vec<Unwatched>,
 }
 
-impl Tree for Watched<'_> {
-    fn watch(&mut self, folder: &Path) -> Option<i32> {
-        let error = match self.inotify.add(folder) {
-            Ok(watch) => return Some(watch),
-            // It is another than a moment ago, which the folder above it tells.
-            Err(Errno::NOENT | Errno::NOTDIR) => return None,
-            Err(error) => error,
+impl Watched<'_> {
+    fn unwatched(&mut self, folder: &Path, error: &io::Error) {
+        let is_full = error.raw_os_error() == Some(Errno::NOSPC.raw_os_error());
+        let way_out = match is_full {
+            true => "raise the sysctl fs.inotify.max_user_watches",
+            false => "rely on the periodic verification",
         };
-        let way_out = match error {
-            Errno::NOSPC => "raise the sysctl fs.inotify.max_user_watches",
-            _ => "rely on the periodic verification",
-        };
-        let why = match error {
-            Errno::NOSPC => "this user has as many inotify watches as it may".to_owned(),
-            error => error.to_string(),
+        let why = match is_full {
+            true => "this user has as many inotify watches as it may".to_owned(),
+            false => error.to_string(),
         };
         self.unwatched.push(Unwatched {
             folder: folder.to_owned(),
             why,
             way_out: way_out.to_owned(),
         });
-        None
+    }
+}
+
+impl Tree for Watched<'_> {
+    fn watch(&mut self, folder: &Path) -> Option<i32> {
+        let found = match self.ways.look(folder) {
+            Ok((_, Stands::Folder(found))) => found,
+            // It is another than a moment ago, which the folder above it tells.
+            Ok(_) => return None,
+            Err(error) => {
+                self.unwatched(folder, &error);
+                return None;
+            }
+        };
+        match self.inotify.add(&found.by_descriptor()) {
+            Ok(watch) => Some(watch),
+            Err(Errno::NOENT | Errno::NOTDIR) => None,
+            Err(error) => {
+                self.unwatched(folder, &error.into());
+                None
+            }
+        }
     }
 
+    /// A link in a folder that root isn't alone to change counts as an end: whoever made it could lead
+    /// the watches anywhere, one behind the other. Where it leads is seen at the next verification.
     fn look(&mut self, path: &Path) -> Look {
-        let Ok(metadata) = fs::symlink_metadata(path) else {
-            return Look::Missing;
-        };
-        if metadata.is_symlink() {
-            fs::read_link(path).map_or(Look::Missing, Look::Link)
-        } else if metadata.is_dir() {
-            Look::Folder
-        } else {
-            Look::File
+        match self.ways.look(path) {
+            Ok((realm, Stands::Link { to, .. })) if realm.is_root() => Look::Link(to),
+            Ok((_, Stands::Folder(_))) => Look::Folder,
+            Ok((_, Stands::Missing)) | Err(_) => Look::Missing,
+            Ok((_, Stands::File(_) | Stands::Barred(_) | Stands::Link { .. })) => Look::File,
         }
     }
 }
@@ -247,6 +277,8 @@ fn note(event: Event<'_>, plan: &Plan, pending: &mut Pending) {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     /// Every folder has watch 7.

@@ -73,6 +73,7 @@ mod tests {
             root: PathBuf::from("/"),
             point: PathBuf::from(point),
             fs_type: "tmpfs".to_owned(),
+            user: None,
         }
     }
 

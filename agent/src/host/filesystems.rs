@@ -74,6 +74,7 @@ mod tests {
             root: "/".into(),
             point: point.into(),
             fs_type: fs_type.to_owned(),
+            user: None,
         };
         let known = "nodev\tsysfs\nnodev\ttracefs\n\text4\n";
         let places = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];

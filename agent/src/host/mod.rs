@@ -8,6 +8,8 @@ pub mod filesystems;
 pub mod lsm;
 pub mod machine;
 pub mod status;
+pub mod tree;
+pub mod way;
 
 use std::ffi::OsStr;
 use std::fs;
@@ -34,6 +36,8 @@ pub struct Mount {
     pub point: PathBuf,
     /// The filesystem's type.
     pub fs_type: String,
+    /// The user whose process answers for it, where one does.
+    pub user: Option<u32>,
 }
 
 /// The mount table of this process.
@@ -54,13 +58,18 @@ fn parse_mount(line: &[u8]) -> Option<Mount> {
     let root = unescape(fields.next()?);
     let point = unescape(fields.next()?);
     // Optional fields end with a lone dash; the type follows.
-    let fs_type = text(fields.skip_while(|field| *field != b"-").nth(1)?)?.to_owned();
+    let mut fields = fields.skip_while(|field| *field != b"-").skip(1);
+    let fs_type = text(fields.next()?)?.to_owned();
+    let options = fields.nth(1).unwrap_or_default();
+    let mut options = options.split(|byte| *byte == b',');
+    let user = options.find_map(|option| text(option.strip_prefix(b"user_id=")?)?.parse().ok());
     Some(Mount {
         id,
         device,
         root,
         point,
         fs_type,
+        user,
     })
 }
 
@@ -167,8 +176,15 @@ mod tests {
             root: PathBuf::from("/a b"),
             point: PathBuf::from("/mnt\\x"),
             fs_type: "ext3".to_owned(),
+            user: None,
         };
         assert_eq!(mount, expected);
+        let line = b"40 35 0:50 / /home/u/m rw - fuse.sshfs u@h: rw,user_id=1000,group_id=1000";
+        let mount = parse_mount(line).unwrap();
+        assert_eq!(
+            (mount.fs_type.as_str(), mount.user),
+            ("fuse.sshfs", Some(1000))
+        );
     }
 
     #[test]

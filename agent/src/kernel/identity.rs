@@ -42,7 +42,7 @@ pub trait Identify {
     ///
     /// # Errors
     /// The kernel didn't tell of every one.
-    fn identify(&mut self, files: &[File]) -> Result<Vec<Identity>>;
+    fn identify(&mut self, files: &[&File]) -> Result<Vec<Identity>>;
 
     /// Keeps a file's inode in memory, and with that its address.
     ///
@@ -90,13 +90,13 @@ impl Pins {
 }
 
 /// Picks these files out of what the iterator over this process's descriptors wrote.
-pub fn of(records: &[u8], files: &[File], pins: &Pins) -> Result<Vec<Identity>> {
+pub fn of(records: &[u8], files: &[&File], pins: &Pins) -> Result<Vec<Identity>> {
     let known: HashMap<u32, Descriptor> = records
         .chunks_exact(size_of::<Descriptor>())
         .map(Descriptor::read)
         .map(|descriptor| (descriptor.fd, descriptor))
         .collect();
-    let identity = |file: &File| {
+    let identity = |file: &&File| {
         let fd = file.as_raw_fd();
         let found = u32::try_from(fd).ok().and_then(|fd| known.get(&fd));
         let found = found.with_context(|| format!("the kernel told nothing of descriptor {fd}"))?;

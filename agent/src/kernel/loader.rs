@@ -351,7 +351,7 @@ fn can_cast(object: &Object, btf: &KernelBtf) -> bool {
 }
 
 impl Identify for Programs {
-    fn identify(&mut self, files: &[File]) -> Result<Vec<Identity>> {
+    fn identify(&mut self, files: &[&File]) -> Result<Vec<Identity>> {
         if self.iterator.is_none() {
             let number = self.btf.function(ITERATOR);
             let number = number.context("the kernel has no iterator over descriptors")?;

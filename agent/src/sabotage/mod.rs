@@ -79,6 +79,8 @@ mutants! {
     ForgetsPathRules = "forgets-path-rules",
     /// A rule goes by its path's spelling alone.
     ComparesPathsOnly = "compares-paths-only",
+    /// Whoever owns a folder is taken for root.
+    TrustsEveryFolder = "trusts-every-folder",
     /// Readiness is told, and the rules wait for the next verification.
     ReadyBeforeRules = "ready-before-rules",
     /// While the agent verifies, no rule is in force.

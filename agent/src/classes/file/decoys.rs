@@ -98,6 +98,7 @@ impl Decoys {
         for decoy in &files {
             opened.push(identity::open(&self.path(*decoy)).context("failed to open a decoy")?);
         }
+        let opened: Vec<&File> = opened.iter().collect();
         let mut found = kernel.identify(&opened)?.into_iter();
         self.found_folder = found.next();
         self.found = files.into_iter().zip(found).collect();

@@ -2,25 +2,27 @@
 //!
 //! In: rules and the machine's files. Out: for each rule the keys of its target, or why there are
 //! none. Targets are opened with `O_PATH`, which no open hook sees, so the agent doesn't trip over
-//! its own rules.
+//! its own rules. Whoever isn't root leads no rule to what isn't his: see [`crate::host::way`].
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsString;
-use std::fs::{self, File};
-use std::io;
-use std::os::fd::AsRawFd as _;
+use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
+use crate::host::tree::Folder;
+use crate::host::way::{Lost, Place, Target, Way, Ways};
 use crate::kernel::abi::{InodeKey, NAME_INLINE_LEN};
-use crate::kernel::identity::{self, Identify, Identity};
+use crate::kernel::identity::{Identify, Identity};
 use crate::policy::FileRule;
 use crate::posture::gate::{Obstacle, RuleFacts};
 use crate::posture::{Class, Tier};
 
-/// How many descriptors are open at once: far below what any process may have.
-const BATCH: usize = 256;
+/// How many rules are looked at at once. Each holds up to three descriptors, far below what any
+/// process may have.
+const BATCH: usize = 128;
 
 /// A rule with what its tiers compare.
 #[derive(Debug)]
@@ -136,35 +138,44 @@ pub fn resolve(
     mounts: Option<&[PathBuf]>,
     kernel: &mut dyn Identify,
 ) -> Result<Vec<usize>> {
-    let mut folders = Folders::default();
+    let mut ways = Ways::new().context("failed to open the root of all paths")?;
     let mut moved = Vec::new();
     for batch in which.chunks(BATCH) {
-        let (mut looked, mut files) = (Vec::new(), Vec::new());
-        for &number in batch {
-            let (spellings, file) = look(&rules[number].rule);
-            // The place of its file among all that are there.
-            let file = file.map(|file| {
-                files.push(file);
-                files.len() - 1
-            });
-            looked.push((number, spellings, file));
+        let looked: Vec<(usize, Looked)> = batch
+            .iter()
+            .map(|&number| (number, look(&rules[number].rule, &mut ways)))
+            .collect();
+        let mut folders = Folders::default();
+        for place in looked.iter().flat_map(|(_, looked)| &looked.places) {
+            folders.add(&place.folder);
         }
-        let spellings = looked.iter().flat_map(|(_, spellings, _)| spellings);
-        folders.add(spellings.filter_map(|path| path.parent()), kernel)?;
-        let identities = kernel.identify(&files)?;
-        for (number, spellings, file) in looked {
+        let targets = looked
+            .iter()
+            .filter_map(|(_, looked)| looked.target.as_ref().ok());
+        let files = folders.all.iter().map(|folder| &folder.file);
+        let files: Vec<&File> = files.chain(targets.map(Target::file)).collect();
+        let mut identities = kernel.identify(&files)?.into_iter();
+        let folders = folders.identified(&mut identities);
+        for (number, looked) in looked {
             let resolved = &mut rules[number];
-            if let (true, Ok(place)) = (resolved.rule.folder, &file) {
+            if let (true, Ok(target)) = (resolved.rule.folder, &looked.target) {
                 // The hooks tell a folder from another of its number by its inode's address.
-                kernel.keep(&files[*place])?;
+                kernel.keep(target.file())?;
             }
             let before = resolved.identity();
-            resolved.mount_beneath = match (resolved.rule.folder, mounts, spellings.last()) {
-                (true, Some(mounts), Some(folder)) => beneath(folder, mounts),
+            resolved.mount_beneath = match (resolved.rule.folder, mounts, &looked.target) {
+                (true, Some(mounts), Ok(target)) => beneath(target.path(), mounts),
+                (true, Some(mounts), Err(_)) => beneath(Path::new(&resolved.rule.path), mounts),
                 _ => None,
             };
-            let names = folders.names(&spellings);
-            resolved.update(file.map(|place| identities[place]), names);
+            let names = names(looked.places, &folders);
+            let target = match looked.target {
+                Ok(_) => Ok(identities
+                    .next()
+                    .context("a file that the kernel told nothing of")?),
+                Err(obstacle) => Err(obstacle),
+            };
+            resolved.update(target, names);
             if before != resolved.identity() {
                 moved.push(number);
             }
@@ -204,93 +215,82 @@ fn mark_twins(rules: &mut [ResolvedRule]) {
     }
 }
 
-/// A rule's target, open, and its path as written and, if that differs, canonical.
-fn look(rule: &FileRule) -> (Vec<PathBuf>, Result<File, Obstacle>) {
-    let path = PathBuf::from(&rule.path);
-    let file = open(&path, rule.folder);
-    let canonical = match &file {
-        // Cheaper than to walk the path once more.
-        Ok(file) => fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).ok(),
-        Err(_) => None,
-    };
-    let mut spellings = vec![path];
-    spellings.extend(canonical.filter(|canonical| *canonical != spellings[0]));
-    (spellings, file)
+/// What was found of a rule.
+struct Looked {
+    /// Where the path stands.
+    places: Vec<Place>,
+    target: Result<Target, Obstacle>,
 }
 
-/// The folders that rules' targets are in, each looked at once.
+/// Looks at a rule's target. None of what keeps it from being found keeps an agent from starting: who
+/// owns a folder on the way decides on it.
+fn look(rule: &FileRule, ways: &mut Ways) -> Looked {
+    let Way { target, places } = ways.follow(Path::new(&rule.path));
+    let pending = |reason| {
+        let pending = true;
+        Obstacle { reason, pending }
+    };
+    let target = match target {
+        Ok(target) if rule.folder && !target.is_folder() => Err(pending(
+            "pending: the path is no folder, as its final slash says".to_owned(),
+        )),
+        Ok(target) if target.path() == Path::new("/") => Err(pending(
+            "not followed: it leads to the root of all paths, so everything would be denied"
+                .to_owned(),
+        )),
+        Ok(target) => Ok(target),
+        Err(Lost::Missing) => Err(pending("pending: the path doesn't exist yet".to_owned())),
+        Err(Lost::Astray(why)) => Err(pending(format!("not followed: {why}"))),
+        Err(Lost::Failed(error)) => Err(pending(format!("the path can't be looked up: {error}"))),
+    };
+    Looked { places, target }
+}
+
+/// The folders that rules' targets are in, each once.
 #[derive(Default)]
 struct Folders {
-    /// `None` for one that doesn't exist.
-    known: HashMap<PathBuf, Option<Identity>>,
+    all: Vec<Rc<Folder>>,
+    seen: HashSet<*const Folder>,
 }
 
 impl Folders {
-    fn add<'a>(
-        &mut self,
-        paths: impl Iterator<Item = &'a Path>,
-        kernel: &mut dyn Identify,
-    ) -> Result<()> {
-        let mut new: Vec<(&Path, File)> = Vec::new();
-        for path in paths {
-            if self.known.contains_key(path) {
-                continue;
-            }
-            self.known.insert(path.to_owned(), None);
-            if let Ok(file) = identity::open(path) {
-                new.push((path, file));
-            }
+    fn add(&mut self, folder: &Rc<Folder>) {
+        if self.seen.insert(Rc::as_ptr(folder)) {
+            self.all.push(Rc::clone(folder));
         }
-        let (paths, files): (Vec<&Path>, Vec<File>) = new.into_iter().unzip();
-        if files.is_empty() {
-            return Ok(());
-        }
-        for (path, identity) in paths.into_iter().zip(kernel.identify(&files)?) {
-            self.known.insert(path.to_owned(), Some(identity));
-        }
-        Ok(())
     }
 
-    /// Where these paths stand, as far as there is such a folder.
-    fn names(&self, paths: &[PathBuf]) -> Vec<(Identity, OsString)> {
-        let mut names = Vec::new();
-        for path in paths {
-            let folder = path.parent().and_then(|folder| self.known.get(folder));
-            if let (Some(Some(folder)), Some(name)) = (folder, path.file_name()) {
-                let name = (*folder, name.to_owned());
-                if !names.contains(&name) {
-                    names.push(name);
-                }
-            }
-        }
-        names
+    /// What they are to the hooks; the identities stand in their order.
+    fn identified(
+        self,
+        identities: &mut impl Iterator<Item = Identity>,
+    ) -> HashMap<*const Folder, (Rc<Folder>, Identity)> {
+        let all = self.all.into_iter().zip(identities);
+        all.map(|(folder, identity)| (Rc::as_ptr(&folder), (folder, identity)))
+            .collect()
     }
 }
 
-/// Opens a rule's target.
-fn open(path: &Path, folder: bool) -> Result<File, Obstacle> {
-    let file = identity::open(path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Obstacle {
-            reason: "pending: the path doesn't exist yet".to_owned(),
-            pending: true,
-        },
-        _ => Obstacle {
-            reason: format!("the path can't be looked up: {error}"),
-            pending: false,
-        },
-    })?;
-    let is_folder = file.metadata().is_ok_and(|metadata| metadata.is_dir());
-    if folder && !is_folder {
-        return Err(Obstacle {
-            reason: "pending: the path is no folder, as its final slash says".to_owned(),
-            pending: true,
-        });
+/// These places, as the hooks know them.
+fn names(
+    places: Vec<Place>,
+    folders: &HashMap<*const Folder, (Rc<Folder>, Identity)>,
+) -> Vec<(Identity, OsString)> {
+    let mut names = Vec::new();
+    for place in places {
+        if let Some((_, folder)) = folders.get(&Rc::as_ptr(&place.folder)) {
+            let name = (*folder, place.name);
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
     }
-    Ok(file)
+    names
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::{MetadataExt as _, symlink};
 
     use super::*;
@@ -300,8 +300,8 @@ mod tests {
     struct Stat;
 
     impl Identify for Stat {
-        fn identify(&mut self, files: &[File]) -> Result<Vec<Identity>> {
-            let identity = |file: &File| {
+        fn identify(&mut self, files: &[&File]) -> Result<Vec<Identity>> {
+            let identity = |file: &&File| {
                 let metadata = file.metadata()?;
                 Ok(Identity {
                     inode: InodeKey::new(0, 0, metadata.ino()),
@@ -371,6 +371,17 @@ mod tests {
         let nowhere = resolve(&folder.path().join("no/such/folder"), false);
         assert!(nowhere.target.unwrap_err().pending);
         assert!(nowhere.names.is_empty());
+    }
+
+    #[test]
+    fn a_link_to_the_root_of_all_paths_is_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("link");
+        symlink("/", &link).unwrap();
+        for is_folder in [false, true] {
+            let target = resolve(&link, is_folder).target.unwrap_err();
+            assert!(target.pending && target.reason.starts_with("not followed: "));
+        }
     }
 
     #[test]

@@ -62,7 +62,7 @@ pub enum Verb {
     Mkdir,
     /// Makes a FIFO.
     Mknod,
-    /// Makes a symbolic link.
+    /// Makes a symbolic link, to `to` if there is one.
     Symlink,
     /// Gives a file a second name, `to`.
     Link,
@@ -108,16 +108,19 @@ impl Verb {
     }
 }
 
-/// The child's side: `attempt CGROUP_DIR VERB PATH TO`.
+/// The child's side: `attempt CGROUP_DIR VERB PATH TO USER`.
 pub fn commit(arguments: &[String]) -> ExitCode {
-    let [cgroup, verb, path, to] = arguments else {
+    let [cgroup, verb, path, to, user] = arguments else {
         return ExitCode::from(NOT_TRIED);
     };
-    let Some(verb) = Verb::from_name(verb) else {
+    let (Some(verb), Ok(user)) = (Verb::from_name(verb), user.parse()) else {
         return ExitCode::from(NOT_TRIED);
     };
     if cgroup::join(Path::new(cgroup)).is_err() {
         return ExitCode::from(NOT_TRIED + 1);
+    }
+    if user != ROOT && raw::become_user(user).is_err() {
+        return ExitCode::from(NOT_TRIED + 4);
     }
     let error = match carry_out(verb, Path::new(path), to) {
         Ok(bytes) => match io::stdout().write_all(&bytes) {
@@ -181,7 +184,8 @@ fn carry_out(verb: Verb, path: &Path, to: &str) -> io::Result<Vec<u8>> {
         Verb::Create => drop(options.write(true).create_new(true).open(path)?),
         Verb::Mkdir => fs::create_dir(path)?,
         Verb::Mknod => rustix::fs::mknodat(CWD, path, FileType::Fifo, mode, 0)?,
-        Verb::Symlink => rustix::fs::symlink("target", path)?,
+        Verb::Symlink if to.is_empty() => rustix::fs::symlink("target", path)?,
+        Verb::Symlink => rustix::fs::symlink(to, path)?,
         Verb::Link => fs::hard_link(path, to)?,
         Verb::Rename => fs::rename(path, to)?,
         Verb::Chmod => fs::set_permissions(path, Permissions::from_mode(0o640))?,
@@ -211,7 +215,12 @@ pub struct Attempt<'a> {
     pub to: &'a Path,
     /// From where.
     pub place: Place,
+    /// By which user.
+    pub user: u32,
 }
+
+/// The user that an attempt is by unless it says otherwise.
+const ROOT: u32 = 0;
 
 impl<'a> Attempt<'a> {
     /// On one path, from a plain place.
@@ -223,6 +232,7 @@ impl<'a> Attempt<'a> {
             path,
             to,
             place,
+            user: ROOT,
         }
     }
 
@@ -237,6 +247,11 @@ impl<'a> Attempt<'a> {
     /// The same by a copy of this program.
     pub fn by(self, program: &'a Path) -> Self {
         Self { program, ..self }
+    }
+
+    /// The same by a user who has nothing that root has.
+    pub fn as_user(self, user: u32) -> Self {
+        Self { user, ..self }
     }
 
     /// The same from an exempt place.
@@ -254,6 +269,7 @@ impl<'a> Attempt<'a> {
             .args(["attempt".as_ref(), self.place.dir().as_os_str()])
             .arg(self.verb.name())
             .args([self.path, self.to])
+            .arg(self.user.to_string())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()

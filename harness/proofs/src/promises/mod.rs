@@ -25,6 +25,7 @@ mod holds_out;
 mod holds_under_lockdown;
 mod keeps_its_report;
 mod knows_reused_inode;
+mod leads_nothing_astray;
 mod leaves_nothing_behind;
 mod no_pretend;
 mod notices_added_exemption;
@@ -90,6 +91,7 @@ pub const ALL: &[&Promise] = &[
     &stays_up::PROMISE,
     &outlives_file_limits::PROMISE,
     &outlives_used_up_memory::PROMISE,
+    &leads_nothing_astray::PROMISE,
     &leaves_nothing_behind::PROMISE,
     &ends_at_hangup::PROMISE,
     &ends_with_its_agent::PROMISE,
