@@ -5,13 +5,14 @@ use std::fs;
 
 use aegisbpf::classes::hooks::HOOKS;
 use aegisbpf::host::machine::{Agent, Facts, Seam};
+use aegisbpf::host::moment::Moment;
 use aegisbpf::posture::gate::{Decision, Refusal, Unenforced, Verdict};
 use aegisbpf::posture::{Action, Blocker, Class, Limit, State, Tier};
 use aegisbpf::report::document::{Report, Status, compose};
 use aegisbpf::report::file::write;
 use aegisbpf::report::hooks::hooks;
 use aegisbpf::verify::measurement::{Evidence, Measurement, Measurements};
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 
 fn facts() -> Facts {
     Facts {
@@ -48,8 +49,21 @@ fn decision(state: State) -> Decision {
     }
 }
 
-fn moment() -> Timestamp {
-    "2026-01-02T03:04:05.678901Z".parse().unwrap()
+fn moment() -> Moment {
+    Moment {
+        time: "2026-01-02T03:04:05.678901Z".parse().unwrap(),
+        boot: SignedDuration::from_millis(90_123),
+    }
+}
+
+/// When the report is written.
+fn later() -> Moment {
+    let Moment { time, boot } = moment();
+    let passed = SignedDuration::from_secs(7);
+    Moment {
+        time: time + passed,
+        boot: boot + passed,
+    }
 }
 
 /// The signal hooks as verified, or as attached and never fired.
@@ -88,9 +102,10 @@ fn report(decision: &Decision, known: &Measurements) -> Report {
         hooks,
         limits: BTreeMap::from([(Class::File, vec![Limit::TruncatesBeforeKill])]),
         events_lost: 0,
+        evidence: moment(),
         validity: SignedDuration::from_secs(60),
     };
-    compose(&facts(), moment(), decision, status).unwrap()
+    compose(&facts(), later(), decision, status).unwrap()
 }
 
 #[test]
@@ -127,11 +142,10 @@ fn copies_of_a_program_are_one_hook_which_is_no_more_than_each_of_them() {
 
     const HOOK: &str = "fmod_ret/security_file_open";
     let copies: Vec<_> = HOOKS.iter().filter(|hook| hook.name == HOOK).collect();
-    let later = moment() + SignedDuration::from_secs(1);
     let measurement = |copy: usize, verdict| Measurement {
         verdict,
         attached: verdict != Rejected,
-        verified_at: (verdict == Verified).then_some(if copy == 1 { moment() } else { later }),
+        verified_at: (verdict == Verified).then_some(if copy == 1 { moment() } else { later() }),
         evidence: None,
         reason: (verdict != Verified).then(|| format!("copy {copy}")),
     };
@@ -175,6 +189,8 @@ fn copies_of_a_program_are_one_hook_which_is_no_more_than_each_of_them() {
             "{verdicts:?}"
         );
         assert_eq!(found.verified_at, verified_at, "{verdicts:?}");
+        let boot_ms = verified_at.map(Moment::boot_ms);
+        assert_eq!(found.verified_at_boot_ms, boot_ms, "{verdicts:?}");
         assert_eq!(found.reason.as_deref(), reason, "{verdicts:?}");
         let programs: Vec<_> = row.copies.iter().map(|copy| copy.program).collect();
         let all: Vec<_> = copies.iter().map(|copy| copy.program).collect();

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use aya::maps::{MapData, RingBuf};
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 
 use super::timings::{Step, Timings};
 use crate::classes::hooks::Hook;
@@ -17,6 +17,7 @@ use crate::classes::{Rules, spared};
 use crate::follow::{Affected, Changed};
 use crate::host;
 use crate::host::machine::Machine;
+use crate::host::moment::Moment;
 use crate::output::event::RuleNames;
 use crate::output::log;
 use crate::output::notice::Notice;
@@ -51,7 +52,7 @@ pub struct Session {
 pub struct Reporting {
     /// The report's path.
     pub path: PathBuf,
-    /// How long a report may be believed.
+    /// How long a report may be believed from its oldest evidence on.
     pub validity: SignedDuration,
 }
 
@@ -141,7 +142,7 @@ impl Session {
             .context("failed to fill the maps")
     }
 
-    /// Writes the report. `unprinted` events were taken out of the ring but not printed.
+    /// Writes the report, which that makes no younger. `unprinted` events were taken out of the ring but not printed.
     ///
     /// # Errors
     /// It can't be written.
@@ -151,10 +152,11 @@ impl Session {
             hooks: hooks::hooks(self.trials.known(), untried),
             limits: self.limits(),
             events_lost: self.trials.events_lost() + unprinted,
+            evidence: self.trials.oldest_evidence(&self.claimed.1),
             validity: self.report.validity,
         };
         let facts = &self.trials.machine().facts;
-        let report = document::compose(facts, Timestamp::now(), &self.decision, status)?;
+        let report = document::compose(facts, Moment::now(), &self.decision, status)?;
         file::write(&report, &self.report.path)
     }
 

@@ -7,6 +7,7 @@ pub mod facts;
 pub mod filesystems;
 pub mod lsm;
 pub mod machine;
+pub mod moment;
 pub mod status;
 
 use std::ffi::OsStr;

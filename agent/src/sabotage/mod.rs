@@ -49,6 +49,10 @@ mutants! {
     NamesOtherKernel = "names-other-kernel",
     /// The report may be believed for a year.
     ReportsForAYear = "reports-for-a-year",
+    /// The report is valid from when it was written, however old its evidence is.
+    DatesByWriting = "dates-by-writing",
+    /// How long the report is valid goes by the time of day.
+    DatesByTimeOfDay = "dates-by-time-of-day",
     /// The report is written once.
     ReportsOnce = "reports-once",
     /// The report outlives the agent.

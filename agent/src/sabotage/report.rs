@@ -11,10 +11,11 @@ pub mod document {
     //! The report's content.
 
     use anyhow::Result;
-    use jiff::{SignedDuration, Timestamp};
+    use jiff::SignedDuration;
 
     use super::{Mutant, real, sabotage};
     use crate::host::machine::Facts;
+    use crate::host::moment::Moment;
     use crate::posture::Blocker;
     use crate::posture::gate::Decision;
 
@@ -23,10 +24,14 @@ pub mod document {
     /// The report, with one thing in it that isn't so.
     pub fn compose(
         facts: &Facts,
-        now: Timestamp,
+        now: Moment,
         decision: &Decision,
-        status: Status,
+        mut status: Status,
     ) -> Result<Report> {
+        if sabotage::is(Mutant::DatesByWriting) {
+            status.evidence = now;
+        }
+        let (evidence, validity) = (status.evidence, status.validity);
         let mut report = real::document::compose(facts, now, decision, status)?;
         if sabotage::is(Mutant::AlwaysEnforceCapable) {
             report.enforce_capable = true;
@@ -52,7 +57,14 @@ pub mod document {
             report.kernel_version = "6.6.6".to_owned();
         }
         if sabotage::is(Mutant::ReportsForAYear) {
-            report.valid_until = now.checked_add(SignedDuration::from_hours(365 * 24))?;
+            let until = now.valid_until(SignedDuration::from_hours(365 * 24), now)?;
+            (report.valid_until, report.valid_until_boot_ms) = (until.time, until.boot_ms());
+        }
+        if sabotage::is(Mutant::DatesByTimeOfDay) {
+            report.valid_until = evidence.time.checked_add(validity)?;
+            let left = report.valid_until.duration_since(now.time);
+            let boot = now.boot.saturating_add(left);
+            report.valid_until_boot_ms = Moment { boot, ..now }.boot_ms();
         }
         Ok(report)
     }

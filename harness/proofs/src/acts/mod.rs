@@ -18,6 +18,7 @@ pub(crate) mod outsider;
 pub(crate) mod paused;
 pub mod privation;
 pub(crate) mod reports;
+pub(crate) mod rewritten;
 pub(crate) mod rule;
 pub(crate) mod running_kernel;
 pub(crate) mod told;

@@ -7,11 +7,13 @@ mod admits_unreadable_rules;
 mod attach_is_not_enforcement;
 mod attaches_what_is_needed;
 mod audit_fallback_when_asked;
+mod dates_by_boot_clock;
 mod denies_handle;
 mod denies_open;
 mod ends_at_hangup;
 mod ends_with_its_agent;
 pub mod every_way;
+mod evidence_dates_the_claim;
 mod exits_when_degraded;
 mod fails_closed;
 mod follows_identity;
@@ -83,6 +85,8 @@ pub const ALL: &[&Promise] = &[
     &tells_of_this_machine::PROMISE,
     &keeps_its_report::PROMISE,
     &renews_evidence::PROMISE,
+    &evidence_dates_the_claim::PROMISE,
+    &dates_by_boot_clock::PROMISE,
     &stays_up::PROMISE,
     &leaves_nothing_behind::PROMISE,
     &ends_at_hangup::PROMISE,
