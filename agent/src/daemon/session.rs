@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -27,7 +28,8 @@ use crate::posture::limits::{self, Circumstances};
 use crate::posture::lsm_list::LsmList;
 use crate::posture::{Class, Limit, State};
 use crate::report::document::{self, Status};
-use crate::report::{file, hooks};
+use crate::report::file::{self, Claim};
+use crate::report::hooks;
 use crate::verify::losses::Losses;
 use crate::verify::trials::{self, Claims, Trials};
 
@@ -50,8 +52,8 @@ pub struct Session {
 /// Where reports go, and how long they hold.
 #[derive(Debug)]
 pub struct Reporting {
-    /// The report's path.
-    pub path: PathBuf,
+    /// The report's place.
+    pub claim: Rc<Claim>,
     /// How long a report may be believed from its oldest evidence on.
     pub validity: SignedDuration,
 }
@@ -157,7 +159,7 @@ impl Session {
         };
         let facts = &self.trials.machine().facts;
         let report = document::compose(facts, Moment::now(), &self.decision, status)?;
-        file::write(&report, &self.report.path)
+        file::write(&report, &self.report.claim)
     }
 
     /// Verifies again what the claim rests on, looks at the rules' targets again, decides

@@ -5,6 +5,7 @@
 pub mod cgroups;
 pub mod facts;
 pub mod filesystems;
+pub mod folder;
 pub mod lsm;
 pub mod machine;
 pub mod moment;

@@ -53,6 +53,10 @@ mutants! {
     DatesByWriting = "dates-by-writing",
     /// How long the report is valid goes by the time of day.
     DatesByTimeOfDay = "dates-by-time-of-day",
+    /// The report goes into any folder, whoever may write to it.
+    TrustsAnyFolder = "trusts-any-folder",
+    /// The lock of the report is a file that everybody may open.
+    LocksInTheOpen = "locks-in-the-open",
     /// The report is written once.
     ReportsOnce = "reports-once",
     /// The report outlives the agent.

@@ -73,27 +73,48 @@ pub mod document {
 pub mod file {
     //! The report on disk.
 
+    use std::fs::{self, File};
     use std::path::Path;
 
     use anyhow::Result;
+    use rustix::fs::{FlockOperation, flock};
 
     use super::{Mutant, real, sabotage};
     use real::document::Report;
 
     pub use real::file::*;
 
+    /// Claims the report's place, whoever has a say in it, or by a lock that anybody can open.
+    pub fn claim(path: &Path) -> Result<Claim> {
+        if sabotage::is(Mutant::TrustsAnyFolder) {
+            let folder = folder_of(path);
+            fs::create_dir_all(folder)?;
+            return claim_in(File::open(folder)?.into(), path);
+        }
+        let claim = real::file::claim(path)?;
+        if sabotage::is(Mutant::LocksInTheOpen) {
+            let lock = File::create(path.with_extension("lock"))?;
+            if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+                return Err(taken(path));
+            }
+            // As long as the process.
+            std::mem::forget(lock);
+        }
+        Ok(claim)
+    }
+
     /// Replaces the report, unless once is enough.
-    pub fn write(report: &Report, path: &Path) -> Result<()> {
-        if sabotage::is(Mutant::ReportsOnce) && path.exists() {
+    pub fn write(report: &Report, claim: &Claim) -> Result<()> {
+        if sabotage::is(Mutant::ReportsOnce) && claim.path().exists() {
             return Ok(());
         }
-        real::file::write(report, path)
+        real::file::write(report, claim)
     }
 
     /// Removes the report, unless it is to stay.
-    pub fn remove(path: &Path) {
+    pub fn remove(claim: &Claim) {
         if !sabotage::is(Mutant::LeavesReportOnStop) {
-            real::file::remove(path);
+            real::file::remove(claim);
         }
     }
 }

@@ -21,7 +21,7 @@ use protocol::plan::GuestPlan;
 use protocol::record::Level;
 
 use proofs::acts::ways::actors;
-use proofs::acts::{act, at_once, attempt, many, map_caller, privation};
+use proofs::acts::{act, at_once, attempt, locks, many, map_caller, privation};
 use proofs::promises::every_way;
 
 use crate::channel::Channel;
@@ -40,6 +40,7 @@ fn main() -> ExitCode {
         Some("exclaim") => return attempt::exclaim(),
         Some("call-map") => return map_caller::call(),
         Some("time") => return bench::serve(&arguments[2..]),
+        Some("lock") => return locks::hold(&arguments[2..]),
         Some("deprived") => return privation::become_deprived(&arguments[2..]),
         _ => {}
     }

@@ -12,6 +12,7 @@ pub mod filesystems;
 pub(crate) mod handle;
 pub(crate) mod ioctl;
 pub mod lab;
+pub mod locks;
 pub mod many;
 pub mod map_caller;
 pub(crate) mod outsider;

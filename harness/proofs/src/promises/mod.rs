@@ -42,6 +42,7 @@ mod seam_only_lowers;
 mod shows_copies;
 mod spares_protected;
 mod splits_access;
+mod starts_against_users;
 mod stays_up;
 mod tells_of_this_machine;
 mod term_can_be_ignored;
@@ -87,6 +88,7 @@ pub const ALL: &[&Promise] = &[
     &renews_evidence::PROMISE,
     &evidence_dates_the_claim::PROMISE,
     &dates_by_boot_clock::PROMISE,
+    &starts_against_users::PROMISE,
     &stays_up::PROMISE,
     &leaves_nothing_behind::PROMISE,
     &ends_at_hangup::PROMISE,
