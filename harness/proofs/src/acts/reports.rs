@@ -39,6 +39,11 @@ impl<'a> Reports<'a> {
         })
     }
 
+    /// The agent whose reports these are.
+    pub fn agent(&self) -> &'a Running {
+        self.agent
+    }
+
     /// Waits until the report is another one or the agent has ended; whether it is up then.
     ///
     /// # Errors

@@ -8,8 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use crate::acts::agent::Running;
-use crate::acts::reports::{boot_ms, oldest_evidence};
+use crate::acts::reports::{Reports, boot_ms, oldest_evidence};
 use crate::acts::rule;
 
 /// A rule on a path that leads nowhere when the agent starts.
@@ -31,32 +30,36 @@ impl Pending {
         rule(self.id, &self.path.display().to_string(), "read")
     }
 
+    /// Whether a report has the rule as one that isn't enforced.
+    fn is_pending(&self, report: &Value) -> bool {
+        let unenforced = report["rules"]["unenforced"].as_array();
+        unenforced.is_some_and(|rules| rules.iter().any(|rule| rule["rule"] == self.id))
+    }
+
     /// Has the file come or go until the agent wrote a report between two verifications: that one,
     /// and the one before. `meanwhile` is done after that, each time before the file comes or goes.
     ///
     /// # Errors
-    /// The agent verified each time within the limit, or told of no change.
+    /// The agent verified each time within the limit, or no report had the change.
     pub fn rewrite(
         &self,
-        agent: &Running,
+        reports: &mut Reports,
         limit: Duration,
         mut meanwhile: impl FnMut() -> Result<()>,
     ) -> Result<(Value, Value)> {
         let deadline = Instant::now() + limit;
-        let mut heard = agent.listen();
         loop {
-            let before = agent.report()?;
+            let before = reports.agent().report()?;
             meanwhile()?;
             let present = !self.path.exists();
             match present {
                 true => fs::write(&self.path, "pending").context("making the file")?,
                 false => fs::remove_file(&self.path).context("removing the file")?,
             }
-            // It tells of it once the report has it.
-            heard.hear("the change of a rule's path", |line| {
-                line["event"] == "resolved" && line["rule"] == self.id && line["present"] == present
+            // A verification may have found it first.
+            let after = reports.next("a report of the change of a rule's path", |report| {
+                self.is_pending(report) != present
             })?;
-            let after = agent.report()?;
             let written = |report| boot_ms(report, "generated_at_boot_ms");
             if oldest_evidence(&after)? == oldest_evidence(&before)?
                 && written(&after)? > written(&before)?

@@ -85,11 +85,13 @@ pub(super) mod acts {
             let running = running(agent)?;
             let mut reports = Reports::watch(running)?;
             let mut clock = SetBack::default();
-            let (before, after) = self.pending().rewrite(running, lab.ground.limit(), || {
-                // The one before is to be of the clock as it was.
-                clock = SetBack::default();
-                clock.by_an_hour()
-            })?;
+            let (before, after) =
+                self.pending()
+                    .rewrite(&mut reports, lab.ground.limit(), || {
+                        // The one before is to be of the clock as it was.
+                        clock = SetBack::default();
+                        clock.by_an_hour()
+                    })?;
             let until = |report| boot_ms(report, "valid_until_boot_ms");
             let document = json!({
                 "moved_ms": until(&after)? - until(&before)?,

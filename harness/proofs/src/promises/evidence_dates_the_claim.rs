@@ -90,9 +90,9 @@ pub(super) mod acts {
         fn during(&self, lab: &Lab, agent: &During, seen: &mut Seen) -> Result<()> {
             let running = running(agent)?;
             let mut reports = Reports::watch(running)?;
-            let (before, after) = self
-                .pending()
-                .rewrite(running, lab.ground.limit(), || Ok(()))?;
+            let (before, after) =
+                self.pending()
+                    .rewrite(&mut reports, lab.ground.limit(), || Ok(()))?;
             let until = |report| boot_ms(report, "valid_until_boot_ms");
             let time_of_day = |report: &serde_json::Value| milliseconds(&report["valid_until"]);
             let document = json!({
