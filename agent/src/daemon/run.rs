@@ -28,6 +28,7 @@ use crate::kernel::ring::EventRing;
 use crate::output::log;
 use crate::output::notice::Notice;
 use crate::output::printer::Printer;
+use crate::output::text;
 use crate::output::writer;
 use crate::policy::{self, Policy, PolicyError};
 use crate::posture::gate::{Asked, Decision, Refusal};
@@ -287,7 +288,7 @@ impl Follower {
             if !self.told.contains(blind) {
                 log::warn(format_args!(
                     "{}: changes there are noticed at each verification only: {}; {}",
-                    blind.folder.display(),
+                    text::path(&blind.folder),
                     blind.why,
                     blind.way_out
                 ));

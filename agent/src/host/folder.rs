@@ -16,6 +16,8 @@ use anyhow::{Context as _, Result};
 use rustix::fs::{CWD, FileType, Mode, OFlags, Stat, fstat, mkdirat, openat, readlinkat};
 use rustix::io::Errno;
 
+use crate::output::text;
+
 /// As many links as the kernel follows on one way.
 const LINKS: usize = 40;
 
@@ -45,7 +47,7 @@ pub struct Weakness {
 
 impl fmt::Display for Weakness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.place.display(), self.why)
+        write!(f, "{}: {}", text::path(&self.place), self.why)
     }
 }
 

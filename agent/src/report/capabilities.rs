@@ -14,7 +14,7 @@ use crate::classes::{Rules, hooks};
 use crate::exit::{Ending, Exit};
 use crate::host::machine::{Agent, Machine, Seam};
 use crate::host::moment::Moment;
-use crate::output::writer;
+use crate::output::{text, writer};
 use crate::policy::Policy;
 use crate::posture::gate::{self, Asked};
 use crate::posture::{Blocker, GateMode, Mode};
@@ -53,8 +53,8 @@ pub struct Capabilities {
 pub fn run(json: bool) -> Result<Exit> {
     let capabilities = measure(Machine::look(&hooks::functions())?)?;
     if json {
-        let text = serde_json::to_string_pretty(&capabilities);
-        writer::answer(text.context("failed to write the capabilities")?)?;
+        let json = text::json_pretty(&capabilities);
+        writer::answer(json.context("failed to write the capabilities")?)?;
     } else {
         writer::answer(table(&capabilities))?;
     }

@@ -17,6 +17,7 @@ use rustix::io::Errno;
 use super::document::Report;
 use crate::exit::{Ending, Exit};
 use crate::host::folder::{self, Weakness};
+use crate::output::text;
 
 /// The variable that names the report's path.
 pub const PATH_VARIABLE: &str = "AEGIS_CAPABILITIES_REPORT_PATH";
@@ -123,9 +124,9 @@ fn with(name: &std::ffi::OsStr, end: &str) -> OsString {
 
 /// Replaces the report: a reader sees the old one or the new one, whole.
 pub fn write(report: &Report, claim: &Claim) -> Result<()> {
-    let mut text = serde_json::to_string_pretty(report).context("failed to write the report")?;
-    text.push('\n');
-    replace(claim, text.as_bytes())
+    let mut json = text::json_pretty(report).context("failed to write the report")?;
+    json.push('\n');
+    replace(claim, json.as_bytes())
         .with_context(|| format!("failed to write the report {}", claim.path.display()))
 }
 

@@ -57,6 +57,10 @@ mutants! {
     TrustsAnyFolder = "trusts-any-folder",
     /// The lock of the report is a file that everybody may open.
     LocksInTheOpen = "locks-in-the-open",
+    /// Names that others chose are told as they are.
+    TellsNamesRaw = "tells-names-raw",
+    /// The log has names as they are, with their line ends.
+    LogsNamesRaw = "logs-names-raw",
     /// The report is written once.
     ReportsOnce = "reports-once",
     /// The report outlives the agent.
@@ -130,6 +134,13 @@ pub fn choose() {
 /// Whether this is to be broken.
 pub fn is(mutant: Mutant) -> bool {
     NAMES.contains(&(mutant, chosen().unwrap_or_default()))
+}
+
+/// Whether this is asked for, where the choice can't be made: telling it needs what is to be broken.
+pub fn is_wanted(mutant: Mutant) -> bool {
+    let wanted = env::var_os(VARIABLE);
+    let mut names = NAMES.iter().filter(|(known, _)| *known == mutant);
+    wanted.is_some_and(|wanted| names.any(|(_, name)| wanted == *name))
 }
 
 /// The chosen mutant's object, if the kernel side has a part in it.

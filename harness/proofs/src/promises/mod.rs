@@ -26,6 +26,7 @@ mod holds_on_two_processors;
 mod holds_out;
 mod holds_under_lockdown;
 mod keeps_its_report;
+mod keeps_its_words;
 mod knows_reused_inode;
 mod leaves_nothing_behind;
 mod no_pretend;
@@ -85,6 +86,7 @@ pub const ALL: &[&Promise] = &[
     &audit_fallback_when_asked::PROMISE,
     &tells_of_this_machine::PROMISE,
     &keeps_its_report::PROMISE,
+    &keeps_its_words::PROMISE,
     &renews_evidence::PROMISE,
     &evidence_dates_the_claim::PROMISE,
     &dates_by_boot_clock::PROMISE,
