@@ -25,6 +25,17 @@ impl Pending {
         Self { id, path }
     }
 
+    /// Makes the folder, with nothing in it.
+    ///
+    /// # Errors
+    /// It can't be made.
+    pub fn lay(&self) -> Result<()> {
+        let folder = self.path.parent().context("a path without a folder")?;
+        // Another life of the configuration may have left it.
+        let _ = fs::remove_dir_all(folder);
+        fs::create_dir(folder).context("making the ground")
+    }
+
     /// The rule.
     pub fn rule(&self) -> String {
         rule(self.id, &self.path.display().to_string(), "read")

@@ -48,8 +48,6 @@ const MUTANTS: &[Mutant] = &[Mutant::new(
 
 #[cfg(feature = "acts")]
 pub(super) mod acts {
-    use std::fs;
-
     use anyhow::{Context, Result};
     use protocol::record::Observation;
     use rustix::fs::Timespec;
@@ -78,7 +76,7 @@ pub(super) mod acts {
         }
 
         fn before(&self, _lab: &Lab, _seen: &mut Seen) -> Result<()> {
-            fs::create_dir(self.0.ground("/srv", "set-back")).context("making the ground")
+            self.pending().lay()
         }
 
         fn during(&self, lab: &Lab, agent: &During, seen: &mut Seen) -> Result<()> {

@@ -56,9 +56,7 @@ const MUTANTS: &[Mutant] = &[Mutant::new(
 
 #[cfg(feature = "acts")]
 pub(super) mod acts {
-    use std::fs;
-
-    use anyhow::{Context, Result};
+    use anyhow::Result;
     use protocol::record::Observation;
     use serde_json::json;
 
@@ -84,7 +82,7 @@ pub(super) mod acts {
         }
 
         fn before(&self, _lab: &Lab, _seen: &mut Seen) -> Result<()> {
-            fs::create_dir(self.0.ground("/srv", "dated")).context("making the ground")
+            self.pending().lay()
         }
 
         fn during(&self, lab: &Lab, agent: &During, seen: &mut Seen) -> Result<()> {
