@@ -49,8 +49,8 @@ fn arms() -> Vec<PlannedArm> {
     };
     let held = [
         // What anybody may open is his.
-        contains("/held", "/run/smp-enforce"),
-        lacks("/held", "/run/smp-enforce/.aegisbpf"),
+        contains("/held", "policy.toml"),
+        lacks("/held", ".aegisbpf"),
         equals("/closed", json!({"user": 0, "mode": "700"})),
     ];
     vec![
@@ -227,7 +227,9 @@ pub(super) mod acts {
             let closed = closed.map_or(json!(null), |closed| {
                 json!({"user": closed.uid(), "mode": format!("{:o}", closed.mode() & 0o7777)})
             });
-            let document = json!({"held": locks.held, "closed": closed});
+            let held = locks.held.iter().map(|path| path.strip_prefix(folder));
+            let held: Vec<&Path> = held.filter_map(Result::ok).collect();
+            let document = json!({"held": held, "closed": closed});
             seen.other("held", Observation::Document { document });
             let second = lab.agent.ends_with(POLICY, report)?;
             seen.other("second-start", second.observation());
