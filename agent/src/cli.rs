@@ -27,7 +27,7 @@ const EXIT_CODES: &str = "\
 Exit codes:
    0  done
    1  a run-time error
-   2  wrong usage
+   2  wrong usage, or others than root have a say in where the report goes
    3  the gate refused: what was asked for can't be kept here; the report says why
    4  the policy is invalid, or names what doesn't exist on this machine
   77  nothing could be measured: not root, BPF refused, no cgroup v2";

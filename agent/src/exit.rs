@@ -10,7 +10,7 @@ pub enum Exit {
     Done = 0,
     /// Something failed while running.
     Runtime = 1,
-    /// The command line was wrong.
+    /// The command line was wrong, or others than root have a say in where the report goes.
     Usage = 2,
     /// The gate refused: what was asked for can't be kept here. The report says why.
     Refused = 3,

@@ -12,11 +12,10 @@
 //!
 //! [`policy`] and [`posture`] decide and do no I/O. [`kernel`] and [`host`] are the edges. An arrow
 //! goes from an outer module to an inner one: `daemon` → `report`, `follow` → `verify` → `classes` →
-//! `kernel`, `host` → `policy`, `posture`. [`output`]'s log may be used by all.
+//! `kernel`, `host` → `policy`, `posture`. [`output`]'s log and text may be used by all.
 
 pub mod exit;
 pub mod follow;
-pub mod output;
 pub mod policy;
 
 // With the feature `sabotage`, each of these is wrapped by a module of the same name that breaks
@@ -31,6 +30,8 @@ pub mod daemon;
 pub mod host;
 #[cfg_attr(feature = "sabotage", path = "sabotage/kernel.rs")]
 pub mod kernel;
+#[cfg_attr(feature = "sabotage", path = "sabotage/output.rs")]
+pub mod output;
 #[cfg_attr(feature = "sabotage", path = "sabotage/posture.rs")]
 pub mod posture;
 #[cfg_attr(feature = "sabotage", path = "sabotage/report.rs")]

@@ -1,17 +1,20 @@
 //! The report: its exact shape, and that readers see it whole or not at all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 
 use aegisbpf::classes::hooks::HOOKS;
 use aegisbpf::host::machine::{Agent, Facts, Seam};
+use aegisbpf::host::moment::Moment;
 use aegisbpf::posture::gate::{Decision, Refusal, Unenforced, Verdict};
 use aegisbpf::posture::{Action, Blocker, Class, Limit, State, Tier};
 use aegisbpf::report::document::{Report, Status, compose};
-use aegisbpf::report::file::write;
+use aegisbpf::report::file::{claim, remove, write};
 use aegisbpf::report::hooks::hooks;
 use aegisbpf::verify::measurement::{Evidence, Measurement, Measurements};
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 fn facts() -> Facts {
     Facts {
@@ -48,8 +51,21 @@ fn decision(state: State) -> Decision {
     }
 }
 
-fn moment() -> Timestamp {
-    "2026-01-02T03:04:05.678901Z".parse().unwrap()
+fn moment() -> Moment {
+    Moment {
+        time: "2026-01-02T03:04:05.678901Z".parse().unwrap(),
+        boot: SignedDuration::from_millis(90_123),
+    }
+}
+
+/// When the report is written.
+fn later() -> Moment {
+    let Moment { time, boot } = moment();
+    let passed = SignedDuration::from_secs(7);
+    Moment {
+        time: time + passed,
+        boot: boot + passed,
+    }
 }
 
 /// The signal hooks as verified, or as attached and never fired.
@@ -88,9 +104,10 @@ fn report(decision: &Decision, known: &Measurements) -> Report {
         hooks,
         limits: BTreeMap::from([(Class::File, vec![Limit::TruncatesBeforeKill])]),
         events_lost: 0,
+        evidence: moment(),
         validity: SignedDuration::from_secs(60),
     };
-    compose(&facts(), moment(), decision, status).unwrap()
+    compose(&facts(), later(), decision, status).unwrap()
 }
 
 #[test]
@@ -127,11 +144,10 @@ fn copies_of_a_program_are_one_hook_which_is_no_more_than_each_of_them() {
 
     const HOOK: &str = "fmod_ret/security_file_open";
     let copies: Vec<_> = HOOKS.iter().filter(|hook| hook.name == HOOK).collect();
-    let later = moment() + SignedDuration::from_secs(1);
     let measurement = |copy: usize, verdict| Measurement {
         verdict,
         attached: verdict != Rejected,
-        verified_at: (verdict == Verified).then_some(if copy == 1 { moment() } else { later }),
+        verified_at: (verdict == Verified).then_some(if copy == 1 { moment() } else { later() }),
         evidence: None,
         reason: (verdict != Verified).then(|| format!("copy {copy}")),
     };
@@ -175,6 +191,8 @@ fn copies_of_a_program_are_one_hook_which_is_no_more_than_each_of_them() {
             "{verdicts:?}"
         );
         assert_eq!(found.verified_at, verified_at, "{verdicts:?}");
+        let boot_ms = verified_at.map(Moment::boot_ms);
+        assert_eq!(found.verified_at_boot_ms, boot_ms, "{verdicts:?}");
         assert_eq!(found.reason.as_deref(), reason, "{verdicts:?}");
         let programs: Vec<_> = row.copies.iter().map(|copy| copy.program).collect();
         let all: Vec<_> = copies.iter().map(|copy| copy.program).collect();
@@ -199,12 +217,74 @@ fn a_hook_with_one_program_has_no_copies() {
 fn a_report_replaces_the_one_before_and_leaves_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state/capabilities.json");
+    let place = claim(&path).unwrap();
     for state in [State::EnforceSignal, State::Degraded] {
-        write(&report(&decision(state), &measurements(true)), &path).unwrap();
+        write(&report(&decision(state), &measurements(true)), &place).unwrap();
         let text = fs::read_to_string(&path).unwrap();
         let report: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(report["runtime_state"], state.name());
     }
-    let entries = fs::read_dir(path.parent().unwrap()).unwrap().count();
-    assert_eq!(entries, 1);
+    let entries = |folder: &str| {
+        let entries = fs::read_dir(path.with_file_name(folder)).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name());
+        names.collect::<BTreeSet<_>>()
+    };
+    assert_eq!(
+        entries("."),
+        BTreeSet::from([".aegisbpf".into(), "capabilities.json".into()])
+    );
+    assert_eq!(
+        entries(".aegisbpf"),
+        BTreeSet::from(["capabilities.json.lock".into()])
+    );
+    remove(&place);
+    assert!(!path.exists());
+}
+
+#[test]
+fn a_report_s_place_is_one_agent_s_and_that_of_another_report_another_s() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("capabilities.json");
+    let first = claim(&path).unwrap();
+    assert!(claim(&folder.path().join("other.json")).is_ok());
+    let error = claim(&path).unwrap_err().to_string();
+    assert!(error.starts_with("another agent reports to"), "{error}");
+    drop(first);
+    assert!(claim(&path).is_ok());
+}
+
+#[test]
+fn whatever_is_at_the_report_s_name_is_replaced_and_not_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("capabilities.json");
+    let precious = folder.path().join("precious");
+    fs::write(&precious, "precious").unwrap();
+    let place = claim(&path).unwrap();
+    let report = report(&decision(State::EnforceSignal), &measurements(true));
+    let pipe = || {
+        let mode = Mode::from(0o666);
+        mknodat(CWD, &path, FileType::Fifo, mode, 0).map_err(std::io::Error::from)
+    };
+    let link = || symlink(&precious, &path);
+    for lay in [&link as &dyn Fn() -> std::io::Result<()>, &pipe] {
+        lay().unwrap();
+        write(&report, &place).unwrap();
+        assert!(fs::symlink_metadata(&path).unwrap().is_file());
+        remove(&place);
+    }
+    assert_eq!(fs::read_to_string(&precious).unwrap(), "precious");
+}
+
+#[test]
+fn a_place_where_others_have_a_say_is_refused_with_the_way_out() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).unwrap();
+    let error = claim(&folder.path().join("capabilities.json")).unwrap_err();
+    assert_eq!(aegisbpf::exit::of(&error), aegisbpf::exit::Exit::Usage);
+    let text = error.to_string();
+    assert!(
+        text.contains("others than root may write to it; name a place"),
+        "{text}"
+    );
+    assert!(!folder.path().join(".aegisbpf").exists());
 }

@@ -6,6 +6,7 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::Duration;
 use std::{fs, io};
 
@@ -28,6 +29,7 @@ use crate::kernel::ring::EventRing;
 use crate::output::log;
 use crate::output::notice::Notice;
 use crate::output::printer::Printer;
+use crate::output::text;
 use crate::output::writer;
 use crate::policy::{self, Policy, PolicyError};
 use crate::posture::gate::{Asked, Decision, Refusal};
@@ -79,11 +81,10 @@ pub fn run(request: Request) -> Result<Exit> {
         log::warn("the policy has no rules: nothing is enforced");
     }
     let machine = Machine::look(&hooks::functions())?;
-    let report_path = file::path();
     // Held until the end: a second agent would delete and replace what this one claims.
-    let _claim = file::claim(&report_path)?;
+    let claim = Rc::new(file::claim(&file::path())?);
     // A report of an earlier agent must not outlive the start of this one.
-    file::remove(&report_path);
+    file::remove(&claim);
     // Before anything is attached: a policy that can't be kept here ends the start.
     spared::check_exempt(&policy, &machine.hierarchy)
         .map_err(|errors| invalid(&request.policy, &errors))?;
@@ -97,7 +98,7 @@ pub fn run(request: Request) -> Result<Exit> {
     // A renewal that is late by as much again still comes in time.
     let validity = SignedDuration::try_from(2 * request.verify_interval)?;
     let report = Reporting {
-        path: report_path.clone(),
+        claim: Rc::clone(&claim),
         validity: validity.max(SHORTEST_VALIDITY),
         outlives_used_up_memory: outlived.is_ok(),
     };
@@ -133,7 +134,7 @@ pub fn run(request: Request) -> Result<Exit> {
     let ring = ring.context("a verified hook without an event ring")?;
     let outcome = runtime.block_on(serve(session, ring, follower, request, timings));
     // On every end: a report must not outlive what it speaks of.
-    file::remove(&report_path);
+    file::remove(&claim);
     outcome
 }
 
@@ -297,7 +298,7 @@ impl Follower {
             if !self.told.contains(blind) {
                 log::warn(format_args!(
                     "{}: changes there are noticed at each verification only: {}; {}",
-                    blind.folder.display(),
+                    text::path(&blind.folder),
                     blind.why,
                     blind.way_out
                 ));

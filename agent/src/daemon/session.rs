@@ -5,11 +5,12 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use aya::maps::{MapData, RingBuf};
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 
 use super::timings::{Step, Timings};
 use crate::classes::alterations::Alterations;
@@ -18,6 +19,7 @@ use crate::classes::{Rules, spared};
 use crate::follow::{Affected, Changed};
 use crate::host;
 use crate::host::machine::Machine;
+use crate::host::moment::Moment;
 use crate::output::event::RuleNames;
 use crate::output::log;
 use crate::output::notice::Notice;
@@ -27,7 +29,8 @@ use crate::posture::limits::{self, Circumstances};
 use crate::posture::lsm_list::LsmList;
 use crate::posture::{Class, Limit, State};
 use crate::report::document::{self, Status};
-use crate::report::{file, hooks};
+use crate::report::file::{self, Claim};
+use crate::report::hooks;
 use crate::verify::losses::Losses;
 use crate::verify::trials::{self, Claims, Trials};
 
@@ -56,9 +59,9 @@ pub struct Session {
 /// Where reports go, and how long they hold.
 #[derive(Debug)]
 pub struct Reporting {
-    /// The report's path.
-    pub path: PathBuf,
-    /// How long a report may be believed.
+    /// The report's place.
+    pub claim: Rc<Claim>,
+    /// How long a report may be believed from its oldest evidence on.
     pub validity: SignedDuration,
     /// Whether the kernel won't kill the agent when memory runs out.
     pub outlives_used_up_memory: bool,
@@ -153,7 +156,7 @@ impl Session {
             .context("failed to fill the maps")
     }
 
-    /// Writes the report. `unprinted` events were taken out of the ring but not printed.
+    /// Writes the report, which that makes no younger. `unprinted` events were taken out of the ring but not printed.
     ///
     /// # Errors
     /// It can't be written.
@@ -163,11 +166,12 @@ impl Session {
             hooks: hooks::hooks(self.trials.known(), untried),
             limits: self.limits(),
             events_lost: self.trials.events_lost() + unprinted,
+            evidence: self.trials.oldest_evidence(&self.claimed.1),
             validity: self.report.validity,
         };
         let facts = &self.trials.machine().facts;
-        let report = document::compose(facts, Timestamp::now(), &self.decision, status)?;
-        file::write(&report, &self.report.path)?;
+        let report = document::compose(facts, Moment::now(), &self.decision, status)?;
+        file::write(&report, &self.report.claim)?;
         self.reported = Some(self.decision.clone());
         Ok(())
     }
@@ -183,7 +187,7 @@ impl Session {
             (Some(reason), known) => {
                 let holds = self.reported.as_ref() == Some(&self.decision);
                 if !holds && self.reported.take().is_some() {
-                    file::remove(&self.report.path);
+                    file::remove(&self.report.claim);
                 }
                 if known.as_ref() == Some(reason) {
                     return None;

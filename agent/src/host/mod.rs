@@ -5,8 +5,10 @@
 pub mod cgroups;
 pub mod facts;
 pub mod filesystems;
+pub mod folder;
 pub mod lsm;
 pub mod machine;
+pub mod moment;
 pub mod status;
 pub mod tree;
 pub mod way;

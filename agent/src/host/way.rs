@@ -19,6 +19,7 @@ use std::rc::Rc;
 use rustix::io::Errno;
 
 use crate::host::tree::{Folder, Leaf, Realm, Stands, Tree};
+use crate::output::text;
 
 /// How many links the kernel follows in one lookup.
 const MAX_LINKS: usize = 40;
@@ -219,11 +220,11 @@ impl Walk {
             match ways.step(&self.at, &name).map_err(Lost::Failed)? {
                 // What comes to stand there needn't be his.
                 Stands::Missing if self.is_led_away() => {
-                    return Err(Lost::Astray(format!("{} {NOT_HIS}", path().display())));
+                    return Err(Lost::Astray(format!("{} {NOT_HIS}", text::path(&path()))));
                 }
                 Stands::Missing => return Err(Lost::Missing),
                 Stands::Barred(why) => {
-                    return Err(Lost::Astray(format!("{} {why}", path().display())));
+                    return Err(Lost::Astray(format!("{} {why}", text::path(&path()))));
                 }
                 Stands::Folder(folder) => self.at = folder,
                 Stands::File(leaf) if is_last => {
@@ -233,7 +234,7 @@ impl Walk {
                     };
                     return match whose.admits_file(leaf.owner, leaf.names) {
                         Ok(()) => Ok(Target::File(leaf, path())),
-                        Err(why) => Err(Lost::Astray(format!("{} {why}", path().display()))),
+                        Err(why) => Err(Lost::Astray(format!("{} {why}", text::path(&path())))),
                     };
                 }
                 Stands::File(_) => return Err(Lost::Missing),
@@ -248,12 +249,12 @@ impl Walk {
                     };
                     let led = whose.leads(owner);
                     let led =
-                        led.map_err(|why| Lost::Astray(format!("{} {why}", path().display())))?;
+                        led.map_err(|why| Lost::Astray(format!("{} {why}", text::path(&path()))))?;
                     self.user_links += usize::from(!self.at.realm.is_root());
                     if self.user_links > MAX_USER_LINKS {
                         return Err(Lost::Astray(format!(
                             "{} is one link of a user's too many: {MAX_USER_LINKS} are followed",
-                            path().display()
+                            text::path(&path())
                         )));
                     }
                     self.led = led;
@@ -270,7 +271,7 @@ impl Walk {
         };
         match whose.admits_folder(self.at.owner) {
             Ok(()) => Ok(Target::Folder(Rc::clone(&self.at))),
-            Err(why) => Err(Lost::Astray(format!("{} {why}", self.at.path.display()))),
+            Err(why) => Err(Lost::Astray(format!("{} {why}", text::path(&self.at.path)))),
         }
     }
 

@@ -279,10 +279,10 @@ impl Descriptor {
     }
 }
 
-/// The text before the first NUL.
-pub fn text(bytes: &[u8]) -> String {
+/// What is before the first NUL.
+pub fn before_nul(bytes: &[u8]) -> &[u8] {
     let end = bytes.iter().position(|byte| *byte == 0);
-    String::from_utf8_lossy(&bytes[..end.unwrap_or(bytes.len())]).into_owned()
+    &bytes[..end.unwrap_or(bytes.len())]
 }
 
 // SAFETY: integers only, no padding that isn't a named field.

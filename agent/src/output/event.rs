@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::classes::{self, ClassEvent, hooks};
 use crate::kernel::abi::{self, RawEvent};
+use crate::output::text;
 
 /// One event.
 #[derive(Debug, PartialEq, Eq, Serialize)]
@@ -35,7 +36,7 @@ pub struct Event {
     pub pid: u32,
     /// The process's id.
     pub tgid: u32,
-    /// The thread's name.
+    /// The thread's name, as [`text::name`] writes it.
     pub comm: String,
     /// Its cgroup's id.
     pub cgroup: u64,
@@ -87,7 +88,7 @@ impl Event {
             act,
             pid: raw.pid,
             tgid: raw.tgid,
-            comm: abi::text(&raw.comm),
+            comm: text::name(abi::before_nul(&raw.comm)),
             cgroup: raw.cgroup,
             signal: signalled.then_some(raw.signal),
             signal_result: signalled.then_some(raw.signal_result),
@@ -103,7 +104,7 @@ impl Event {
 
     /// Writes the event as one line.
     pub fn write(&self, out: &mut impl Write) -> io::Result<()> {
-        serde_json::to_writer(&mut *out, self)?;
+        out.write_all(text::json(self)?.as_bytes())?;
         out.write_all(b"\n")
     }
 }
@@ -178,7 +179,7 @@ mod tests {
             record[53] = 1;
             record[54] = 3;
         }));
-        insta::assert_snapshot!(line(&event));
+        insta::assert_snapshot!(line(&event), @r#"{"event":"file","time":"1970-01-01T00:00:01.500000Z","outcome":"denied","hook":"lsm/file_open","tier":"lsm","rule":"file[0]","rule_path":"/etc/secret","matched":"inode","access":"read-write","path":null,"inode":4242,"device":"8:1","pid":501,"tgid":500,"comm":"cat","cgroup":77,"signal":null,"signal_result":null,"spared":null,"canary":false}"#);
     }
 
     #[test]
@@ -190,7 +191,7 @@ mod tests {
             record[54] = 1;
             record[72..83].copy_from_slice(b"/etc/secret");
         }));
-        insta::assert_snapshot!(line(&event));
+        insta::assert_snapshot!(line(&event), @r#"{"event":"file","time":"1970-01-01T00:00:00.000000Z","outcome":"killed","hook":"tracepoint/syscalls/sys_enter_openat","tier":"signal","rule":"file[0]","rule_path":"/etc/secret","matched":"path","access":"read","path":"/etc/secret","inode":null,"device":null,"pid":501,"tgid":500,"comm":"cat","cgroup":77,"signal":9,"signal_result":0,"spared":null,"canary":false}"#);
     }
 
     #[test]

@@ -1,14 +1,16 @@
-//! The log: lines on stderr for people. Events, for machines, go to stdout.
+//! The log: lines on stderr for people. Events, for machines, go to stdout. One call is one line,
+//! whatever was put into it.
 //!
 //! A reader that stands still makes nobody wait: lines are left out then, and the next one that
 //! gets out is preceded by how many. One that goes away ends nothing: with it would end
 //! enforcement.
 
-use std::fmt::Display;
+use std::fmt::{Display, Write as _};
 use std::io::{self, Stderr, Write as _};
 use std::os::fd::AsFd;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
+use crate::output::text;
 use crate::output::writer::NonblockingWriter;
 
 /// Something an operator may want to know.
@@ -32,11 +34,11 @@ pub fn plain(line: impl Display) {
         LazyLock::new(|| Mutex::new(Lines::new(io::stderr())));
     // Before it is this line's turn: what is told may want to tell something itself. What can't
     // be put into words is told as far as it can.
-    let mut text = Vec::new();
-    let _ = write!(text, "{line}");
+    let mut message = String::new();
+    let _ = write!(message, "{line}");
     // Whoever panicked in there leaves an account that is still good.
     let mut lines = LINES.lock().unwrap_or_else(PoisonError::into_inner);
-    lines.tell(&text);
+    lines.tell(text::line(&message).as_bytes());
 }
 
 /// Lines on their way to whoever reads the log.

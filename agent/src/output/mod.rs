@@ -4,4 +4,5 @@ pub mod event;
 pub mod log;
 pub mod notice;
 pub mod printer;
+pub mod text;
 pub mod writer;

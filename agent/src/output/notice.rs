@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::output::text;
 use crate::posture::State;
 
 /// One notice. `event` says which.
@@ -64,7 +65,7 @@ impl Notice {
             notice: self,
             time: format!("{now:.6}"),
         };
-        serde_json::to_writer(&mut *out, &line)?;
+        out.write_all(text::json(&line)?.as_bytes())?;
         out.write_all(b"\n")
     }
 }
@@ -99,6 +100,11 @@ mod tests {
         ] {
             notice.write(Timestamp::UNIX_EPOCH, &mut lines).unwrap();
         }
-        insta::assert_snapshot!(String::from_utf8(lines).unwrap());
+        insta::assert_snapshot!(String::from_utf8(lines).unwrap(), @r#"
+        {"event":"state","from":"ENFORCE","to":"DEGRADED","reason":"lsm/file_open: gone","time":"1970-01-01T00:00:00.000000Z"}
+        {"event":"resolved","rule":"file[0]","path":"/etc/secret","present":true,"delay_us":180,"time":"1970-01-01T00:00:00.000000Z"}
+        {"event":"altered","map":"rules_by_inode","reason":"one entry","time":"1970-01-01T00:00:00.000000Z"}
+        {"event":"report","written":false,"reason":"no room","time":"1970-01-01T00:00:00.000000Z"}
+        "#);
     }
 }

@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
-use jiff::Timestamp;
 use serde::Serialize;
 
 use super::document::SCHEMA_VERSION;
@@ -14,7 +13,8 @@ use super::hooks::{self as rows, HookReport, ProgramReport};
 use crate::classes::{Rules, hooks};
 use crate::exit::{Ending, Exit};
 use crate::host::machine::{Agent, Machine, Seam};
-use crate::output::writer;
+use crate::host::moment::Moment;
+use crate::output::{text, writer};
 use crate::policy::Policy;
 use crate::posture::gate::{self, Asked};
 use crate::posture::{Blocker, GateMode, Mode};
@@ -27,6 +27,8 @@ pub struct Capabilities {
     pub schema_version: u32,
     /// When it was measured.
     pub generated_at: String,
+    /// The same by the boot clock, milliseconds since the boot.
+    pub generated_at_boot_ms: i64,
     /// The boot that it speaks of.
     pub boot_id: String,
     /// `uname -r`.
@@ -51,8 +53,8 @@ pub struct Capabilities {
 pub fn run(json: bool) -> Result<Exit> {
     let capabilities = measure(Machine::look(&hooks::functions())?)?;
     if json {
-        let text = serde_json::to_string_pretty(&capabilities);
-        writer::answer(text.context("failed to write the capabilities")?)?;
+        let json = text::json_pretty(&capabilities);
+        writer::answer(json.context("failed to write the capabilities")?)?;
     } else {
         writer::answer(table(&capabilities))?;
     }
@@ -80,9 +82,11 @@ fn measure(machine: Machine) -> Result<Capabilities> {
     let decision = gate::decide(&asked, &trials.measured(), &[]);
     let hooks = rows::hooks(trials.known(), |hook| trials.untried(hook));
     let facts = trials.machine().facts.clone();
+    let now = Moment::now();
     Ok(Capabilities {
         schema_version: SCHEMA_VERSION,
-        generated_at: format!("{:.3}", Timestamp::now()),
+        generated_at: format!("{:.3}", now.time),
+        generated_at_boot_ms: now.boot_ms(),
         boot_id: facts.boot_id,
         kernel_version: facts.kernel_version,
         enforce_capable: decision.enforce_capable,

@@ -3,8 +3,9 @@
 //!
 //! In: a decision, measurements, facts about the machine. Out: one JSON document, replaced
 //! atomically. A reader treats a report past `valid_until`, of another boot, or of a dead
-//! pid as *unknown*. Between two starts on the same machine only times, pids, cgroups and
-//! durations differ, so reports can be compared.
+//! pid as *unknown*. How long it is valid goes by the oldest evidence for it, whenever it was
+//! written, and is told by the boot clock too: the time of day can be set. Between two starts on
+//! the same machine only times, pids, cgroups and durations differ, so reports can be compared.
 
 use std::collections::BTreeMap;
 
@@ -15,6 +16,7 @@ use serde::Serialize;
 use super::hooks::HookReport;
 use super::time::time;
 use crate::host::machine::{Agent, Facts, Seam};
+use crate::host::moment::Moment;
 use crate::posture::gate::{Decision, Unenforced};
 use crate::posture::{Blocker, Class, Limit, State, Tier};
 
@@ -29,9 +31,13 @@ pub struct Report {
     /// When it was written.
     #[serde(serialize_with = "time")]
     pub generated_at: Timestamp,
+    /// The same by the boot clock, milliseconds since the boot.
+    pub generated_at_boot_ms: i64,
     /// Until when it may be believed.
     #[serde(serialize_with = "time")]
     pub valid_until: Timestamp,
+    /// The same by the boot clock, which is the one that a reader on this machine goes by.
+    pub valid_until_boot_ms: i64,
     /// The boot that it speaks of.
     pub boot_id: String,
     /// `uname -r`.
@@ -102,7 +108,9 @@ pub struct Status {
     pub limits: BTreeMap<Class, Vec<Limit>>,
     /// How many events nobody was told of.
     pub events_lost: u64,
-    /// How long the report may be believed.
+    /// When the oldest evidence was taken that the decision rests on.
+    pub evidence: Moment,
+    /// How long that may be believed.
     pub validity: SignedDuration,
 }
 
@@ -110,22 +118,20 @@ pub struct Status {
 ///
 /// # Errors
 /// The time is beyond what can be written.
-pub fn compose(
-    facts: &Facts,
-    now: Timestamp,
-    decision: &Decision,
-    status: Status,
-) -> Result<Report> {
+pub fn compose(facts: &Facts, now: Moment, decision: &Decision, status: Status) -> Result<Report> {
     let mut limits = status.limits;
     let class = |(class, tier): (&Class, &Tier)| {
         let (tier, limits) = (*tier, limits.remove(class).unwrap_or_default());
         (*class, ClassReport { tier, limits })
     };
+    let until = status.evidence.valid_until(status.validity, now)?;
     let facts = facts.clone();
     Ok(Report {
         schema_version: SCHEMA_VERSION,
-        generated_at: now,
-        valid_until: now.checked_add(status.validity)?,
+        generated_at: now.time,
+        generated_at_boot_ms: now.boot_ms(),
+        valid_until: until.time,
+        valid_until_boot_ms: until.boot_ms(),
         boot_id: facts.boot_id,
         kernel_version: facts.kernel_version,
         runtime_state: decision.state,

@@ -2,11 +2,11 @@
 //!
 //! In: measurements. Out: [`HookReport`]s, in the order of the table of hooks.
 
-use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
 use super::time::time;
 use crate::classes::hooks::{HOOKS, Hook};
+use crate::host::moment::Moment;
 use crate::posture::gate::Verdict;
 use crate::posture::{Action, Class, Tier};
 use crate::verify::measurement::{Evidence, Measurement, Measurements};
@@ -47,7 +47,9 @@ pub struct ProgramReport {
     pub fired: bool,
     /// When that was last so.
     #[serde(serialize_with = "optional_time")]
-    pub verified_at: Option<Timestamp>,
+    pub verified_at: Option<Moment>,
+    /// The same by the boot clock, milliseconds since the boot.
+    pub verified_at_boot_ms: Option<i64>,
     /// What the last canary showed; null if none was sent.
     pub evidence: Option<Evidence>,
     /// Why it isn't verified.
@@ -96,6 +98,7 @@ fn found(known: &Measurements, hook: &Hook, untried: &impl Fn(&Hook) -> String) 
         attached: measurement.attached,
         fired: measurement.verdict == Verdict::Verified,
         verified_at: measurement.verified_at,
+        verified_at_boot_ms: measurement.verified_at.map(Moment::boot_ms),
         evidence: measurement.evidence.clone(),
         reason: if tried(measurement) {
             measurement.reason.clone()
@@ -115,7 +118,7 @@ fn worst(copies: &[CopyReport]) -> ProgramReport {
         (
             copy.found.fired,
             copy.found.attached,
-            copy.found.verified_at,
+            copy.found.verified_at_boot_ms,
         )
     };
     let worst = copies
@@ -123,25 +126,27 @@ fn worst(copies: &[CopyReport]) -> ProgramReport {
         .min_by_key(rank)
         .expect("a hook has a program");
     let all = |is: fn(&ProgramReport) -> bool| copies.iter().all(|copy| is(&copy.found));
+    // None is the oldest.
+    let oldest = copies
+        .iter()
+        .map(|copy| &copy.found)
+        .min_by_key(|found| found.verified_at.map(|at| at.boot))
+        .expect("a hook has a program");
     ProgramReport {
         attached: all(|found| found.attached),
         fired: all(|found| found.fired),
-        // None is the oldest.
-        verified_at: copies
-            .iter()
-            .map(|copy| copy.found.verified_at)
-            .min()
-            .flatten(),
+        verified_at: oldest.verified_at,
+        verified_at_boot_ms: oldest.verified_at_boot_ms,
         ..worst.found.clone()
     }
 }
 
 fn optional_time<S: Serializer>(
-    optional: &Option<Timestamp>,
+    optional: &Option<Moment>,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
     match optional {
-        Some(moment) => time(moment, serializer),
+        Some(moment) => time(&moment.time, serializer),
         None => serializer.serialize_none(),
     }
 }

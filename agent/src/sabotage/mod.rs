@@ -49,6 +49,18 @@ mutants! {
     NamesOtherKernel = "names-other-kernel",
     /// The report may be believed for a year.
     ReportsForAYear = "reports-for-a-year",
+    /// The report is valid from when it was written, however old its evidence is.
+    DatesByWriting = "dates-by-writing",
+    /// How long the report is valid goes by the time of day.
+    DatesByTimeOfDay = "dates-by-time-of-day",
+    /// The report goes into any folder, whoever may write to it.
+    TrustsAnyFolder = "trusts-any-folder",
+    /// The lock of the report is a file that everybody may open.
+    LocksInTheOpen = "locks-in-the-open",
+    /// Names that others chose are told as they are.
+    TellsNamesRaw = "tells-names-raw",
+    /// The log has names as they are, with their line ends.
+    LogsNamesRaw = "logs-names-raw",
     /// The report is written once.
     ReportsOnce = "reports-once",
     /// The report outlives the agent.
@@ -132,6 +144,13 @@ pub fn choose() {
 /// Whether this is to be broken.
 pub fn is(mutant: Mutant) -> bool {
     NAMES.contains(&(mutant, chosen().unwrap_or_default()))
+}
+
+/// Whether this is asked for, where the choice can't be made: telling it needs what is to be broken.
+pub fn is_wanted(mutant: Mutant) -> bool {
+    let wanted = env::var_os(VARIABLE);
+    let mut names = NAMES.iter().filter(|(known, _)| *known == mutant);
+    wanted.is_some_and(|wanted| names.any(|(_, name)| wanted == *name))
 }
 
 /// The chosen mutant's object, if the kernel side has a part in it.

@@ -11,10 +11,11 @@ pub mod document {
     //! The report's content.
 
     use anyhow::Result;
-    use jiff::{SignedDuration, Timestamp};
+    use jiff::SignedDuration;
 
     use super::{Mutant, real, sabotage};
     use crate::host::machine::Facts;
+    use crate::host::moment::Moment;
     use crate::posture::Blocker;
     use crate::posture::gate::Decision;
 
@@ -23,10 +24,14 @@ pub mod document {
     /// The report, with one thing in it that isn't so.
     pub fn compose(
         facts: &Facts,
-        now: Timestamp,
+        now: Moment,
         decision: &Decision,
-        status: Status,
+        mut status: Status,
     ) -> Result<Report> {
+        if sabotage::is(Mutant::DatesByWriting) {
+            status.evidence = now;
+        }
+        let (evidence, validity) = (status.evidence, status.validity);
         let mut report = real::document::compose(facts, now, decision, status)?;
         if sabotage::is(Mutant::AlwaysEnforceCapable) {
             report.enforce_capable = true;
@@ -52,7 +57,14 @@ pub mod document {
             report.kernel_version = "6.6.6".to_owned();
         }
         if sabotage::is(Mutant::ReportsForAYear) {
-            report.valid_until = now.checked_add(SignedDuration::from_hours(365 * 24))?;
+            let until = now.valid_until(SignedDuration::from_hours(365 * 24), now)?;
+            (report.valid_until, report.valid_until_boot_ms) = (until.time, until.boot_ms());
+        }
+        if sabotage::is(Mutant::DatesByTimeOfDay) {
+            report.valid_until = evidence.time.checked_add(validity)?;
+            let left = report.valid_until.duration_since(now.time);
+            let boot = now.boot.saturating_add(left);
+            report.valid_until_boot_ms = Moment { boot, ..now }.boot_ms();
         }
         Ok(report)
     }
@@ -61,27 +73,48 @@ pub mod document {
 pub mod file {
     //! The report on disk.
 
+    use std::fs::{self, File};
     use std::path::Path;
 
     use anyhow::Result;
+    use rustix::fs::{FlockOperation, flock};
 
     use super::{Mutant, real, sabotage};
     use real::document::Report;
 
     pub use real::file::*;
 
+    /// Claims the report's place, whoever has a say in it, or by a lock that anybody can open.
+    pub fn claim(path: &Path) -> Result<Claim> {
+        if sabotage::is(Mutant::TrustsAnyFolder) {
+            let folder = folder_of(path);
+            fs::create_dir_all(folder)?;
+            return claim_in(File::open(folder)?.into(), path);
+        }
+        let claim = real::file::claim(path)?;
+        if sabotage::is(Mutant::LocksInTheOpen) {
+            let lock = File::create(path.with_extension("lock"))?;
+            if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+                return Err(taken(path));
+            }
+            // As long as the process.
+            std::mem::forget(lock);
+        }
+        Ok(claim)
+    }
+
     /// Replaces the report, unless once is enough.
-    pub fn write(report: &Report, path: &Path) -> Result<()> {
-        if sabotage::is(Mutant::ReportsOnce) && path.exists() {
+    pub fn write(report: &Report, claim: &Claim) -> Result<()> {
+        if sabotage::is(Mutant::ReportsOnce) && claim.path().exists() {
             return Ok(());
         }
-        real::file::write(report, path)
+        real::file::write(report, claim)
     }
 
     /// Removes the report, unless it is to stay.
-    pub fn remove(path: &Path) {
+    pub fn remove(claim: &Claim) {
         if !sabotage::is(Mutant::LeavesReportOnStop) {
-            real::file::remove(path);
+            real::file::remove(claim);
         }
     }
 }

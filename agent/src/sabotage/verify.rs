@@ -11,16 +11,16 @@ pub mod measurement {
     //! Measurements.
 
     use anyhow::Result;
-    use jiff::Timestamp;
 
     use super::{Mutant, real, sabotage};
+    use crate::host::moment::Moment;
     use crate::posture::gate::Verdict;
     use real::canary::Fate;
 
     pub use real::measurement::*;
 
     /// What is made of a measurement, whatever the canary showed.
-    pub fn judge(measurement: &mut Measurement, evidence: Result<Evidence>, now: Timestamp) {
+    pub fn judge(measurement: &mut Measurement, evidence: Result<Evidence>, now: Moment) {
         let renews = sabotage::is(Mutant::RenewsWithoutCanary) && measurement.evidence.is_some();
         if renews || sabotage::is(Mutant::TrustsAttach) {
             measurement.verdict = Verdict::Verified;

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use aya::maps::{MapData, RingBuf};
-use jiff::Timestamp;
 
 use super::canary::{Canary, Fate};
 use super::losses::Counts;
@@ -19,6 +18,7 @@ use crate::classes::hooks::{HOOKS, Hook, Role};
 use crate::classes::{Contents, Decoys, Maps, Rules};
 use crate::host::cgroups::{FreshCgroup, Hierarchy};
 use crate::host::facts;
+use crate::host::moment::Moment;
 use crate::kernel::btf::KernelBtf;
 use crate::kernel::identity::Identify;
 use crate::kernel::loader::{self, Fit, Programs, Spent};
@@ -249,6 +249,8 @@ impl Bench {
         measurement: &mut Measurement,
     ) {
         let started = Instant::now();
+        // Evidence is as old as the look that it came of, not as the answer.
+        let looked = Moment::now();
         let evidence = match round {
             Ok(round) => {
                 let mut spent = round.sending_again;
@@ -260,7 +262,7 @@ impl Bench {
             Err(error) => Err(anyhow::anyhow!("{error:#}")),
         };
         self.on_canaries += started.elapsed();
-        judge(measurement, evidence, Timestamp::now());
+        judge(measurement, evidence, looked);
     }
 
     fn send_canary(&mut self, hook: &Hook, action: Action, round: &mut Round) -> Result<Evidence> {

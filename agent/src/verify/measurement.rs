@@ -5,12 +5,12 @@
 use std::ops::Range;
 
 use anyhow::Result;
-use jiff::Timestamp;
 use serde::Serialize;
 
 use super::canary::Fate;
 use crate::classes::hooks::{HOOKS, Hook, Role};
 use crate::classes::need::Need;
+use crate::host::moment::Moment;
 use crate::posture::gate::Verdict;
 use crate::posture::{Action, Class, Tier};
 
@@ -73,7 +73,7 @@ pub struct Measurement {
     /// Whether the kernel took program and link when it was tried.
     pub attached: bool,
     /// When the evidence was last found good.
-    pub verified_at: Option<Timestamp>,
+    pub verified_at: Option<Moment>,
     /// The last canary's.
     pub evidence: Option<Evidence>,
     /// Why it isn't verified.
@@ -153,7 +153,7 @@ impl Measurements {
 }
 
 /// What a canary's evidence, or the lack of it, makes of a hook's measurement, as of `now`.
-pub fn judge(measurement: &mut Measurement, evidence: Result<Evidence>, now: Timestamp) {
+pub fn judge(measurement: &mut Measurement, evidence: Result<Evidence>, now: Moment) {
     measurement.verdict = Verdict::CanaryFailed;
     match evidence {
         Err(error) => {
@@ -192,7 +192,16 @@ fn why_not_good(evidence: &Evidence, shown: Shown) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use jiff::{SignedDuration, Timestamp};
+
     use super::*;
+
+    fn at(second: i64) -> Moment {
+        Moment {
+            time: Timestamp::UNIX_EPOCH,
+            boot: SignedDuration::from_secs(second),
+        }
+    }
 
     fn evidence(observed: &str, hits: u64) -> Result<Evidence> {
         Ok(after("denied:EPERM", observed, hits, 5..5))
@@ -249,7 +258,7 @@ mod tests {
         ] {
             let works = evidence.as_ref().is_ok_and(|evidence| evidence.hits == 1);
             let mut measurement = Measurement::not_tried();
-            judge(&mut measurement, evidence, Timestamp::UNIX_EPOCH);
+            judge(&mut measurement, evidence, at(0));
             assert_eq!(measurement.verdict == Verdict::Verified, works);
             assert_eq!(measurement.is_broken(), broken);
         }
@@ -259,7 +268,7 @@ mod tests {
     fn who_reads_the_reason_learns_that_the_program_was_skipped() {
         let mut measurement = Measurement::not_tried();
         let skipped = after("denied:EPERM", "allowed", 0, 5..7);
-        judge(&mut measurement, Ok(skipped), Timestamp::UNIX_EPOCH);
+        judge(&mut measurement, Ok(skipped), at(0));
         let reason = measurement.reason.unwrap();
         assert!(
             reason.contains("skipped the program for 3 canaries"),
@@ -281,7 +290,7 @@ mod tests {
             (Err(anyhow::anyhow!("no room")), Verdict::CanaryFailed),
         ] {
             let mut measurement = Measurement::not_tried();
-            judge(&mut measurement, evidence, Timestamp::UNIX_EPOCH);
+            judge(&mut measurement, evidence, at(0));
             assert_eq!(measurement.verdict, verdict);
             let good = verdict == Verdict::Verified;
             assert_eq!(measurement.verified_at.is_some(), good);
@@ -292,13 +301,9 @@ mod tests {
     #[test]
     fn lost_evidence_leaves_the_time_at_which_it_was_last_good() {
         let mut measurement = Measurement::not_tried();
-        judge(
-            &mut measurement,
-            evidence("denied:EPERM", 1),
-            Timestamp::UNIX_EPOCH,
-        );
-        judge(&mut measurement, evidence("allowed", 0), Timestamp::MAX);
+        judge(&mut measurement, evidence("denied:EPERM", 1), at(1));
+        judge(&mut measurement, evidence("allowed", 0), at(2));
         assert_eq!(measurement.verdict, Verdict::CanaryFailed);
-        assert_eq!(measurement.verified_at, Some(Timestamp::UNIX_EPOCH));
+        assert_eq!(measurement.verified_at, Some(at(1)));
     }
 }

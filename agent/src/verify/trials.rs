@@ -18,6 +18,7 @@ use crate::classes::need::Need;
 use crate::classes::{Contents, Rules};
 use crate::exit::{Ending, Exit};
 use crate::host::machine::Machine;
+use crate::host::moment::Moment;
 use crate::kernel::identity::Identify;
 use crate::kernel::loader::{Fit, Spent};
 use crate::output::log;
@@ -38,6 +39,8 @@ pub struct Trials {
     bench: Option<Bench>,
     needs: Needs,
     known: Measurements,
+    /// When it was last begun to try all that is relied on.
+    looked: Moment,
 }
 
 /// What the rules need.
@@ -85,6 +88,7 @@ impl Trials {
             bench,
             needs: Needs::new(),
             known: Measurements::none(),
+            looked: Moment::now(),
         };
         Ok((trials, ring))
     }
@@ -97,6 +101,7 @@ impl Trials {
     /// Tries for each class the tiers that were asked for, the strongest first, until one is
     /// verified.
     pub fn run(&mut self, asked: &Asked, needs: Needs) {
+        self.looked = Moment::now();
         self.needs = needs;
         for class in self.needs.keys().copied().collect::<Vec<_>>() {
             self.run_class(asked, class);
@@ -187,6 +192,7 @@ impl Trials {
 
     /// Tries the hooks that are relied on again, each in every way in which it was tried before.
     pub fn repeat(&mut self, claims: &Claims) {
+        self.looked = Moment::now();
         let Some(bench) = &mut self.bench else {
             return;
         };
@@ -244,6 +250,20 @@ impl Trials {
             enforcing: verdicts(Action::Deny),
             observing: verdicts(Action::Observe),
         }
+    }
+
+    /// When the oldest evidence was taken that these claims rest on: of each of their hooks that is
+    /// verified. Where none is, what is claimed, that nothing is enforced, rests on the last look.
+    pub fn oldest_evidence(&self, claims: &Claims) -> Moment {
+        let hooks = HOOKS.iter().filter(|hook| is_claimed(claims, hook));
+        let known = hooks.flat_map(|hook| {
+            [Action::Deny, Action::Observe].map(|action| self.known.of(hook, action))
+        });
+        known
+            .filter(|known| known.verdict == Verdict::Verified)
+            .filter_map(|known| known.verified_at)
+            .reduce(Moment::older)
+            .unwrap_or(self.looked)
     }
 
     /// What is known of every hook.

@@ -21,7 +21,7 @@ use protocol::plan::GuestPlan;
 use protocol::record::Level;
 
 use proofs::acts::ways::actors;
-use proofs::acts::{act, at_once, attempt, hog, many, map_caller, privation};
+use proofs::acts::{act, at_once, attempt, hog, locks, many, map_caller, privation};
 use proofs::promises::every_way;
 
 use crate::channel::Channel;
@@ -41,6 +41,7 @@ fn main() -> ExitCode {
         Some("call-map") => return map_caller::call(),
         Some("hog") => return hog::hog(&arguments[2..]),
         Some("time") => return bench::serve(&arguments[2..]),
+        Some("lock") => return locks::hold(&arguments[2..]),
         Some("deprived") => return privation::become_deprived(&arguments[2..]),
         _ => {}
     }

@@ -44,7 +44,9 @@ enum Kind {
 const REQUIRED: &[(&str, Kind)] = &[
     ("/schema_version", Kind::Given),
     ("/generated_at", Kind::Given),
+    ("/generated_at_boot_ms", Kind::Given),
     ("/valid_until", Kind::Given),
+    ("/valid_until_boot_ms", Kind::Given),
     ("/boot_id", Kind::Text),
     ("/kernel_version", Kind::Text),
     ("/runtime_state", Kind::Text),
@@ -77,6 +79,7 @@ const REQUIRED_OF_HOOK: &[(&str, Kind)] = &[
     ("/attached", Kind::Flag),
     ("/fired", Kind::Flag),
     ("/verified_at", Kind::Any),
+    ("/verified_at_boot_ms", Kind::Any),
     ("/evidence", Kind::Any),
 ];
 
@@ -86,12 +89,14 @@ const REQUIRED_OF_COPY: &[(&str, Kind)] = &[
     ("/attached", Kind::Flag),
     ("/fired", Kind::Flag),
     ("/verified_at", Kind::Any),
+    ("/verified_at_boot_ms", Kind::Any),
     ("/evidence", Kind::Any),
 ];
 
 /// What a hook or copy that fired must have beyond that: without it, "fired" is a claim.
 const REQUIRED_OF_FIRED: &[(&str, Kind)] = &[
     ("/verified_at", Kind::Given),
+    ("/verified_at_boot_ms", Kind::Given),
     ("/evidence", Kind::Members),
     ("/evidence/pid", Kind::Given),
     ("/evidence/cgroup", Kind::Given),
@@ -99,9 +104,16 @@ const REQUIRED_OF_FIRED: &[(&str, Kind)] = &[
 ];
 
 /// What differs between two boots by nature.
-const REMOVED: &[&str] = &["generated_at", "valid_until", "boot_id", "test_seams"];
+const REMOVED: &[&str] = &[
+    "generated_at",
+    "generated_at_boot_ms",
+    "valid_until",
+    "valid_until_boot_ms",
+    "boot_id",
+    "test_seams",
+];
 const REMOVED_OF_AGENT: &[&str] = &["pid", "start_time"];
-const REMOVED_OF_HOOK: &[&str] = &["verified_at"];
+const REMOVED_OF_HOOK: &[&str] = &["verified_at", "verified_at_boot_ms"];
 const REMOVED_OF_EVIDENCE: &[&str] = &["pid", "cgroup", "duration_us"];
 
 /// One of the two boots.

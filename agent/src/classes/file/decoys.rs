@@ -16,7 +16,7 @@ use anyhow::{Context as _, Result};
 use super::acts::{Act, Target};
 use super::maps::{Contents, Name, PathBytes};
 use crate::classes::Errand;
-use crate::host;
+use crate::host::{self, folder};
 use crate::kernel::abi::{ACCESS_READ, ACCESS_WRITE, Rule};
 use crate::kernel::identity::{self, Identify, Identity};
 use crate::posture::Action;
@@ -65,7 +65,8 @@ impl Decoys {
 
     /// Makes the folder and the files.
     pub fn make() -> Result<Self> {
-        fs::create_dir_all(RUNTIME_DIR).with_context(|| format!("mkdir {RUNTIME_DIR}"))?;
+        // Nobody else has a say in what the decoys are, nor in whether they can be made.
+        folder::open(RUNTIME_DIR.as_ref())?;
         for leftover in host::leftovers(RUNTIME_DIR.as_ref(), PREFIX) {
             // If it is in our way, the creation below says so.
             let _ = fs::remove_dir_all(&leftover);

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::kernel::abi::{self, RawEvent};
+use crate::output::text;
 
 /// The fields of an event that files alone have.
 #[derive(Debug, PartialEq, Eq, Serialize)]
@@ -13,7 +14,7 @@ pub struct FileEvent {
     pub matched: &'static str,
     /// `read`, `write` or `read-write`: what was asked for.
     pub access: &'static str,
-    /// The path as the hook saw it; null where the hook sees none.
+    /// The path as the hook saw it, as [`text::name`] writes it; null where the hook sees none.
     pub path: Option<String>,
     /// The inode as the hook saw it; null where the hook sees none.
     pub inode: Option<u64>,
@@ -31,7 +32,7 @@ impl FileEvent {
         Some(Self {
             matched,
             access,
-            path: (raw.path[0] != 0).then(|| abi::text(&raw.path)),
+            path: (raw.path[0] != 0).then(|| text::name(abi::before_nul(&raw.path))),
             inode: seen_inode.then_some(raw.ino),
             device: seen_inode.then(|| abi::device_name(raw.dev)),
         })

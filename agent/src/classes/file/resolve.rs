@@ -16,6 +16,7 @@ use crate::host::tree::Folder;
 use crate::host::way::{Lost, Place, Target, Way, Ways};
 use crate::kernel::abi::{InodeKey, NAME_INLINE_LEN};
 use crate::kernel::identity::{Identify, Identity};
+use crate::output::text;
 use crate::policy::FileRule;
 use crate::posture::gate::{Obstacle, RuleFacts};
 use crate::posture::{Class, Tier};
@@ -110,7 +111,7 @@ impl ResolvedRule {
                 "lockdown: a file system is mounted beneath it, on {}, and programs can't read \
                  there what a file system is mounted on; unmount it, or name what is in it by \
                  rules of their own",
-                point.display()
+                text::path(point)
             ),
             (None, None) => return None,
         };

@@ -7,7 +7,7 @@ mod running;
 use std::fs;
 use std::io::Read;
 use std::os::fd::AsRawFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -22,6 +22,9 @@ use crate::configuration::Configuration;
 pub use ended::Ended;
 use output::{read_report, read_text, tail};
 pub use running::Running;
+
+/// Names the place of the agent's report.
+const REPORT_VARIABLE: &str = "AEGIS_CAPABILITIES_REPORT_PATH";
 
 /// The agent of one configuration, before and after its life.
 pub struct Agent<'a> {
@@ -136,6 +139,27 @@ impl<'a> Agent<'a> {
         }
     }
 
+    /// Runs `run` with another policy and report, which is to end by itself.
+    ///
+    /// # Errors
+    /// It can't be started, or doesn't end within the limit.
+    pub fn ends_with(&self, policy: &str, report: &Path) -> Result<Ended> {
+        let file = self.policy.with_file_name("ends.toml");
+        fs::write(&file, policy).context("writing the policy")?;
+        let child = self
+            .command("run")
+            .args(self.configuration.arguments)
+            .arg("--policy")
+            .arg(&file)
+            .env(REPORT_VARIABLE, report)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .context("starting the agent")?;
+        Running::of(child, report.to_owned(), self.limit)?.finish()
+    }
+
     /// Runs `capabilities --json` to its end and gives what it printed.
     ///
     /// # Errors
@@ -173,6 +197,11 @@ impl<'a> Agent<'a> {
         read_report(&self.report)
     }
 
+    /// Where its report goes.
+    pub fn report_path(&self) -> &Path {
+        &self.report
+    }
+
     /// Whether there is a report on disk, whatever it says.
     pub fn has_report(&self) -> bool {
         self.report.exists()
@@ -192,7 +221,7 @@ impl<'a> Agent<'a> {
             Some(privation) => privation.command(self.program),
         };
         command.arg(subcommand);
-        command.env("AEGIS_CAPABILITIES_REPORT_PATH", &self.report);
+        command.env(REPORT_VARIABLE, &self.report);
         if self.configuration.seam {
             command.env("AEGIS_LSM_PATH", &self.seam);
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use rustix::fs::inotify::{CreateFlags, WatchFlags, add_watch, init};
+use rustix::time::{ClockId, clock_gettime};
 use serde_json::Value;
 
 use crate::acts::agent::Running;
@@ -36,6 +37,11 @@ impl<'a> Reports<'a> {
             inotify: File::from(inotify),
             limit: agent.limit(),
         })
+    }
+
+    /// The agent whose reports these are.
+    pub fn agent(&self) -> &'a Running {
+        self.agent
     }
 
     /// Waits until the report is another one or the agent has ended; whether it is up then.
@@ -100,6 +106,46 @@ impl<'a> Reports<'a> {
     }
 }
 
+/// A moment of a report by the boot clock, in milliseconds: this member of it.
+///
+/// # Errors
+/// It has none.
+pub fn boot_ms(report: &Value, member: &str) -> Result<i64> {
+    let moment = report[member].as_i64();
+    moment.with_context(|| format!("{member}: no moment of the boot clock: {}", report[member]))
+}
+
+/// Now by the boot clock, in milliseconds.
+///
+/// # Errors
+/// The clock is beyond what a number holds.
+pub fn boot_ms_now() -> Result<i64> {
+    let now = clock_gettime(ClockId::Boottime);
+    let now = Duration::try_from(now).context("the boot clock")?;
+    i64::try_from(now.as_millis()).context("the boot clock")
+}
+
+/// The oldest evidence of a report, by the boot clock: of all hooks that fired.
+///
+/// # Errors
+/// No hook fired, or one did at no time.
+pub fn oldest_evidence(report: &Value) -> Result<i64> {
+    let hooks = report["hooks"].as_array().context("no hooks")?;
+    let fired = hooks.iter().filter(|hook| hook["fired"] == true);
+    let moments: Result<Vec<i64>> = fired
+        .map(|hook| boot_ms(hook, "verified_at_boot_ms"))
+        .collect();
+    moments?.into_iter().min().context("no hook fired")
+}
+
+/// How long a report is valid, from its oldest evidence on, in milliseconds.
+///
+/// # Errors
+/// It doesn't say so.
+pub fn valid_for_ms(report: &Value) -> Result<i64> {
+    Ok(boot_ms(report, "valid_until_boot_ms")? - oldest_evidence(report)?)
+}
+
 /// Milliseconds since 1970 at a time as the report has it, `2026-01-02T03:04:05.678Z`.
 ///
 /// # Errors
@@ -129,6 +175,25 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_report_is_valid_from_its_oldest_evidence_on() {
+        let mut report = json!({
+            "valid_until_boot_ms": 12_000,
+            "hooks": [
+                {"fired": true, "verified_at_boot_ms": 3_000},
+                {"fired": true, "verified_at_boot_ms": 2_000},
+                // Evidence that was lost.
+                {"fired": false, "verified_at_boot_ms": 1_000},
+                {"fired": false, "verified_at_boot_ms": null},
+            ],
+        });
+        assert_eq!(valid_for_ms(&report).unwrap(), 10_000);
+        report["hooks"][0]["verified_at_boot_ms"] = Value::Null;
+        assert!(valid_for_ms(&report).is_err());
+        report["hooks"] = json!([]);
+        assert!(valid_for_ms(&report).is_err());
+    }
 
     #[test]
     fn a_time_is_a_number_that_grows_over_months_and_years() {

@@ -74,7 +74,7 @@ pub(super) mod acts {
 
     use crate::acts::cgroup::Place;
     use crate::acts::lab::{During, Lab, Seen};
-    use crate::acts::reports::milliseconds;
+    use crate::acts::reports::valid_for_ms;
     use crate::acts::{Acts, running};
 
     /// See the promise.
@@ -119,8 +119,7 @@ pub(super) mod acts {
             Ok(stat) => start_time(&stat) == report["agent"]["start_time"].as_u64(),
             Err(_) => false,
         };
-        let valid_for =
-            milliseconds(&report["valid_until"])? - milliseconds(&report["generated_at"])?;
+        let valid_for = valid_for_ms(&report)?;
         let mut document = report;
         document["valid_for_ms"] = valid_for.into();
         // Thousands of lines say the same.

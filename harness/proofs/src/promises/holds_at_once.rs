@@ -127,7 +127,7 @@ pub(super) mod acts {
     use crate::acts::at_once::{self, Met, Rounds, Side};
     use crate::acts::cgroup::Place;
     use crate::acts::lab::{During, Lab, Seen};
-    use crate::acts::reports::milliseconds;
+    use crate::acts::reports::boot_ms;
     use crate::acts::{Acts, running};
     use crate::tier::Tier;
 
@@ -219,18 +219,18 @@ pub(super) mod acts {
     /// What the agent's reports say from one look to the next.
     struct Claim<'a> {
         agent: &'a Running,
-        first: Value,
-        last: Value,
+        first: i64,
+        last: i64,
         renewals: usize,
         states: BTreeSet<String>,
     }
 
     impl<'a> Claim<'a> {
         fn watch(agent: &'a Running) -> Result<Self> {
-            let first = agent.report()?["valid_until"].take();
+            let first = boot_ms(&agent.report()?, "valid_until_boot_ms")?;
             let mut claim = Self {
                 agent,
-                last: first.clone(),
+                last: first,
                 first,
                 renewals: 0,
                 states: BTreeSet::new(),
@@ -241,10 +241,10 @@ pub(super) mod acts {
 
         /// Looks whether it was renewed, and what it is.
         fn look(&mut self) -> Result<()> {
-            let mut report = self.agent.report()?;
+            let report = self.agent.report()?;
             let state = report["runtime_state"].as_str().context("no state")?;
             self.states.insert(state.to_owned());
-            let until = report["valid_until"].take();
+            let until = boot_ms(&report, "valid_until_boot_ms")?;
             if until != self.last {
                 self.last = until;
                 self.renewals += 1;
@@ -253,7 +253,7 @@ pub(super) mod acts {
         }
 
         fn document(&self) -> Result<Value> {
-            let later = milliseconds(&self.last)? > milliseconds(&self.first)?;
+            let later = self.last > self.first;
             Ok(json!({"states": self.states, "renewals": self.renewals, "later": later}))
         }
     }

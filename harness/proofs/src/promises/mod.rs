@@ -7,11 +7,13 @@ mod admits_unreadable_rules;
 mod attach_is_not_enforcement;
 mod attaches_what_is_needed;
 mod audit_fallback_when_asked;
+mod dates_by_boot_clock;
 mod denies_handle;
 mod denies_open;
 mod ends_at_hangup;
 mod ends_with_its_agent;
 pub mod every_way;
+mod evidence_dates_the_claim;
 mod exits_when_degraded;
 mod fails_closed;
 mod follows_identity;
@@ -24,6 +26,7 @@ mod holds_on_two_processors;
 mod holds_out;
 mod holds_under_lockdown;
 mod keeps_its_report;
+mod keeps_its_words;
 mod knows_reused_inode;
 mod leads_nothing_astray;
 mod leaves_nothing_behind;
@@ -45,6 +48,7 @@ mod seam_only_lowers;
 mod shows_copies;
 mod spares_protected;
 mod splits_access;
+mod starts_against_users;
 mod stays_up;
 mod tells_of_this_machine;
 mod term_can_be_ignored;
@@ -87,7 +91,11 @@ pub const ALL: &[&Promise] = &[
     &audit_fallback_when_asked::PROMISE,
     &tells_of_this_machine::PROMISE,
     &keeps_its_report::PROMISE,
+    &keeps_its_words::PROMISE,
     &renews_evidence::PROMISE,
+    &evidence_dates_the_claim::PROMISE,
+    &dates_by_boot_clock::PROMISE,
+    &starts_against_users::PROMISE,
     &stays_up::PROMISE,
     &outlives_file_limits::PROMISE,
     &outlives_used_up_memory::PROMISE,

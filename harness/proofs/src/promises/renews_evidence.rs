@@ -15,7 +15,8 @@ pub(super) const PROMISE: Promise = Promise {
     id: "renews-evidence",
     text: "A claim is renewed: from one verification to the next `verified_at` of every hook that it \
            rests on and `valid_until` of the report advance, each on a canary of its own. A report \
-           is valid for twice the interval of verification, at least ten seconds, and no longer. A \
+           is valid for twice the interval of verification, at least ten seconds, and no longer, from \
+           its oldest evidence on. A \
            verification leaves no gap: whoever opens a denied file, again and again from before it \
            until after it, meets the fate each time.",
     proofs,
@@ -87,7 +88,7 @@ pub(super) mod acts {
     use crate::acts::cgroup::Place;
     use crate::acts::lab::{During, Lab, Seen};
     use crate::acts::many::{self, Many};
-    use crate::acts::reports::milliseconds;
+    use crate::acts::reports::valid_for_ms;
     use crate::acts::{Acts, running};
 
     /// See the promise.
@@ -121,8 +122,7 @@ pub(super) mod acts {
             let document = json!({
                 "hooks": verified_later(&first, &second)?,
                 "valid_until": later(&first["valid_until"], &second["valid_until"])?,
-                "valid_for_ms": milliseconds(&second["valid_until"])?
-                    - milliseconds(&second["generated_at"])?,
+                "valid_for_ms": valid_for_ms(&second)?,
                 "state": second["runtime_state"],
             });
             seen.other("renewed", Observation::Document { document });

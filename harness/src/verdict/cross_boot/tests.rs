@@ -9,7 +9,9 @@ fn real() -> Value {
     json!({
         "schema_version": 1,
         "generated_at": "2026-01-01T00:00:00.000Z",
+        "generated_at_boot_ms": 3000,
         "valid_until": "2026-01-01T00:01:00.000Z",
+        "valid_until_boot_ms": 63000,
         "boot_id": "9f0a",
         "kernel_version": "6.1.0-9-cloud-amd64",
         "runtime_state": "ENFORCE_SIGNAL",
@@ -26,6 +28,7 @@ fn real() -> Value {
                 "attached": true,
                 "fired": true,
                 "verified_at": "2026-01-01T00:00:00.000Z",
+    "verified_at_boot_ms": 3000,
                 "evidence": {
                     "pid": 77, "cgroup": 4242, "duration_us": 900, "fate": "SIGKILL", "hits": 1
                 },
@@ -38,6 +41,7 @@ fn real() -> Value {
                 "attached": false,
                 "fired": false,
                 "verified_at": null,
+    "verified_at_boot_ms": null,
                 "evidence": null,
                 "reason": "not tried"
             },
@@ -48,6 +52,7 @@ fn real() -> Value {
                 "attached": true,
                 "fired": true,
                 "verified_at": "2026-01-01T00:00:00.000Z",
+    "verified_at_boot_ms": 3000,
                 "evidence": {
                     "pid": 78, "cgroup": 4243, "duration_us": 901, "fate": "EPERM", "hits": 1
                 },
@@ -57,6 +62,7 @@ fn real() -> Value {
                     "attached": true,
                     "fired": true,
                     "verified_at": "2026-01-01T00:00:00.000Z",
+    "verified_at_boot_ms": 3000,
                     "evidence": {
                         "pid": 78, "cgroup": 4243, "duration_us": 901, "fate": "EPERM", "hits": 1
                     },
@@ -82,9 +88,12 @@ fn seam() -> Value {
     let mut report = real();
     for (pointer, value) in [
         ("/generated_at", json!("2026-01-01T00:09:00.000Z")),
+        ("/generated_at_boot_ms", json!(4000)),
         ("/valid_until", json!("2026-01-01T00:10:00.000Z")),
+        ("/valid_until_boot_ms", json!(64000)),
         ("/boot_id", json!("17bc")),
         ("/hooks/0/verified_at", json!("2026-01-01T00:09:00.000Z")),
+        ("/hooks/0/verified_at_boot_ms", json!(4000)),
         ("/hooks/0/evidence/pid", json!(99)),
         ("/hooks/0/evidence/cgroup", json!(5151)),
         ("/hooks/0/evidence/duration_us", json!(1200)),
@@ -92,6 +101,7 @@ fn seam() -> Value {
             "/hooks/2/copies/0/verified_at",
             json!("2026-01-01T00:09:00.000Z"),
         ),
+        ("/hooks/2/copies/0/verified_at_boot_ms", json!(4000)),
         ("/hooks/2/copies/0/evidence/pid", json!(98)),
         ("/hooks/2/copies/0/evidence/cgroup", json!(5150)),
         ("/hooks/2/copies/0/evidence/duration_us", json!(1201)),
@@ -110,7 +120,9 @@ fn seam() -> Value {
 fn may_differ(pointer: &str) -> bool {
     [
         "/generated_at",
+        "/generated_at_boot_ms",
         "/valid_until",
+        "/valid_until_boot_ms",
         "/boot_id",
         "/agent/pid",
         "/agent/start_time",
@@ -120,6 +132,7 @@ fn may_differ(pointer: &str) -> bool {
         || (pointer.starts_with("/hooks/")
             && [
                 "verified_at",
+                "verified_at_boot_ms",
                 "evidence/pid",
                 "evidence/cgroup",
                 "evidence/duration_us",

@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use super::ended::Ended;
 use super::output::{read_events, read_report, read_text, tail};
+use crate::acts::reports;
 use crate::acts::told::{Held, Listener, Told};
 use crate::acts::wait;
 
@@ -118,10 +119,10 @@ impl Running {
         })
     }
 
-    /// Its report, checked to be its own and of this boot.
+    /// Its report, checked to be its own, of this boot, and valid still by the boot clock.
     ///
     /// # Errors
-    /// There is none, it isn't JSON, or it speaks of another process or boot.
+    /// There is none, it isn't JSON, it speaks of another process or boot, or it expired.
     pub fn report(&self) -> Result<Value> {
         let report = read_report(&self.report)?;
         let pid = report.pointer("/agent/pid").and_then(Value::as_u64);
@@ -137,6 +138,13 @@ impl Running {
                 "the report names the boot {}, which is {boot_id}",
                 report["boot_id"]
             );
+        }
+        let (until, now) = (
+            reports::boot_ms(&report, "valid_until_boot_ms")?,
+            reports::boot_ms_now()?,
+        );
+        if until < now {
+            bail!("the report was valid until {until} ms after the boot, and it is {now}");
         }
         Ok(report)
     }
