@@ -83,4 +83,19 @@ impl Pending {
             );
         }
     }
+
+    /// Has the file be there from now on, so that the rule on it is enforced like the others in this
+    /// life of the agent.
+    ///
+    /// # Errors
+    /// The file can't be made, or no report says within the limit that it is there.
+    pub fn settle(&self, reports: &mut Reports) -> Result<()> {
+        if !self.path.exists() {
+            fs::write(&self.path, "pending").context("making the file")?;
+        }
+        let report = reports.next("a report without a pending rule", |report| {
+            !self.is_pending(report)
+        });
+        report.map(drop)
+    }
 }

@@ -106,7 +106,7 @@ pub(super) mod acts {
                 "too_long": too_long(&newer)?,
             });
             seen.other("verified", Observation::Document { document });
-            Ok(())
+            self.pending().settle(&mut reports)
         }
     }
 

@@ -108,7 +108,7 @@ pub(super) mod acts {
                 "valid_for_ms": valid_for_ms(&newer)?,
             });
             seen.other("verified", Observation::Document { document });
-            Ok(())
+            self.pending().settle(&mut reports)
         }
     }
 }
