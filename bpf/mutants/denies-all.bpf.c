@@ -13,15 +13,17 @@
 #define ROOT_CGROUP 1
 
 /*
- * Never in the root cgroup, which has the agent and what prepares the acts, nor before rules are in
- * force, nor for a canary: it opens a neighbour too, and the agent would notice the denial.
+ * Never in the root cgroup, which has what prepares the acts, nor to the agent, wherever somebody put
+ * it, nor before rules are in force, nor for a canary: it opens a neighbour too, and the agent would
+ * notice the denial.
  */
 static __always_inline bool is_denied(struct hit *hit)
 {
 	struct tally *t = the_tally();
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
 
-	if (!t || bpf_get_current_cgroup_id() == ROOT_CGROUP ||
-	    t->canary.tgid == bpf_get_current_pid_tgid() >> 32)
+	if (!t || bpf_get_current_cgroup_id() == ROOT_CGROUP || tgid == agent_tgid ||
+	    t->canary.tgid == tgid)
 		return false;
 	return hits(unplaced(MATCH_NAME), hit) && hit->action == ACTION_DENY;
 }

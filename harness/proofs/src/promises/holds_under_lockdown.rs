@@ -46,14 +46,15 @@ fn while_verifying() -> [Proof; 2] {
     let proof = |promise: &Promise, acts: ActsOf, arms: Vec<PlannedArm>| {
         let id = format!("lockdown-{}-{}", tier.name(), promise.id);
         let configuration = &LOCKDOWN_ENFORCE_VERIFYING;
-        Proof::new(id, Boot::Lockdown, configuration, acts, arms).swept(Sweeps::STOPS_ALONE)
+        Proof::new(id, Boot::Lockdown, configuration, acts, arms)
     };
     [
         proof(
             &renews_evidence::PROMISE,
             acts!(renews_evidence::acts::RenewsEvidence),
             renews_evidence::arms(tier),
-        ),
+        )
+        .swept(Sweeps::STOPS_ALONE),
         proof(
             &notices_altered_rule::PROMISE,
             acts!(notices_altered_rule::acts::NoticesAlteredRule),

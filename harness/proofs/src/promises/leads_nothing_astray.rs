@@ -199,6 +199,11 @@ pub(super) mod acts {
         }
 
         fn before(&self, lab: &Lab, seen: &mut Seen) -> Result<()> {
+            let ground = self.0.ground("/srv", "astray");
+            // Of another life of the agent, in which he had his way already.
+            if ground.exists() {
+                fs::remove_dir_all(&ground).context("clearing the ground")?;
+            }
             for file in FILES.into_iter().chain(HIS) {
                 let path = self.path(file);
                 let folder = path.parent().context("a folder")?;
@@ -207,7 +212,7 @@ pub(super) mod acts {
             }
             let folders = HIS.iter().flat_map(|file| Path::new(file).ancestors());
             for his in folders.filter(|path| path.starts_with("home")) {
-                let path = self.0.ground("/srv", "astray").join(his);
+                let path = ground.join(his);
                 chown(&path, Some(USER), Some(USER))
                     .with_context(|| format!("giving him {}", his.display()))?;
             }

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::arms::{allowed, document, equals, reasons, stopped};
 use crate::claims::leaves_no_rule_out;
-use crate::sabotage::{Mutant, Sweeps};
+use crate::sabotage::Mutant;
 use crate::tier::Tier;
 
 pub(super) const PROMISE: Promise = Promise {
@@ -25,8 +25,7 @@ pub(super) const PROMISE: Promise = Promise {
 fn proofs() -> Vec<Proof> {
     let proof = |tier: Tier| {
         let acts = acts!(acts::NoticesAlteredRule);
-        let proof = Proof::of_tier(tier, PROMISE.id, tier.verifying(), acts, arms(tier))
-            .swept(Sweeps::STOPS_ALONE);
+        let proof = Proof::of_tier(tier, PROMISE.id, tier.verifying(), acts, arms(tier));
         match tier {
             Tier::Lsm => proof.catches(&[OVERLOOKS]),
             Tier::Modret | Tier::Signal => proof,

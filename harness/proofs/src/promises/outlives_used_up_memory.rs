@@ -4,7 +4,7 @@ use crate::promise::{Promise, Proof, Section, acts};
 use protocol::plan::PlannedArm;
 
 use crate::arms::{allowed, document, equals, stopped};
-use crate::sabotage::{Mutant, Sweeps};
+use crate::sabotage::Mutant;
 use crate::tier::Tier;
 
 pub(super) const PROMISE: Promise = Promise {
@@ -20,8 +20,7 @@ pub(super) const PROMISE: Promise = Promise {
 fn proofs() -> Vec<Proof> {
     let proof = |tier: Tier| {
         let acts = acts!(acts::OutlivesUsedUpMemory);
-        let proof = Proof::of_tier(tier, PROMISE.id, tier.verifying(), acts, arms(tier))
-            .swept(Sweeps::STOPS_ALONE);
+        let proof = Proof::of_tier(tier, PROMISE.id, tier.verifying(), acts, arms(tier));
         match tier {
             Tier::Lsm => proof.catches(&[ENDS]),
             Tier::Modret | Tier::Signal => proof,
