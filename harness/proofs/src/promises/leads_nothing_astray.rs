@@ -91,7 +91,7 @@ pub(super) mod acts {
     use std::os::unix::fs::chown;
     use std::path::{Path, PathBuf};
 
-    use anyhow::{Context, Result};
+    use anyhow::{Context, Result, ensure};
     use protocol::record::Observation;
     use serde_json::{Map, Value, json};
 
@@ -146,7 +146,7 @@ pub(super) mod acts {
         }
 
         /// His acts.
-        fn tricks(&self, lab: &Lab) -> Result<Observation> {
+        fn tricks(&self, lab: &Lab) -> Result<Map<String, Value>> {
             let link = |to: &str, path: &str| (Verb::Symlink, self.path(path), self.path(to));
             let moved = |path: &str, to: &str| (Verb::Rename, self.path(path), self.path(to));
             let through_proc = Path::new("/proc/self/root").join(
@@ -177,8 +177,7 @@ pub(super) mod acts {
                 let fate = act.fate(lab.ground.limit())?;
                 document.insert((*name).to_owned(), fate);
             }
-            let document = Value::Object(document);
-            Ok(Observation::Document { document })
+            Ok(document)
         }
     }
 
@@ -232,7 +231,12 @@ pub(super) mod acts {
         fn during(&self, lab: &Lab, agent: &During, seen: &mut Seen) -> Result<()> {
             let running = running(agent)?;
             let mut heard = running.listen();
-            seen.other("tricks", self.tricks(lab)?);
+            let tricks = self.tricks(lab)?;
+            let done = tricks.values().all(|fate| fate == "allowed");
+            let document = Value::Object(tricks);
+            seen.other("tricks", Observation::Document { document });
+            // Or what follows would be waited for in vain.
+            ensure!(done, "he was kept from some of it");
             // By the last trick, so that it has looked at what the others did too.
             heard.hear("his link to another folder of his", |line| {
                 line["event"] == "resolved" && line["rule"] == "led-own" && line["present"] == true
