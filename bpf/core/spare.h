@@ -13,8 +13,8 @@ const volatile __u32 agent_tgid = 0;
 
 /*
  * True if all of these user ids are root's in the initial user namespace. A kuid is a number of that
- * namespace wherever the process is, and no other namespace's root has the number 0: to map an id to
- * it takes CAP_SETUID over it, or its owner.
+ * namespace wherever the process is, and a user namespace that is made without privileges can't map
+ * kuid 0.
  */
 static __always_inline bool are_root_s(const struct cred *cred)
 {
@@ -26,9 +26,8 @@ static __always_inline bool are_root_s(const struct cred *cred)
  * True if the current task is root's, and nobody else's by any of its ids: else whoever can have a
  * protected executable run his code (LD_PRELOAD, a debugger, a plug-in) would be spared with it.
  *
- * The task acts by `cred`, which is another's for a while where an overlay's file is opened by the
- * rights of who mounted it, or where a worker of an io_uring acts for its owner. `real_cred` is whose
- * the task is. Neither alone tells of a user in both.
+ * Both credentials must be: `cred`, by which a task acts, is that of who mounted an overlay while a
+ * file beneath is opened, and `real_cred` may be the kernel's in a worker of an io_uring.
  */
 static __always_inline bool is_root_s(struct task_struct *task)
 {

@@ -97,8 +97,8 @@ impl Alterations {
             let map = self.rules.get(&number).copied();
             let reason = match (map, self.loosening) {
                 (Some(map), _) => format!(
-                    "altered: its entry in the map {map} was missing or changed; it is put right, and \
-                     the rule is claimed again once the next verification finds it there"
+                    "altered: what it hangs on in the map {map} was missing or changed; it is put \
+                     right, and the rule is claimed again once the next verification finds it so"
                 ),
                 (None, Some(map)) => format!(
                     "altered: something was added to the map {map} that no policy says, and that may \

@@ -198,14 +198,13 @@ impl Maps {
         Ok(())
     }
 
-    /// Reads the maps back, and compares them with what was written. `exempted` are the cgroups
-    /// that were found exempt. The next [`Maps::set`] puts right what differs.
+    /// Reads the maps back, and adds what differs from what was written to `alterations`, as far as it
+    /// comes. `exempted` are the cgroups that were found exempt. The next [`Maps::set`] puts it right.
     ///
     /// # Errors
     /// The kernel's.
-    pub fn check(&mut self, exempted: &[Exempted]) -> Result<Alterations> {
-        let mut alterations = Alterations::default();
-        let devices = self.spared.check(exempted, &mut alterations)?;
+    pub fn check(&mut self, exempted: &[Exempted], alterations: &mut Alterations) -> Result<()> {
+        let devices = self.spared.check(exempted, alterations)?;
         let filter = self.filter.check();
         let cleared: BTreeSet<u32> = filter.broken.iter().copied().collect();
         let is_cleared = |subject| self.filter.has_any(subject, &cleared);
@@ -215,8 +214,7 @@ impl Maps {
             |device: &u32| devices.broken.contains(device) || devices.foreign.contains(device);
         let rules = self.file.rules_on(|key, _| differ(&key.dev));
         alterations.add(spared::ADDRESSED, &devices, rules);
-        self.file.check(&mut alterations)?;
-        Ok(alterations)
+        self.file.check(alterations)
     }
 }
 

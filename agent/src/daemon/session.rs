@@ -49,6 +49,11 @@ pub struct Session {
     losses: Losses,
     /// What the last verification found altered in the maps.
     altered: Alterations,
+    /// What was found of that and is told of by no verification yet, since it broke off.
+    found: Alterations,
+    /// The oldest evidence when the last verification was done. One that broke off renews no claim,
+    /// though its canaries came first.
+    evidence: Moment,
     report: Reporting,
     /// The decision that the report on disk repeats; `None` where there is none.
     reported: Option<Decision>,
@@ -100,6 +105,7 @@ impl Session {
         timings.add(Step::Detach, loader.detach);
         timings.add(Step::Canary, canaries);
         let claimed = (decision.state, decision.tiers.clone());
+        let evidence = trials.oldest_evidence(&claimed.1);
         let session = Self {
             asked,
             policy,
@@ -110,6 +116,8 @@ impl Session {
             missing: Vec::new(),
             losses: Losses::default(),
             altered: Alterations::default(),
+            found: Alterations::default(),
+            evidence,
             report,
             reported: None,
             unreported: None,
@@ -156,7 +164,8 @@ impl Session {
             .context("failed to fill the maps")
     }
 
-    /// Writes the report, which that makes no younger. `unprinted` events were taken out of the ring but not printed.
+    /// Writes the report, whose validity runs from the oldest evidence and not from now. `unprinted`
+    /// events were taken out of the ring but not printed.
     ///
     /// # Errors
     /// It can't be written.
@@ -166,7 +175,7 @@ impl Session {
             hooks: hooks::hooks(self.trials.known(), untried),
             limits: self.limits(),
             events_lost: self.trials.events_lost() + unprinted,
-            evidence: self.trials.oldest_evidence(&self.claimed.1),
+            evidence: self.evidence,
             validity: self.report.validity,
         };
         let facts = &self.trials.machine().facts;
@@ -213,13 +222,17 @@ impl Session {
     pub fn refresh(&mut self) -> Result<Vec<Notice>> {
         self.trials.repeat(&self.claimed.1);
         // Before anything is filled in, which would put it right.
-        self.altered = self.trials.check_maps()?;
+        let checked = self.trials.check_maps(&mut self.found);
+        self.altered = self.found.clone();
+        checked?;
         resolve(&mut self.rules, &mut self.trials, &|_| true)?;
         self.extend();
         self.losses.verified(self.trials.counts()?);
         let changed = self.decide_again();
         self.fill()?;
-        let altered = self.altered.maps().iter().map(|altered| {
+        self.evidence = self.trials.oldest_evidence(&self.claimed.1);
+        let found = std::mem::take(&mut self.found);
+        let altered = found.maps().iter().map(|altered| {
             log::error(&altered.reason);
             Notice::Altered {
                 map: altered.map.to_owned(),

@@ -16,8 +16,8 @@
 //! a new folder until the next wakeup.
 //!
 //! What isn't noticed here: changes that the kernel has no events for (on network
-//! filesystems by other machines, within `/proc`), what lies behind a link that root isn't alone to
-//! change, and what an [`Unwatched`] is about. The periodic verification covers all of that.
+//! filesystems by other machines, within `/proc`), what lies behind a link in a folder that other
+//! users than root can change, and what an [`Unwatched`] is about. The periodic verification covers all of that.
 
 mod inotify;
 mod mounts;
@@ -144,7 +144,8 @@ impl Watcher {
                     why: error.to_string(),
                     way_out: "rely on the periodic verification".to_owned(),
                 };
-                (Plan::default(), vec![unwatched])
+                // What is watched stays so.
+                return (vec![unwatched], 0);
             }
         };
         let before = std::mem::replace(&mut self.plan, plan).watches();
@@ -211,7 +212,11 @@ impl Tree for Watched<'_> {
         match self.ways.look(path) {
             Ok((realm, Stands::Link { to, .. })) if realm.is_root() => Look::Link(to),
             Ok((_, Stands::Folder(_))) => Look::Folder,
-            Ok((_, Stands::Missing)) | Err(_) => Look::Missing,
+            Ok((_, Stands::Missing)) => Look::Missing,
+            Err(error) => {
+                self.unwatched(path, &error);
+                Look::Missing
+            }
             Ok((_, Stands::File(_) | Stands::Barred(_) | Stands::Link { .. })) => Look::File,
         }
     }

@@ -55,6 +55,11 @@ struct Ownership {
     has_acl: bool,
 }
 
+/// From linux/magic.h.
+const AUTOFS_SUPER_MAGIC: rustix::fs::FsWord = 0x0187;
+
+const OF_USER: &str = "is a file system of a user's own (FUSE), whose process needn't ever answer";
+
 const STICKY: u32 = 0o1000;
 const GROUP_WRITES: u32 = 0o020;
 const OTHERS_WRITE: u32 = 0o002;
@@ -103,7 +108,6 @@ pub struct Folder {
     /// Its owner.
     pub owner: u32,
     mount: u64,
-    parent: Option<Rc<Self>>,
 }
 
 /// What isn't a folder, open with `O_PATH`.
@@ -160,7 +164,6 @@ impl Tree {
             mount: stat.stx_mnt_id,
             file: file.into(),
             path: PathBuf::from("/"),
-            parent: None,
         };
         Ok(Self {
             root: Rc::new(root),
@@ -174,13 +177,6 @@ impl Tree {
         &self.root
     }
 
-    /// The folder that a folder stands in; the root's is itself.
-    #[must_use]
-    pub fn above(&self, folder: &Rc<Folder>) -> Rc<Folder> {
-        let parent = folder.parent.as_ref();
-        Rc::clone(parent.unwrap_or(&self.root))
-    }
-
     /// What stands under a name in a folder.
     ///
     /// # Errors
@@ -192,28 +188,34 @@ impl Tree {
             Err(Errno::NOENT | Errno::NOTDIR) => return Ok(Stands::Missing),
             Err(error) => return Err(error.into()),
         };
-        let found = stat(&file)?;
+        let (file, found) = match self.known(file, folder, name) {
+            // What root can't even ask of is a user's own.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                return Ok(Stands::Barred(OF_USER));
+            }
+            known => known?,
+        };
+        let mut realm = folder.realm;
         if found.stx_mnt_id != folder.mount {
-            if !folder.realm.is_root() {
+            if matches!(realm, Realm::User(_) | Realm::Several) {
                 return Ok(Stands::Barred(
-                    "is a mount point in a folder that root isn't alone to change",
+                    "is a mount point in a folder that other users than root can move",
                 ));
             }
             if found.stx_dev_major == 0 && self.is_answered_by_user(found.stx_mnt_id)? {
-                return Ok(Stands::Barred(
-                    "is a file system of a user's own (FUSE), whose process needn't ever answer",
-                ));
+                return Ok(Stands::Barred(OF_USER));
             }
+            // Root's mount, and nobody moves a folder that is mounted upon.
+            realm = Realm::Root;
         }
         let owner = found.stx_uid;
         match FileType::from_raw_mode(found.stx_mode.into()) {
             FileType::Directory => Ok(Stands::Folder(Rc::new(Folder {
-                realm: within(folder.realm, ownership(&file, &found)),
+                realm: within(realm, ownership(&file, &found)),
                 owner,
                 mount: found.stx_mnt_id,
                 file: file.into(),
                 path: folder.path.join(name),
-                parent: Some(Rc::clone(folder)),
             }))),
             FileType::Symlink => self.link(&file, owner),
             _ => Ok(Stands::File(Leaf {
@@ -222,6 +224,22 @@ impl Tree {
                 names: found.stx_nlink,
             })),
         }
+    }
+
+    /// What is known of what was opened; of an automount point that root set up, of what is mounted
+    /// there by that.
+    fn known(&self, file: OwnedFd, folder: &Folder, name: &OsStr) -> io::Result<(OwnedFd, Statx)> {
+        let found = stat(&file)?;
+        let is_folder = FileType::from_raw_mode(found.stx_mode.into()) == FileType::Directory;
+        let may_be_automount = is_folder && found.stx_dev_major == 0 && folder.realm.is_root();
+        if !may_be_automount || rustix::fs::fstatfs(&file)?.f_type != AUTOFS_SUPER_MAGIC {
+            return Ok((file, found));
+        }
+        // Whoever asks for a folder has it mounted; O_PATH alone doesn't.
+        let flags = OFlags::PATH | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::DIRECTORY;
+        let mounted = rustix::fs::openat(&folder.file, name, flags, Mode::empty())?;
+        let found = stat(&mounted)?;
+        Ok((mounted, found))
     }
 
     /// A link. One of procfs may lead by itself, wherever a process has its files, and what it

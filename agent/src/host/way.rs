@@ -27,7 +27,11 @@ const MAX_LINKS: usize = 40;
 /// How many of a user's own are followed: more serve nobody, and each costs several looks.
 const MAX_USER_LINKS: usize = 8;
 
-/// How many folders are held open at once, far below what any process may have.
+/// How many folders are passed on one way that root isn't alone to change: each is held open until its
+/// end is reached.
+const MAX_USER_DEPTH: usize = 64;
+
+/// How many folders of root's are kept open for the next way, far below what any process may have.
 const MAX_KNOWN: usize = 256;
 
 /// What stands at the end of a path, open with `O_PATH`.
@@ -172,20 +176,22 @@ enum Ahead {
 }
 
 struct Walk {
-    at: Rc<Folder>,
+    /// The folders that were entered, from the root on; never empty.
+    chain: Vec<Rc<Folder>>,
     /// The next one last.
     ahead: Vec<Ahead>,
     links: usize,
     user_links: usize,
-    /// The user whose links were followed.
-    led: Option<u32>,
+    /// The user whose own link was followed, and where the last of his stands. From there on only what
+    /// is his is what the path may lead to.
+    led: Option<(u32, PathBuf)>,
     places: Vec<Place>,
 }
 
 impl Walk {
     fn from(tree: &Tree, path: &Path) -> Self {
         let mut walk = Self {
-            at: Rc::clone(tree.root()),
+            chain: vec![Rc::clone(tree.root())],
             ahead: Vec::new(),
             links: 0,
             user_links: 0,
@@ -206,35 +212,58 @@ impl Walk {
         self.ahead.extend(steps);
     }
 
+    /// The folder that is reached.
+    fn at(&self) -> &Rc<Folder> {
+        self.chain
+            .last()
+            .unwrap_or_else(|| unreachable!("the root is never left"))
+    }
+
     fn go(&mut self, ways: &mut Ways) -> Result<Target, Lost> {
+        let gone = self.walk(ways);
+        // Where a user's link leads to what isn't his, nobody is told what is there: the agent sees
+        // more than he may.
+        match (gone, &self.led) {
+            (Err(Lost::Failed(error)), _) if is_shortage(&error) => Err(Lost::Failed(error)),
+            (Err(_), Some((_, link))) if self.is_led_away() => Err(Lost::Astray(format!(
+                "{} is a user's own link, and leads to what isn't his",
+                text::path(link)
+            ))),
+            (gone, _) => gone,
+        }
+    }
+
+    fn walk(&mut self, ways: &mut Ways) -> Result<Target, Lost> {
         while let Some(ahead) = self.ahead.pop() {
             let Ahead::Down(name) = ahead else {
-                self.at = ways.tree.above(&self.at);
+                if self.chain.len() > 1 {
+                    self.chain.pop();
+                }
                 continue;
             };
             let is_last = self.ahead.is_empty();
             if is_last {
                 self.note(&name);
             }
-            let path = || self.at.path.join(&name);
-            match ways.step(&self.at, &name).map_err(Lost::Failed)? {
-                // What comes to stand there needn't be his.
-                Stands::Missing if self.is_led_away() => {
-                    return Err(Lost::Astray(format!("{} {NOT_HIS}", text::path(&path()))));
-                }
+            let at = Rc::clone(self.at());
+            let path = || at.path.join(&name);
+            let astray = |why: &str| Lost::Astray(format!("{} {why}", text::path(&path())));
+            match ways.step(&at, &name).map_err(Lost::Failed)? {
                 Stands::Missing => return Err(Lost::Missing),
-                Stands::Barred(why) => {
-                    return Err(Lost::Astray(format!("{} {why}", text::path(&path()))));
+                Stands::Barred(why) => return Err(astray(why)),
+                Stands::Folder(folder) => {
+                    self.chain.push(folder);
+                    let his = self.chain.iter().filter(|folder| !folder.realm.is_root());
+                    if his.count() > MAX_USER_DEPTH {
+                        return Err(astray(
+                            "is too deep in folders that root isn't alone to change",
+                        ));
+                    }
                 }
-                Stands::Folder(folder) => self.at = folder,
                 Stands::File(leaf) if is_last => {
-                    let whose = Whose {
-                        realm: self.at.realm,
-                        led: self.led,
-                    };
-                    return match whose.admits_file(leaf.owner, leaf.names) {
+                    return match self.whose().admits_file(leaf.owner, leaf.names) {
                         Ok(()) => Ok(Target::File(leaf, path())),
-                        Err(why) => Err(Lost::Astray(format!("{} {why}", text::path(&path())))),
+                        Err(why) => Err(astray(why)),
                     };
                 }
                 Stands::File(_) => return Err(Lost::Missing),
@@ -243,42 +272,41 @@ impl Walk {
                     if self.links > MAX_LINKS {
                         return Err(Lost::Failed(Errno::LOOP.into()));
                     }
-                    let whose = Whose {
-                        realm: self.at.realm,
-                        led: self.led,
-                    };
-                    let led = whose.leads(owner);
-                    let led =
-                        led.map_err(|why| Lost::Astray(format!("{} {why}", text::path(&path()))))?;
-                    self.user_links += usize::from(!self.at.realm.is_root());
-                    if self.user_links > MAX_USER_LINKS {
-                        return Err(Lost::Astray(format!(
-                            "{} is one link of a user's too many: {MAX_USER_LINKS} are followed",
-                            text::path(&path())
-                        )));
+                    let led = self.whose().leads(owner).map_err(astray)?;
+                    if !at.realm.is_root() {
+                        self.user_links += 1;
+                        if self.user_links > MAX_USER_LINKS {
+                            return Err(astray("is one link of a user's too many"));
+                        }
+                        self.led = led.map(|user| (user, path()));
                     }
-                    self.led = led;
                     if to.has_root() {
-                        self.at = Rc::clone(ways.tree.root());
+                        self.chain.truncate(1);
                     }
                     self.push(&to);
                 }
             }
         }
-        let whose = Whose {
-            realm: self.at.realm,
-            led: self.led,
-        };
-        match whose.admits_folder(self.at.owner) {
-            Ok(()) => Ok(Target::Folder(Rc::clone(&self.at))),
-            Err(why) => Err(Lost::Astray(format!("{} {why}", text::path(&self.at.path)))),
+        let at = Rc::clone(self.at());
+        match self.whose().admits_folder(at.owner) {
+            Ok(()) => Ok(Target::Folder(at)),
+            Err(why) => Err(Lost::Astray(format!("{} {why}", text::path(&at.path)))),
+        }
+    }
+
+    fn whose(&self) -> Whose {
+        Whose {
+            realm: self.at().realm,
+            led: self.led.as_ref().map(|(user, _)| *user),
         }
     }
 
     /// Whether a user's link has led out of what is his.
     fn is_led_away(&self) -> bool {
-        self.led
-            .is_some_and(|user| self.at.realm != Realm::User(user))
+        let whose = self.whose();
+        whose
+            .led
+            .is_some_and(|user| whose.realm != Realm::User(user))
     }
 
     /// Notes the place of what is last at the moment: the first is the one as written. A place that a
@@ -289,10 +317,19 @@ impl Walk {
         }
         self.places.truncate(1);
         self.places.push(Place {
-            folder: Rc::clone(&self.at),
+            folder: Rc::clone(self.at()),
             name: name.clone(),
         });
     }
+}
+
+/// Whether the error is that something of the agent's own is used up, and tells nothing of the path.
+#[must_use]
+pub fn is_shortage(error: &io::Error) -> bool {
+    let shortages = [Errno::MFILE, Errno::NFILE, Errno::NOMEM].map(Errno::raw_os_error);
+    error
+        .raw_os_error()
+        .is_some_and(|errno| shortages.contains(&errno))
 }
 
 /// In whose power it was where a path leads.
@@ -304,7 +341,7 @@ struct Whose {
     led: Option<u32>,
 }
 
-const NOT_HIS: &str = "isn't of the user whose link leads there";
+const NOT_HIS: &str = "isn't of the user whose own link leads there";
 
 impl Whose {
     /// Whether a link of this owner in the folder is followed, and whose links were followed then.
@@ -314,7 +351,7 @@ impl Whose {
             (Realm::User(user), led) if user == owner && led.is_none_or(|led| led == user) => {
                 Ok(Some(user))
             }
-            (Realm::User(_), _) => Err("is a link in a user's folder, and isn't his alone"),
+            (Realm::User(_), _) => Err("is a link that isn't of the owner of its folder"),
             (Realm::Sticky | Realm::Several, _) => {
                 Err("is a link in a folder that several users can change")
             }

@@ -35,12 +35,6 @@ pub mod tree {
         }
 
         /// As the real one.
-        #[must_use]
-        pub fn above(&self, folder: &Rc<Folder>) -> Rc<Folder> {
-            self.0.above(folder)
-        }
-
-        /// As the real one.
         pub fn step(&mut self, folder: &Rc<Folder>, name: &OsStr) -> io::Result<Stands> {
             let mut stands = self.0.step(folder, name)?;
             if let (Stands::Folder(found), true) =

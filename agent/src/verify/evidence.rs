@@ -106,15 +106,16 @@ impl Bench {
         }
     }
 
-    /// Reads the maps back, and says what somebody altered in them; the next filling puts it right.
+    /// Reads the maps back, and adds to `found` what somebody altered in them, as far as it comes; the
+    /// next filling puts it right.
     ///
     /// # Errors
     /// The kernel's.
-    pub fn check_maps(&mut self) -> Result<Alterations> {
+    pub fn check_maps(&mut self, found: &mut Alterations) -> Result<()> {
         let exempted = self.programs.exempted()?;
         match self.relies_on_signals() {
-            true => unpreempted(|| self.maps.check(&exempted)),
-            false => self.maps.check(&exempted),
+            true => unpreempted(|| self.maps.check(&exempted, found)),
+            false => self.maps.check(&exempted, found),
         }
     }
 

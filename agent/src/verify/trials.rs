@@ -299,9 +299,9 @@ impl Trials {
     ///
     /// # Errors
     /// The kernel's.
-    pub fn check_maps(&mut self) -> Result<Alterations> {
+    pub fn check_maps(&mut self, found: &mut Alterations) -> Result<()> {
         let bench = self.bench.as_mut();
-        bench.map_or(Ok(Alterations::default()), Bench::check_maps)
+        bench.map_or(Ok(()), |bench| bench.check_maps(found))
     }
 
     /// What the kernel counted against a claim to enforce.

@@ -232,17 +232,18 @@ impl Maps {
             alterations.add(SETTINGS, &difference, folders);
         }
         let inodes = self.by_inode.check()?;
-        let names = self.by_name.check()?;
+        let names = self.by_name.check();
         if let Some(altered) = &inodes {
             let broken = altered.broken();
             let on_them = broken.values().flat_map(|rules| numbers(rules));
-            let written = names.as_ref().map(|altered| &altered.expected);
+            let written = names.as_ref().ok().and_then(Option::as_ref);
+            let written = written.map(|altered| &altered.expected);
             let names = written.or(self.by_name.held()).into_iter().flatten();
             let in_them = names.filter(|(name, _)| broken.contains_key(&name.folder));
             let rules = on_them.chain(in_them.map(|(_, rule)| rule.id));
             alterations.add_loosening(BY_INODE, &altered.difference, rules);
         }
-        if let Some(altered) = names {
+        if let Some(altered) = names? {
             let rules = altered.broken();
             let rules = rules.values().map(|rule| rule.id);
             alterations.add_loosening(BY_NAME, &altered.difference, rules);

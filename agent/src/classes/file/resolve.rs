@@ -4,7 +4,7 @@
 //! none. Targets are opened with `O_PATH`, which no open hook sees, so the agent doesn't trip over
 //! its own rules. Whoever isn't root leads no rule to what isn't his: see [`crate::host::way`].
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ffi::OsString;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use std::rc::Rc;
 use anyhow::{Context as _, Result};
 
 use crate::host::tree::Folder;
-use crate::host::way::{Lost, Place, Target, Way, Ways};
+use crate::host::way::{Lost, Place, Target, Way, Ways, is_shortage};
 use crate::kernel::abi::{InodeKey, NAME_INLINE_LEN};
 use crate::kernel::identity::{Identify, Identity};
 use crate::output::text;
@@ -21,8 +21,8 @@ use crate::policy::FileRule;
 use crate::posture::gate::{Obstacle, RuleFacts};
 use crate::posture::{Class, Tier};
 
-/// How many rules are looked at at once. Each holds up to three descriptors, far below what any
-/// process may have.
+/// How many rules are looked at at once. Each holds up to three descriptors until all are looked at,
+/// far below what any process may have.
 const BATCH: usize = 128;
 
 /// A rule with what its tiers compare.
@@ -139,13 +139,34 @@ pub fn resolve(
     mounts: Option<&[PathBuf]>,
     kernel: &mut dyn Identify,
 ) -> Result<Vec<usize>> {
+    let mut moved = pass(rules, which, mounts, kernel)?;
+    // Of two under one key, one that wasn't looked at now may be gone.
+    let stale: BTreeSet<usize> = twins(rules)
+        .into_iter()
+        .flat_map(|(one, other)| [one, other])
+        .filter(|number| !which.contains(number))
+        .collect();
+    if !stale.is_empty() {
+        let stale: Vec<usize> = stale.into_iter().collect();
+        moved.extend(pass(rules, &stale, mounts, kernel)?);
+    }
+    mark_twins(rules);
+    Ok(moved)
+}
+
+fn pass(
+    rules: &mut [ResolvedRule],
+    which: &[usize],
+    mounts: Option<&[PathBuf]>,
+    kernel: &mut dyn Identify,
+) -> Result<Vec<usize>> {
     let mut ways = Ways::new().context("failed to open the root of all paths")?;
     let mut moved = Vec::new();
     for batch in which.chunks(BATCH) {
         let looked: Vec<(usize, Looked)> = batch
             .iter()
-            .map(|&number| (number, look(&rules[number].rule, &mut ways)))
-            .collect();
+            .map(|&number| Ok((number, look(&rules[number].rule, &mut ways)?)))
+            .collect::<Result<_>>()?;
         let mut folders = Folders::default();
         for place in looked.iter().flat_map(|(_, looked)| &looked.places) {
             folders.add(&place.folder);
@@ -159,9 +180,10 @@ pub fn resolve(
         let folders = folders.identified(&mut identities);
         for (number, looked) in looked {
             let resolved = &mut rules[number];
+            let mut kept = Ok(());
             if let (true, Ok(target)) = (resolved.rule.folder, &looked.target) {
                 // The hooks tell a folder from another of its number by its inode's address.
-                kernel.keep(target.file())?;
+                kept = kernel.keep(target.file());
             }
             let before = resolved.identity();
             resolved.mount_beneath = match (resolved.rule.folder, mounts, &looked.target) {
@@ -176,13 +198,19 @@ pub fn resolve(
                     .context("a file that the kernel told nothing of")?),
                 Err(obstacle) => Err(obstacle),
             };
+            let target = match kept {
+                Ok(()) => target,
+                Err(error) => Err(Obstacle {
+                    reason: format!("{error:#}"),
+                    pending: true,
+                }),
+            };
             resolved.update(target, names);
             if before != resolved.identity() {
                 moved.push(number);
             }
         }
     }
-    mark_twins(rules);
     Ok(moved)
 }
 
@@ -193,26 +221,36 @@ fn beneath(folder: &Path, mounts: &[PathBuf]) -> Option<PathBuf> {
     within.cloned()
 }
 
-/// Makes two rules whose targets are different files under the same key an obstacle for all
-/// but the first: the hooks can't tell such files apart, so only one can be looked up. That
-/// happens on an overlay of two filesystems.
-fn mark_twins(rules: &mut [ResolvedRule]) {
+/// Rules whose targets are different files under the same key, each with the first that has it.
+fn twins(rules: &[ResolvedRule]) -> Vec<(usize, usize)> {
     let mut first: HashMap<InodeKey, (u64, usize)> = HashMap::new();
-    for number in 0..rules.len() {
-        let Ok(target) = &rules[number].target else {
+    let mut twins = Vec::new();
+    for (number, resolved) in rules.iter().enumerate() {
+        let Ok(target) = &resolved.target else {
             continue;
         };
         let (address, earlier) = *first
             .entry(target.inode)
             .or_insert((target.address, number));
         if address != target.address {
-            let reason = format!(
-                "its filesystem gives it the same number as the file of the rule {}",
-                rules[earlier].rule.id
-            );
-            let pending = false;
-            rules[number].target = Err(Obstacle { reason, pending });
+            twins.push((earlier, number));
         }
+    }
+    twins
+}
+
+/// Makes two rules whose targets are different files under the same key an obstacle for all
+/// but the first: the hooks can't tell such files apart, so only one can be looked up. That
+/// happens on an overlay of two filesystems. Whoever may make files there decides on it, so it is
+/// nothing that keeps an agent from starting.
+fn mark_twins(rules: &mut [ResolvedRule]) {
+    for (earlier, number) in twins(rules) {
+        let reason = format!(
+            "its filesystem gives it the same number as the file of the rule {}",
+            rules[earlier].rule.id
+        );
+        let pending = true;
+        rules[number].target = Err(Obstacle { reason, pending });
     }
 }
 
@@ -225,7 +263,10 @@ struct Looked {
 
 /// Looks at a rule's target. None of what keeps it from being found keeps an agent from starting: who
 /// owns a folder on the way decides on it.
-fn look(rule: &FileRule, ways: &mut Ways) -> Looked {
+///
+/// # Errors
+/// The agent has used up what a look takes: that says nothing of the path.
+fn look(rule: &FileRule, ways: &mut Ways) -> Result<Looked> {
     let Way { target, places } = ways.follow(Path::new(&rule.path));
     let pending = |reason| {
         let pending = true;
@@ -242,9 +283,12 @@ fn look(rule: &FileRule, ways: &mut Ways) -> Looked {
         Ok(target) => Ok(target),
         Err(Lost::Missing) => Err(pending("pending: the path doesn't exist yet".to_owned())),
         Err(Lost::Astray(why)) => Err(pending(format!("not followed: {why}"))),
+        Err(Lost::Failed(error)) if is_shortage(&error) => {
+            return Err(error).context("failed to look up the rules' paths");
+        }
         Err(Lost::Failed(error)) => Err(pending(format!("the path can't be looked up: {error}"))),
     };
-    Looked { places, target }
+    Ok(Looked { places, target })
 }
 
 /// The folders that rules' targets are in, each once.
@@ -407,7 +451,7 @@ mod tests {
         rules[1].target.as_mut().unwrap().address += 1;
         mark_twins(&mut rules);
         assert!(rules[0].target.is_ok());
-        assert!(!rules[1].target.as_ref().unwrap_err().pending);
+        assert!(rules[1].target.as_ref().unwrap_err().pending);
     }
 
     #[test]
