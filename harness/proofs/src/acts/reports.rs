@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -11,6 +12,18 @@ use serde_json::Value;
 
 use crate::acts::agent::Running;
 use crate::acts::wait;
+
+/// What can be read once another report has come.
+///
+/// # Errors
+/// The report's folder can't be watched.
+pub fn watch_for(report: &Path) -> Result<File> {
+    let inotify = init(CreateFlags::CLOEXEC).context("watching the report")?;
+    let folder = report.parent().context("a report without a folder")?;
+    // Whole and by a rename is how it comes.
+    add_watch(&inotify, folder, WatchFlags::MOVED_TO).context("watching its folder")?;
+    Ok(File::from(inotify))
+}
 
 /// Sees every report from when it began to watch, as long as it looks in time.
 pub struct Reports<'a> {
@@ -25,16 +38,9 @@ impl<'a> Reports<'a> {
     /// # Errors
     /// The report's folder can't be watched.
     pub fn watch(agent: &'a Running) -> Result<Self> {
-        let inotify = init(CreateFlags::CLOEXEC).context("watching the report")?;
-        let folder = agent
-            .report_path()
-            .parent()
-            .context("a report without a folder")?;
-        // Whole and by a rename is how it comes.
-        add_watch(&inotify, folder, WatchFlags::MOVED_TO).context("watching its folder")?;
         Ok(Self {
             agent,
-            inotify: File::from(inotify),
+            inotify: watch_for(agent.report_path())?,
             limit: agent.limit(),
         })
     }

@@ -1,6 +1,7 @@
 //! An agent that is up: what it tells meanwhile, and its end.
 
 use std::fs;
+use std::io::Read as _;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::Child;
@@ -119,11 +120,34 @@ impl Running {
         })
     }
 
-    /// Its report, checked to be its own, of this boot, and valid still by the boot clock.
+    /// Its report, checked to be its own, of this boot, and valid still by the boot clock. One that
+    /// expired says nothing, as where the agent had no turn on a busy host: then the next one.
     ///
     /// # Errors
-    /// There is none, it isn't JSON, it speaks of another process or boot, or it expired.
+    /// There is none, it isn't JSON, it speaks of another process or boot, or it expired and no other
+    /// came within the limit.
     pub fn report(&self) -> Result<Value> {
+        let report = self.own_report()?;
+        if !is_expired(&report)? {
+            return Ok(report);
+        }
+        let mut watch = reports::watch_for(&self.report)?;
+        loop {
+            // It may have come before the watch.
+            let report = self.own_report()?;
+            if !is_expired(&report)? {
+                return Ok(report);
+            }
+            let until = reports::boot_ms(&report, "valid_until_boot_ms")?;
+            let what =
+                format!("a report after the one that was valid until {until} ms of the boot");
+            wait::readable(&watch, self.limit, &what)?;
+            let read = watch.read(&mut [0; 4096]);
+            read.context("reading that the report is new")?;
+        }
+    }
+
+    fn own_report(&self) -> Result<Value> {
         let report = read_report(&self.report)?;
         let pid = report.pointer("/agent/pid").and_then(Value::as_u64);
         if pid != Some(u64::from(self.child.id())) {
@@ -138,13 +162,6 @@ impl Running {
                 "the report names the boot {}, which is {boot_id}",
                 report["boot_id"]
             );
-        }
-        let (until, now) = (
-            reports::boot_ms(&report, "valid_until_boot_ms")?,
-            reports::boot_ms_now()?,
-        );
-        if until < now {
-            bail!("the report was valid until {until} ms after the boot, and it is {now}");
         }
         Ok(report)
     }
@@ -181,4 +198,10 @@ impl Running {
             stderr,
         })
     }
+}
+
+/// Whether a report may be believed no more, by the boot clock.
+fn is_expired(report: &Value) -> Result<bool> {
+    let until = reports::boot_ms(report, "valid_until_boot_ms")?;
+    Ok(until < reports::boot_ms_now()?)
 }
