@@ -47,6 +47,8 @@ static void report(void)
 		"{\"runtime_state\":\"ENFORCE\",\"audit_only\":false,"
 		"\"enforce_capable\":true,\"enforce_blockers\":[],"
 		"\"rules\":{\"total\":1,\"enforced\":1,\"unenforced\":[]},"
+		/* No machine of a test is up for so many milliseconds. */
+		"\"valid_until_boot_ms\":1000000000,"
 		"\"boot_id\":\"%s\",\"agent\":{\"pid\":%d}}",
 		boot_id, (int)getpid());
 	if (fclose(out))
