@@ -16,6 +16,9 @@ use crate::output::writer::NonblockingWriter;
 
 /// How many events are printed before the agent looks at its signals again.
 const AT_ONCE: usize = 256;
+/// More than the ring has room for: 256 KiB, and each event has room for a path of 256 bytes. Whoever
+/// makes events as fast as they are printed mustn't keep the agent from verifying and stopping.
+const IN_RING: usize = 1024;
 /// How many are written together.
 const BATCH: usize = 32;
 
@@ -72,9 +75,9 @@ impl Printer {
         self.print(ring, names, AT_ONCE)
     }
 
-    /// Prints all that is in the ring, as far as stdout takes it.
+    /// Prints all that is in the ring by now, as far as stdout takes it, and not what goes on coming.
     pub fn all(&mut self, ring: &mut RingBuf<MapData>, names: &impl RuleNames) {
-        self.print(ring, names, usize::MAX);
+        self.print(ring, names, IN_RING);
     }
 
     /// Why a rule wasn't kept, if an event since the last time said so.
