@@ -35,6 +35,22 @@ enum hook {
 	/* Copies of HOOK_MODRET_FILE_OPEN. */
 	HOOK_MODRET_FILE_OPEN_2 = 17,
 	HOOK_MODRET_FILE_OPEN_3 = 18,
+	HOOK_LSM_INODE_MKDIR = 19,
+	HOOK_LSM_INODE_UNLINK = 20,
+	HOOK_LSM_INODE_RMDIR = 21,
+	HOOK_LSM_INODE_SETATTR = 22,
+	HOOK_LSM_INODE_SETXATTR = 23,
+	HOOK_LSM_INODE_REMOVEXATTR = 24,
+	HOOK_LSM_INODE_SET_ACL = 25,
+	HOOK_LSM_INODE_REMOVE_ACL = 26,
+	HOOK_MODRET_INODE_MKDIR = 27,
+	HOOK_MODRET_INODE_UNLINK = 28,
+	HOOK_MODRET_INODE_RMDIR = 29,
+	HOOK_MODRET_INODE_SETATTR = 30,
+	HOOK_MODRET_INODE_SETXATTR = 31,
+	HOOK_MODRET_INODE_REMOVEXATTR = 32,
+	HOOK_MODRET_INODE_SET_ACL = 33,
+	HOOK_MODRET_INODE_REMOVE_ACL = 34,
 };
 
 enum action {
@@ -162,6 +178,8 @@ struct tally {
 	__u64 canary_hits;
 	/* Events that found the ring full. */
 	__u64 events_lost;
+	/* Acts that weren't told of, being like too many before. */
+	__u64 events_repeated;
 	/*
 	 * Signals that the kernel refused to send to whoever broke a rule. Their events say so too,
 	 * but may be lost, or wait for somebody to read them.
@@ -192,6 +210,8 @@ struct event {
 	__u64 cgroup;
 	__u64 ino;
 	__s64 signal_result;
+	/* How many like it weren't told of, as far as the kernel side remembers. */
+	__u64 repeats;
 	__u32 dev;
 	__u32 rule;
 	__u32 pid;

@@ -30,8 +30,12 @@ enum bpf_map_type {
 	BPF_MAP_TYPE_HASH = 1,
 	BPF_MAP_TYPE_ARRAY = 2,
 	BPF_MAP_TYPE_CGROUP_ARRAY = 8,
+	BPF_MAP_TYPE_LRU_HASH = 9,
 	BPF_MAP_TYPE_RINGBUF = 27,
 };
+
+/* Of an update: only where there is no such entry. */
+#define BPF_NOEXIST 1
 
 /* Of map_flags: user space may map the entries into its memory (5.5). */
 #define BPF_F_MMAPABLE 1024

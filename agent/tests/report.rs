@@ -104,6 +104,7 @@ fn report(decision: &Decision, known: &Measurements) -> Report {
         hooks,
         limits: BTreeMap::from([(Class::File, vec![Limit::TruncatesBeforeKill])]),
         events_lost: 0,
+        events_repeated: 0,
         evidence: moment(),
         validity: SignedDuration::from_secs(60),
     };

@@ -19,6 +19,25 @@ static __always_inline bool is_canary(enum hook hook)
 	return t && *(const volatile __u64 *)&t->canary == current.number;
 }
 
+/*
+ * True if the current task is the canary that was sent through another hook. No other program may
+ * judge it: what it makes and removes around its act must neither fail nor be told of.
+ */
+static __always_inline bool is_canary_of_other_hook(enum hook hook)
+{
+	struct tally *t = the_tally();
+	union {
+		__u64 number;
+		struct canary canary;
+	} sent;
+
+	if (!t)
+		return false;
+	sent.number = *(const volatile __u64 *)&t->canary;
+	return sent.canary.tgid == (__u32)(bpf_get_current_pid_tgid() >> 32) &&
+	       sent.canary.hook != hook;
+}
+
 /* Counts a hit if the current task is the canary of this hook, and says whether it is. */
 static __always_inline bool count_canary(enum hook hook)
 {

@@ -4,6 +4,7 @@
 #define AEGISBPF_CORE_EVENT_H
 
 #include "canary.h"
+#include "flood.h"
 
 /* The rule that an act meets. */
 struct hit {
@@ -33,8 +34,13 @@ static __always_inline void tell(const struct verdict *v, const struct path_key 
 {
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
 	bool canary = count_canary(v->hook);
-	struct event *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+	/* What the agent sends itself is few, and looked for. */
+	__s64 repeats = canary ? 0 : may_tell(v->hit.rule, v->hook);
+	struct event *e;
 
+	if (repeats < 0)
+		return;
+	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
 	if (!e) {
 		struct tally *t = the_tally();
 
@@ -47,6 +53,7 @@ static __always_inline void tell(const struct verdict *v, const struct path_key 
 	e->ino = v->inode.ino;
 	e->dev = v->inode.dev;
 	e->signal_result = v->signal_result;
+	e->repeats = repeats;
 	e->rule = v->hit.rule;
 	e->pid = (__u32)pid_tgid;
 	e->tgid = pid_tgid >> 32;

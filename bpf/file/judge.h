@@ -30,6 +30,15 @@ static __always_inline int judge_create(struct dentry *dentry, enum hook hook)
 	return match_new_name(dentry, &hit) ? deny(&v, &hit) : 0;
 }
 
+/* Whether a file may be removed, truncated by its path, or given other attributes. */
+static __always_inline int judge_change(struct dentry *dentry, enum hook hook)
+{
+	struct verdict v = { .hook = hook, .access = ACCESS_WRITE };
+	struct hit hit = {};
+
+	return match_changed(dentry, &v, &hit) ? deny(&v, &hit) : 0;
+}
+
 /* Whether a file may get a second name. */
 static __always_inline int judge_link(struct dentry *from, struct dentry *to, enum hook hook)
 {

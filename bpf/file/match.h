@@ -179,6 +179,14 @@ static __always_inline bool match_new_name(struct dentry *dentry, struct hit *hi
 	return match_name(dentry, ACCESS_WRITE, hit) || match_above(dentry, ACCESS_WRITE, hit);
 }
 
+/* The rule that an act meets which changes a file other than by opening it, or removes it. */
+static __always_inline bool match_changed(struct dentry *dentry, struct verdict *v,
+					  struct hit *hit)
+{
+	return match_exact(dentry, ACCESS_WRITE, v, hit) ||
+	       match_name(dentry, ACCESS_WRITE, hit) || match_above(dentry, ACCESS_WRITE, hit);
+}
+
 /*
  * The rule on a file that is to get another name. After that it is no longer at the rule's path, and
  * once that path leads to another file, the rule no longer covers this one. So a rename counts as

@@ -2,7 +2,9 @@
 /* The kernel rejects every program of the BPF LSM's. */
 #include "rejected.h"
 
-#define IS_LSM(hook) ((hook) <= HOOK_LSM_INODE_RENAME)
+#define IS_LSM(hook)                          \
+	((hook) <= HOOK_LSM_INODE_RENAME || \
+	 ((hook) >= HOOK_LSM_INODE_MKDIR && (hook) <= HOOK_LSM_INODE_REMOVE_ACL))
 
 static __always_inline int open_or_be_rejected(struct file *file, enum hook hook)
 {
@@ -12,6 +14,11 @@ static __always_inline int open_or_be_rejected(struct file *file, enum hook hook
 static __always_inline int create_or_be_rejected(struct dentry *dentry, enum hook hook)
 {
 	return IS_LSM(hook) ? load_from_nowhere() : judge_create(dentry, hook);
+}
+
+static __always_inline int change_or_be_rejected(struct dentry *dentry, enum hook hook)
+{
+	return IS_LSM(hook) ? load_from_nowhere() : judge_change(dentry, hook);
 }
 
 static __always_inline int link_or_be_rejected(struct dentry *from, struct dentry *to,
@@ -28,6 +35,7 @@ static __always_inline int rename_or_be_rejected(struct dentry *from, struct den
 
 #define judge_open open_or_be_rejected
 #define judge_create create_or_be_rejected
+#define judge_change change_or_be_rejected
 #define judge_link link_or_be_rejected
 #define judge_rename rename_or_be_rejected
 #include "../aegisbpf.bpf.c"

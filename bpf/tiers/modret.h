@@ -10,6 +10,7 @@
 #define AEGISBPF_TIERS_MODRET_H
 
 #include "../file/judge.h"
+#include "argument.h"
 
 SEC("fentry/security_file_open")
 int BPF_PROG(modret_file_open, struct file *file)
@@ -71,6 +72,57 @@ int BPF_PROG(modret_inode_rename, struct inode *from_dir, struct dentry *from,
 	if (!ret && flags & RENAME_EXCHANGE)
 		ret = judge_rename(to, from, HOOK_MODRET_INODE_RENAME);
 	return ret;
+}
+
+SEC("fentry/security_inode_mkdir")
+int BPF_PROG(modret_inode_mkdir, struct inode *dir, struct dentry *dentry)
+{
+	return judge_create(dentry, HOOK_MODRET_INODE_MKDIR);
+}
+
+SEC("fentry/security_inode_unlink")
+int BPF_PROG(modret_inode_unlink, struct inode *dir, struct dentry *dentry)
+{
+	return judge_change(dentry, HOOK_MODRET_INODE_UNLINK);
+}
+
+SEC("fentry/security_inode_rmdir")
+int BPF_PROG(modret_inode_rmdir, struct inode *dir, struct dentry *dentry)
+{
+	return judge_change(dentry, HOOK_MODRET_INODE_RMDIR);
+}
+
+SEC("fentry/security_inode_setattr")
+int modret_inode_setattr(__u64 *ctx)
+{
+	return judge_change(dentry_at(ctx, modret_setattr_dentry), HOOK_MODRET_INODE_SETATTR);
+}
+
+SEC("fentry/security_inode_setxattr")
+int modret_inode_setxattr(__u64 *ctx)
+{
+	return judge_change(dentry_at(ctx, modret_setxattr_dentry),
+			    HOOK_MODRET_INODE_SETXATTR);
+}
+
+SEC("fentry/security_inode_removexattr")
+int modret_inode_removexattr(__u64 *ctx)
+{
+	return judge_change(dentry_at(ctx, modret_removexattr_dentry),
+			    HOOK_MODRET_INODE_REMOVEXATTR);
+}
+
+/* Until 6.1 these two acts are those of extended attributes. */
+SEC("fentry/security_inode_set_acl")
+int modret_inode_set_acl(__u64 *ctx)
+{
+	return judge_change((struct dentry *)ctx[1], HOOK_MODRET_INODE_SET_ACL);
+}
+
+SEC("fentry/security_inode_remove_acl")
+int modret_inode_remove_acl(__u64 *ctx)
+{
+	return judge_change((struct dentry *)ctx[1], HOOK_MODRET_INODE_REMOVE_ACL);
 }
 
 #endif

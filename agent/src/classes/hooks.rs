@@ -39,10 +39,12 @@ pub enum Role {
     Core,
     /// It closes a gap; without it the tier is claimed with this limit.
     Guard(Limit),
+    /// The same, but a kernel that doesn't have the hook sends its acts through another guard.
+    GuardWhereThere(Limit),
 }
 
 /// Every hook.
-pub const HOOKS: [Hook; 19] = [
+pub const HOOKS: [Hook; 35] = [
     lsm(
         0,
         "lsm/file_open",
@@ -177,6 +179,118 @@ pub const HOOKS: [Hook; 19] = [
         Role::Core,
         FileAct::Openat,
     ),
+    lsm(
+        19,
+        "lsm/inode_mkdir",
+        "lsm_inode_mkdir",
+        Role::Guard(Limit::CreatesDeniedName),
+        FileAct::Mkdir,
+    ),
+    lsm(
+        20,
+        "lsm/inode_unlink",
+        "lsm_inode_unlink",
+        Role::Guard(Limit::RemovesDeniedFile),
+        FileAct::Unlink,
+    ),
+    lsm(
+        21,
+        "lsm/inode_rmdir",
+        "lsm_inode_rmdir",
+        Role::Guard(Limit::RemovesDeniedFile),
+        FileAct::Rmdir,
+    ),
+    lsm(
+        22,
+        "lsm/inode_setattr",
+        "lsm_inode_setattr",
+        Role::Guard(Limit::ChangesDeniedFile),
+        FileAct::Chmod,
+    ),
+    lsm(
+        23,
+        "lsm/inode_setxattr",
+        "lsm_inode_setxattr",
+        Role::Guard(Limit::ChangesDeniedFile),
+        FileAct::Setxattr,
+    ),
+    lsm(
+        24,
+        "lsm/inode_removexattr",
+        "lsm_inode_removexattr",
+        Role::Guard(Limit::ChangesDeniedFile),
+        FileAct::Removexattr,
+    ),
+    lsm(
+        25,
+        "lsm/inode_set_acl",
+        "lsm_inode_set_acl",
+        Role::GuardWhereThere(Limit::ChangesDeniedFile),
+        FileAct::SetAcl,
+    ),
+    lsm(
+        26,
+        "lsm/inode_remove_acl",
+        "lsm_inode_remove_acl",
+        Role::GuardWhereThere(Limit::ChangesDeniedFile),
+        FileAct::RemoveAcl,
+    ),
+    modret(
+        27,
+        "fmod_ret/security_inode_mkdir",
+        "modret_inode_mkdir",
+        Role::Guard(Limit::CreatesDeniedName),
+        FileAct::Mkdir,
+    ),
+    modret(
+        28,
+        "fmod_ret/security_inode_unlink",
+        "modret_inode_unlink",
+        Role::Guard(Limit::RemovesDeniedFile),
+        FileAct::Unlink,
+    ),
+    modret(
+        29,
+        "fmod_ret/security_inode_rmdir",
+        "modret_inode_rmdir",
+        Role::Guard(Limit::RemovesDeniedFile),
+        FileAct::Rmdir,
+    ),
+    modret(
+        30,
+        "fmod_ret/security_inode_setattr",
+        "modret_inode_setattr",
+        Role::Guard(Limit::ChangesDeniedFile),
+        FileAct::Chmod,
+    ),
+    modret(
+        31,
+        "fmod_ret/security_inode_setxattr",
+        "modret_inode_setxattr",
+        Role::Guard(Limit::ChangesDeniedFile),
+        FileAct::Setxattr,
+    ),
+    modret(
+        32,
+        "fmod_ret/security_inode_removexattr",
+        "modret_inode_removexattr",
+        Role::Guard(Limit::ChangesDeniedFile),
+        FileAct::Removexattr,
+    ),
+    modret(
+        33,
+        "fmod_ret/security_inode_set_acl",
+        "modret_inode_set_acl",
+        Role::GuardWhereThere(Limit::ChangesDeniedFile),
+        FileAct::SetAcl,
+    ),
+    modret(
+        34,
+        "fmod_ret/security_inode_remove_acl",
+        "modret_inode_remove_acl",
+        Role::GuardWhereThere(Limit::ChangesDeniedFile),
+        FileAct::RemoveAcl,
+    ),
 ];
 
 const fn lsm(
@@ -222,11 +336,14 @@ const fn tracepoint(number: u32, name: &'static str, program: &'static str, act:
     }
 }
 
-/// To make a name is to write; to move a file is denied whatever a rule denies.
+/// To make a name, to remove a file and to change it is to write; to move a file is denied whatever a
+/// rule denies.
 const fn need(role: Role) -> Need {
     match role {
-        Role::Guard(Limit::CreatesDeniedName) => Need::Writing,
-        _ => Need::Always,
+        Role::Core | Role::Guard(Limit::LinksDeniedFile | Limit::ReplacesDeniedName) => {
+            Need::Always
+        }
+        Role::Guard(_) | Role::GuardWhereThere(_) => Need::Writing,
     }
 }
 

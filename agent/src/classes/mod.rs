@@ -11,7 +11,6 @@ pub mod need;
 pub mod spared;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -245,11 +244,11 @@ impl Act {
         acts.find(|act| act.name() == name).map(Self::File)
     }
 
-    /// Does it to the target, and removes what it made.
+    /// Does it to the target, and leaves everything as it was.
     ///
     /// # Errors
-    /// The system call's.
-    pub fn attempt(self, target: &Path, scratch: &Path) -> io::Result<()> {
+    /// The system call's, or that of what is around it.
+    pub fn attempt(self, target: &Path, scratch: &Path) -> Result<(), file::Failure> {
         match self {
             Self::File(act) => act.attempt(target, scratch),
         }

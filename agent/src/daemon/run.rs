@@ -14,8 +14,9 @@ use anyhow::{Context as _, Result};
 use aya::maps::{MapData, RingBuf};
 use jiff::SignedDuration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 
+use super::pace::{Allowance, Effort};
 use super::timings::{Step, Timings};
 use crate::classes::{hooks, spared};
 use crate::daemon::pressure;
@@ -188,34 +189,43 @@ async fn serve(
     if request.process_took.is_some() {
         timings.tell();
     }
+    let mut publisher = Publisher::new(Instant::now());
+    // When the agent may go on with what users make it do.
+    let (mut printing, mut looking) = (Effort::none(Instant::now()), Effort::none(Instant::now()));
     loop {
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
             () = hung_up(&mut hangup) => break,
+            () = sleep_until(publisher.due()), if publisher.is_owing() => {
+                publisher.publish(&mut session, &mut printer, []);
+            }
             room = writer::room(io::stdout()), if printer.is_stalled() => {
                 room.context("failed to wait for the reader of standard output")?;
                 printer.go_on();
             }
-            waited = ring.readable(|ring| printer.some(ring, &session)),
+            printed = printed(&mut ring, &mut printer, &session, printing.over()),
                     if !printer.is_stalled() => {
-                waited?;
+                let began = printed?;
                 let lost = printer.tell_lost(session.events_lost());
                 let missed = printer.take_missed();
                 let missed = missed.and_then(|why| session.missed(&why));
                 if lost || missed.is_some() {
-                    publish(&mut session, &mut printer, &missed);
+                    publisher.publish(&mut session, &mut printer, missed);
                 }
+                printing.add(began.elapsed(), Instant::now());
             }
-            changed = follower.changed() => {
+            changed = changed(&mut follower, looking.over()) => {
                 let changed = changed?;
+                let began = Instant::now();
                 // First watched, then looked at: so nothing in between is missed.
                 follower.watch(session.paths());
                 match session.resolve_again(&changed) {
                     Ok(notices) if notices.is_empty() => {}
-                    Ok(notices) => publish(&mut session, &mut printer, &notices),
+                    Ok(notices) => publisher.publish(&mut session, &mut printer, notices),
                     Err(error) => log::error(format_args!("failed to resolve again: {error:#}")),
                 }
+                looking.add(began.elapsed(), Instant::now());
             }
             _ = renewal.tick() => match session.refresh() {
                 Ok(changed) => {
@@ -223,7 +233,7 @@ async fn serve(
                     printer.all(ring.now(), &session);
                     let missed = printer.take_missed();
                     let missed = missed.and_then(|why| session.missed(&why));
-                    publish(&mut session, &mut printer, changed.iter().chain(&missed));
+                    publisher.renew(&mut session, &mut printer, changed.into_iter().chain(missed));
                 }
                 // Not renewed, the report expires, and readers know that they don't know.
                 Err(error) => log::error(format_args!("failed to verify again: {error:#}")),
@@ -232,7 +242,11 @@ async fn serve(
         if request.on_degraded == OnDegraded::Exit && session.decision().state == State::Degraded {
             break;
         }
+        // Where there is always something to do, the runtime would look at its clock and at signals
+        // only now and then.
+        tokio::task::yield_now().await;
     }
+    publisher.give_up(&mut printer);
     log::info("stopping");
     let degraded = session.decision().state == State::Degraded;
     session.detach();
@@ -321,17 +335,109 @@ fn paths_of(policy: &Policy) -> impl Iterator<Item = &Path> {
     files.chain(&policy.protected_executables).map(Path::new)
 }
 
-/// Renews the report, then tells of what is new in it: whoever hears of it and looks, finds it.
-fn publish<'a>(
-    session: &mut Session,
+/// Waits for events, not before `from`, and prints some; when it began to.
+async fn printed(
+    ring: &mut EventRing,
     printer: &mut Printer,
-    notices: impl IntoIterator<Item = &'a Notice>,
-) {
-    if let Some(notice) = session.renew_report(printer.unprinted()) {
-        printer.notice(&notice);
+    session: &Session,
+    from: Instant,
+) -> Result<Instant> {
+    sleep_until(from).await;
+    let mut began = from;
+    let print = |ring: &mut RingBuf<MapData>| {
+        began = Instant::now();
+        printer.some(ring, session)
+    };
+    ring.readable(print).await?;
+    Ok(began)
+}
+
+/// Waits for a change on the way to a rule's path, not before `from`: what comes in between is told
+/// together.
+async fn changed(follower: &mut Follower, from: Instant) -> Result<Changed> {
+    sleep_until(from).await;
+    follower.changed().await
+}
+
+/// How often the report is written at most, but for the first few times: users can make it change.
+const WRITES: Duration = Duration::from_millis(500);
+const WRITES_AT_ONCE: u32 = 8;
+
+/// More notices than may reasonably wait for a report.
+const WAITING: usize = 1024;
+
+/// Renews the report, then tells of what is new in it: whoever hears of it and looks, finds it.
+struct Publisher {
+    writes: Allowance,
+    due: Option<Instant>,
+    waiting: Vec<Notice>,
+}
+
+impl Publisher {
+    fn new(now: Instant) -> Self {
+        Self {
+            writes: Allowance::new(WRITES, WRITES_AT_ONCE, now),
+            due: None,
+            waiting: Vec::new(),
+        }
     }
-    for notice in notices {
-        printer.notice(notice);
+
+    /// Whether something isn't published yet.
+    fn is_owing(&self) -> bool {
+        self.due.is_some()
+    }
+
+    /// From when on it may be.
+    fn due(&self) -> Instant {
+        self.due.unwrap_or_else(Instant::now)
+    }
+
+    /// Renews the report as soon as it may be written again, and then tells of these.
+    fn publish(
+        &mut self,
+        session: &mut Session,
+        printer: &mut Printer,
+        notices: impl IntoIterator<Item = Notice>,
+    ) {
+        self.add(printer, notices);
+        match self.writes.take(Instant::now()) {
+            Ok(()) => self.write(session, printer),
+            Err(due) => self.due = Some(due),
+        }
+    }
+
+    /// Renews the report now: it is due, whoever makes it change meanwhile.
+    fn renew(
+        &mut self,
+        session: &mut Session,
+        printer: &mut Printer,
+        notices: impl IntoIterator<Item = Notice>,
+    ) {
+        self.add(printer, notices);
+        self.write(session, printer);
+    }
+
+    /// Counts what can't be published any more.
+    fn give_up(&mut self, printer: &mut Printer) {
+        printer.untold(self.waiting.len());
+        self.waiting.clear();
+    }
+
+    fn add(&mut self, printer: &mut Printer, notices: impl IntoIterator<Item = Notice>) {
+        self.waiting.extend(notices);
+        let beyond = self.waiting.len().saturating_sub(WAITING);
+        self.waiting.drain(..beyond);
+        printer.untold(beyond);
+    }
+
+    fn write(&mut self, session: &mut Session, printer: &mut Printer) {
+        self.due = None;
+        if let Some(notice) = session.renew_report(printer.unprinted()) {
+            printer.notice(&notice);
+        }
+        for notice in self.waiting.drain(..) {
+            printer.notice(&notice);
+        }
     }
 }
 

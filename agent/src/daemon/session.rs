@@ -175,6 +175,7 @@ impl Session {
             hooks: hooks::hooks(self.trials.known(), untried),
             limits: self.limits(),
             events_lost: self.trials.events_lost() + unprinted,
+            events_repeated: self.trials.events_repeated(),
             evidence: self.evidence,
             validity: self.report.validity,
         };

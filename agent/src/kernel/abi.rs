@@ -186,6 +186,8 @@ pub struct Tally {
     pub canary_hits: AtomicU64,
     /// Events that found the ring full.
     pub events_lost: AtomicU64,
+    /// Acts that weren't told of, being like too many before.
+    pub events_repeated: AtomicU64,
     /// Signals that the kernel refused to send to whoever broke a rule.
     pub signals_refused: AtomicU64,
 }
@@ -212,6 +214,8 @@ pub struct RawEvent {
     pub ino: u64,
     /// What the signal helper returned, where a signal was sent.
     pub signal_result: i64,
+    /// How many like it weren't told of, as far as the kernel side remembers.
+    pub repeats: u64,
     /// Device number, beside `ino`.
     pub dev: u32,
     /// The rule's number.
@@ -340,11 +344,11 @@ mod tests {
         });
         same!(&btf, Tally, "tally", {
             canary: "canary", canary_hits: "canary_hits", events_lost: "events_lost",
-            signals_refused: "signals_refused",
+            events_repeated: "events_repeated", signals_refused: "signals_refused",
         });
         same!(&btf, RawEvent, "event", {
             boot_ns: "boot_ns", cgroup: "cgroup", ino: "ino", signal_result: "signal_result",
-            dev: "dev", rule: "rule", pid: "pid", tgid: "tgid", hook: "hook", outcome: "outcome",
+            repeats: "repeats", dev: "dev", rule: "rule", pid: "pid", tgid: "tgid", hook: "hook", outcome: "outcome",
             spared: "spared", canary: "canary", signal: "signal", matched: "match",
             access: "access", zero: "zero", comm: "comm", path: "path",
         });
@@ -417,8 +421,8 @@ mod tests {
 
     #[test]
     fn a_record_of_another_size_is_no_event() {
-        assert!(RawEvent::read(&[0; 327]).is_none());
-        assert!(RawEvent::read(&[0; 328]).is_some());
+        assert!(RawEvent::read(&[0; 335]).is_none());
+        assert!(RawEvent::read(&[0; 336]).is_some());
     }
 
     #[test]

@@ -63,6 +63,16 @@ impl Attach {
     }
 }
 
+/// The constants that say which argument of these functions is the dentry, since kernels differ in it.
+const DENTRY_ARGUMENTS: [(&str, &str); 6] = [
+    ("lsm_setattr_dentry", "bpf_lsm_inode_setattr"),
+    ("lsm_setxattr_dentry", "bpf_lsm_inode_setxattr"),
+    ("lsm_removexattr_dentry", "bpf_lsm_inode_removexattr"),
+    ("modret_setattr_dentry", "security_inode_setattr"),
+    ("modret_setxattr_dentry", "security_inode_setxattr"),
+    ("modret_removexattr_dentry", "security_inode_removexattr"),
+];
+
 /// What is fitted to the policy before maps and programs are made.
 #[derive(Debug, Default, Clone)]
 pub struct Fit {
@@ -128,6 +138,11 @@ impl Programs {
         constants.insert("agent_tgid", process::id());
         constants.insert("memory_readable", u32::from(memory_readable));
         constants.insert("can_cast", u32::from(can_cast));
+        for (constant, function) in DENTRY_ARGUMENTS {
+            // Where there is none, no program is attached to it.
+            let place = btf.dentry_argument(function).unwrap_or_default();
+            constants.insert(constant, place);
+        }
         let constants: Vec<(&str, [u8; 4])> = constants
             .into_iter()
             .map(|(name, value)| (name, value.to_ne_bytes()))
@@ -186,6 +201,12 @@ impl Programs {
     /// Whether programs may read any of the kernel's memory, which lockdown forbids.
     pub fn memory_readable(&self) -> bool {
         self.memory_readable
+    }
+
+    /// Whether the kernel has what a program attaches to, as far as its BTF tells.
+    pub fn has(&self, attach: Attach) -> bool {
+        let function = attach.function();
+        function.is_none_or(|function| self.btf.function(&function).is_some())
     }
 
     /// Where the time went.
@@ -405,14 +426,15 @@ fn create(name: &str, mut map: aya_obj::Map) -> Result<Map> {
     }
     const ARRAY: u32 = bpf_map_type::BPF_MAP_TYPE_ARRAY as u32;
     const HASH: u32 = bpf_map_type::BPF_MAP_TYPE_HASH as u32;
+    const LRU: u32 = bpf_map_type::BPF_MAP_TYPE_LRU_HASH as u32;
     const CGROUPS: u32 = bpf_map_type::BPF_MAP_TYPE_CGROUP_ARRAY as u32;
     const RINGBUF: u32 = bpf_map_type::BPF_MAP_TYPE_RINGBUF as u32;
     match kind {
         ARRAY => Ok(Map::Array(data)),
         HASH => Ok(Map::HashMap(data)),
         RINGBUF => Ok(Map::RingBuf(data)),
-        // The library has no type for it.
-        CGROUPS => Ok(Map::Unsupported(data)),
+        // The library has no type for the one, and nobody here looks into the other.
+        CGROUPS | LRU => Ok(Map::Unsupported(data)),
         _ => bail!("the BPF object's map {name} has the type {kind}, which nothing uses"),
     }
 }

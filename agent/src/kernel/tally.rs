@@ -50,6 +50,11 @@ impl Tally {
         self.now().events_lost.load(Ordering::SeqCst)
     }
 
+    /// How many acts weren't told of, being like too many before.
+    pub fn events_repeated(&self) -> u64 {
+        self.now().events_repeated.load(Ordering::SeqCst)
+    }
+
     /// How many signals the kernel refused to send to whoever broke a rule.
     pub fn signals_refused(&self) -> u64 {
         self.now().signals_refused.load(Ordering::SeqCst)

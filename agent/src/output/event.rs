@@ -48,6 +48,16 @@ pub struct Event {
     pub spared: Option<&'static str>,
     /// Whether it was the agent's own canary.
     pub canary: bool,
+    /// How many acts of the same user's that met the same rule in the same hook weren't told of so
+    /// far; left out where none was.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub repeats: u64,
+}
+
+/// As serde asks for it.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// What rule numbers mean to people.
@@ -94,6 +104,7 @@ impl Event {
             signal_result: signalled.then_some(raw.signal_result),
             spared: *spared.get(usize::from(raw.spared))?,
             canary: raw.canary != 0,
+            repeats: raw.repeats,
         })
     }
 
@@ -146,17 +157,17 @@ mod tests {
     }
 
     /// A record as the kernel side lays it out.
-    fn record(change: impl Fn(&mut [u8; 328])) -> [u8; 328] {
-        let mut record = [0; 328];
+    fn record(change: impl Fn(&mut [u8; 336])) -> [u8; 336] {
+        let mut record = [0; 336];
         record[8..16].copy_from_slice(&77_u64.to_ne_bytes());
-        record[40..44].copy_from_slice(&501_u32.to_ne_bytes());
-        record[44..48].copy_from_slice(&500_u32.to_ne_bytes());
-        record[56..59].copy_from_slice(b"cat");
+        record[48..52].copy_from_slice(&501_u32.to_ne_bytes());
+        record[52..56].copy_from_slice(&500_u32.to_ne_bytes());
+        record[64..67].copy_from_slice(b"cat");
         change(&mut record);
         record
     }
 
-    fn read(record: &[u8; 328]) -> Event {
+    fn read(record: &[u8; 336]) -> Event {
         let clock = Clock {
             boot: Timestamp::UNIX_EPOCH,
         };
@@ -174,10 +185,10 @@ mod tests {
         let event = read(&record(|record| {
             record[0..8].copy_from_slice(&1_500_000_000_u64.to_ne_bytes());
             record[16..24].copy_from_slice(&4242_u64.to_ne_bytes());
-            record[32..36].copy_from_slice(&(8_u32 << 20 | 1).to_ne_bytes());
-            record[49] = 1;
-            record[53] = 1;
-            record[54] = 3;
+            record[40..44].copy_from_slice(&(8_u32 << 20 | 1).to_ne_bytes());
+            record[57] = 1;
+            record[61] = 1;
+            record[62] = 3;
         }));
         insta::assert_snapshot!(line(&event), @r#"{"event":"file","time":"1970-01-01T00:00:01.500000Z","outcome":"denied","hook":"lsm/file_open","tier":"lsm","rule":"file[0]","rule_path":"/etc/secret","matched":"inode","access":"read-write","path":null,"inode":4242,"device":"8:1","pid":501,"tgid":500,"comm":"cat","cgroup":77,"signal":null,"signal_result":null,"spared":null,"canary":false}"#);
     }
@@ -185,11 +196,11 @@ mod tests {
     #[test]
     fn a_kill_names_the_path_and_the_helper_s_result() {
         let event = read(&record(|record| {
-            record[48] = 13;
-            record[49] = 2;
-            record[52] = 9;
-            record[54] = 1;
-            record[72..83].copy_from_slice(b"/etc/secret");
+            record[56] = 13;
+            record[57] = 2;
+            record[60] = 9;
+            record[62] = 1;
+            record[80..91].copy_from_slice(b"/etc/secret");
         }));
         insta::assert_snapshot!(line(&event), @r#"{"event":"file","time":"1970-01-01T00:00:00.000000Z","outcome":"killed","hook":"tracepoint/syscalls/sys_enter_openat","tier":"signal","rule":"file[0]","rule_path":"/etc/secret","matched":"path","access":"read","path":"/etc/secret","inode":null,"device":null,"pid":501,"tgid":500,"comm":"cat","cgroup":77,"signal":9,"signal_result":0,"spared":null,"canary":false}"#);
     }
@@ -198,8 +209,8 @@ mod tests {
     fn a_failed_signal_is_observed_with_its_result() {
         let event = read(&record(|record| {
             record[24..32].copy_from_slice(&(-1_i64).to_ne_bytes());
-            record[48] = 14;
-            record[52] = 9;
+            record[56] = 14;
+            record[60] = 9;
         }));
         assert_eq!((event.outcome, event.signal_result), ("observed", Some(-1)));
         assert!(event.missed());
@@ -210,8 +221,8 @@ mod tests {
         let sent = |result: i64, signal: u8| {
             read(&record(|record| {
                 record[24..32].copy_from_slice(&result.to_ne_bytes());
-                record[48] = 14;
-                record[52] = signal;
+                record[56] = 14;
+                record[60] = signal;
             }))
         };
         // As `bpf_send_signal` refuses a kernel thread, such as io_uring's of Linux 5.10.
@@ -225,8 +236,8 @@ mod tests {
     fn whoever_is_spared_was_sent_no_signal() {
         for (number, name) in [(1, "protected_executable"), (2, "pid_1"), (3, "agent")] {
             let event = read(&record(|record| {
-                record[48] = 15;
-                record[50] = number;
+                record[56] = 15;
+                record[58] = number;
             }));
             assert_eq!((event.spared, event.signal), (Some(name), None));
             assert!(!event.missed());
@@ -235,7 +246,7 @@ mod tests {
 
     #[test]
     fn a_record_with_unknown_numbers_is_no_event() {
-        for offset in [48, 49, 50, 53, 54] {
+        for offset in [56, 57, 58, 61, 62] {
             let record = record(|record| record[offset] = 200);
             assert_eq!(Event::read(&record, &OneRule, Clock::now()), None);
         }

@@ -69,6 +69,11 @@ impl Printer {
         self.unprinted
     }
 
+    /// Counts notices that nobody is told of.
+    pub fn untold(&mut self, notices: usize) {
+        self.unprinted += notices as u64;
+    }
+
     /// Prints some of what is in the ring, as far as stdout takes it; whether the ring is empty
     /// now.
     pub fn some(&mut self, ring: &mut RingBuf<MapData>, names: &impl RuleNames) -> bool {

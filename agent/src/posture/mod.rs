@@ -98,7 +98,8 @@ pub enum Limit {
     SparedProcesses,
     /// Descriptors opened before the rule held, inherited or received.
     AlreadyOpenFiles,
-    /// Acts that open nothing: stat, `O_PATH`, truncate by path, unlink, chmod.
+    /// Acts that open nothing and change nothing but flags: stat, `O_PATH`, reading extended
+    /// attributes, and what `ioctl(2)` sets.
     ActsOtherThanOpen,
     /// A hard link that led out of a denied folder before the rule held.
     HardlinkOutOfFolder,
@@ -115,13 +116,18 @@ pub enum Limit {
     LinksDeniedFile,
     /// A denied name may be given to another file, and a denied file may lose its own.
     ReplacesDeniedName,
+    /// A denied file or folder may be removed.
+    RemovesDeniedFile,
+    /// A denied file may be truncated by its path, and given another mode, owner, times, extended
+    /// attributes or access control list.
+    ChangesDeniedFile,
     /// Where memory runs out, the kernel may kill the agent, and with it what it enforces.
     EndsWhenOutOfMemory,
 }
 
 impl Limit {
     /// Every limit.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::PassedOverWhenPreempted,
         Self::TruncatesBeforeKill,
         Self::CreatesBeforeKill,
@@ -136,6 +142,8 @@ impl Limit {
         Self::CreatesDeniedName,
         Self::LinksDeniedFile,
         Self::ReplacesDeniedName,
+        Self::RemovesDeniedFile,
+        Self::ChangesDeniedFile,
         Self::EndsWhenOutOfMemory,
     ];
 
@@ -156,6 +164,8 @@ impl Limit {
             Self::CreatesDeniedName => "creates_denied_name",
             Self::LinksDeniedFile => "links_denied_file",
             Self::ReplacesDeniedName => "replaces_denied_name",
+            Self::RemovesDeniedFile => "removes_denied_file",
+            Self::ChangesDeniedFile => "changes_denied_file",
             Self::EndsWhenOutOfMemory => "ends_when_out_of_memory",
         }
     }

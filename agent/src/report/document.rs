@@ -62,6 +62,8 @@ pub struct Report {
     pub classes: BTreeMap<Class, ClassReport>,
     /// How many events nobody was told of: the ring was full, or stdout failed.
     pub events_lost: u64,
+    /// How many acts nobody was told of one by one, being like too many before.
+    pub events_repeated: u64,
     /// The seams in use, which make the agent claim less than it could.
     pub test_seams: Vec<Seam>,
     /// What holds once the agent is dead.
@@ -108,6 +110,8 @@ pub struct Status {
     pub limits: BTreeMap<Class, Vec<Limit>>,
     /// How many events nobody was told of.
     pub events_lost: u64,
+    /// How many acts nobody was told of one by one, being like too many before.
+    pub events_repeated: u64,
     /// When the oldest evidence was taken that the decision rests on.
     pub evidence: Moment,
     /// How long that may be believed.
@@ -148,6 +152,7 @@ pub fn compose(facts: &Facts, now: Moment, decision: &Decision, status: Status) 
         },
         classes: decision.tiers.iter().map(class).collect(),
         events_lost: status.events_lost,
+        events_repeated: status.events_repeated,
         test_seams: facts.test_seams,
         survives_agent_death: Survival {
             links_pinned: false,

@@ -17,6 +17,7 @@ use anyhow::{Context as _, Result, bail};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
+use crate::classes::file::Failure;
 use crate::classes::{Act, Errand};
 
 /// The argument that makes this binary a canary.
@@ -30,6 +31,7 @@ const DEADLINE: Duration = Duration::from_secs(10);
 const ALLOWED: u8 = 64;
 const CONTROL_FAILED: u8 = 65;
 const NOT_RELEASED: u8 = 66;
+const NOT_TRIED: u8 = 67;
 /// Plus the errno, which is below 134 on Linux.
 const DENIED: u8 = 100;
 
@@ -97,6 +99,9 @@ pub struct Canary {
     child: Child,
     orders: ChildStdin,
     answers: BufReader<ChildStdout>,
+    /// Whether an answer is due that didn't come in time. Were it to come later, it would be taken for
+    /// that to another errand.
+    out_of_step: bool,
 }
 
 /// A child of the canary that waits for its release.
@@ -124,6 +129,7 @@ impl Canary {
             child,
             orders,
             answers: BufReader::new(answers),
+            out_of_step: false,
         })
     }
 
@@ -134,12 +140,15 @@ impl Canary {
 
     /// Gets a child ready for an errand.
     pub fn prepare(&mut self, errand: &Errand) -> Result<Waiting<'_>> {
+        if self.out_of_step {
+            bail!("the canary owes an answer to an earlier errand");
+        }
         self.orders
             .write_all(errand.line().as_bytes())
             .context("failed to send the canary on an errand")?;
-        let pid = self
-            .answer()?
-            .context("the canary forked no child in time")?;
+        let pid = self.answer()?;
+        self.out_of_step = pid.is_none();
+        let pid = pid.context("the canary forked no child in time")?;
         let pid = u32::try_from(pid).context("the canary couldn't fork")?;
         Ok(Waiting { canary: self, pid })
     }
@@ -195,6 +204,7 @@ impl Waiting<'_> {
                     // Not reaped yet, as the canary waits for it, so the pid is still its own.
                     let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
                 }
+                self.canary.out_of_step = self.canary.answer()?.is_none();
                 Fate::Stuck
             }
         };
@@ -286,7 +296,8 @@ fn run(errand: &Errand) -> u8 {
     }
     match errand.act.attempt(&errand.decoy, &errand.scratch) {
         Ok(()) => ALLOWED,
-        Err(error) => {
+        Err(Failure::Around(_)) => NOT_TRIED,
+        Err(Failure::Refused(error)) => {
             let errno = error.raw_os_error().map(u8::try_from);
             errno
                 .and_then(Result::ok)

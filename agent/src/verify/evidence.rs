@@ -149,6 +149,11 @@ impl Bench {
         self.programs.memory_readable()
     }
 
+    /// Whether the kernel has the hook.
+    pub fn has(&self, hook: &Hook) -> bool {
+        self.programs.has(hook.attach)
+    }
+
     /// Where the time went: in the loader, and on canaries.
     pub fn spent(&self) -> (Spent, Duration) {
         (self.programs.spent(), self.on_canaries)
@@ -162,6 +167,11 @@ impl Bench {
     /// How many signals were refused, but for canaries.
     pub fn signals_refused(&self) -> u64 {
         self.tally.signals_refused()
+    }
+
+    /// How many acts weren't told of, being like too many before.
+    pub fn events_repeated(&self) -> u64 {
+        self.tally.events_repeated()
     }
 
     /// How many events found the ring full.

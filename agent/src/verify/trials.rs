@@ -149,7 +149,7 @@ impl Trials {
         let new = |hook: &&Hook| {
             let had = before.get(&hook.class);
             is_claimed(claims, hook)
-                && is_needed(&self.needs, hook)
+                && self.is_needed(hook)
                 && !had.is_some_and(|had| had.contains(&hook.need))
         };
         let new: Vec<&Hook> = HOOKS.iter().filter(new).collect();
@@ -166,11 +166,11 @@ impl Trials {
     pub fn missing_guards(&self, tier: Tier, class: Class) -> Vec<Limit> {
         let hooks = HOOKS.iter().filter(|hook| hook.is_of(tier, class));
         hooks
-            .filter(|hook| is_needed(&self.needs, hook))
+            .filter(|hook| self.is_needed(hook))
             .filter(|hook| self.known.of(hook, Action::Deny).verdict != Verdict::Verified)
             .filter_map(|hook| match hook.role {
                 Role::Core => None,
-                Role::Guard(limit) => Some(limit),
+                Role::Guard(limit) | Role::GuardWhereThere(limit) => Some(limit),
             })
             .collect()
     }
@@ -279,6 +279,9 @@ impl Trials {
             Tier::Lsm if !listed => "the LSM list doesn't have bpf",
             Tier::Signal if !self.memory_readable() => LOCKED_DOWN,
             _ if !is_needed(&self.needs, hook) => "no rule of the policy needs it",
+            _ if !self.is_needed(hook) => {
+                "the kernel has no such hook, and sends its acts through another"
+            }
             Tier::Lsm | Tier::Modret | Tier::Signal => "nothing that was asked for rests on it",
         };
         format!("not tried: {why}")
@@ -318,6 +321,11 @@ impl Trials {
         self.bench.as_ref().map(Bench::signals_refused)
     }
 
+    /// How many acts weren't told of, being like too many before.
+    pub fn events_repeated(&self) -> u64 {
+        self.bench.as_ref().map_or(0, Bench::events_repeated)
+    }
+
     /// How many events found the ring full.
     pub fn events_lost(&self) -> u64 {
         self.bench.as_ref().map_or(0, Bench::events_lost)
@@ -332,12 +340,12 @@ impl Trials {
     /// Tries every needed hook of a tier for a class; whether all that it can't do without were
     /// verified. If not, it is detached again, so that it doesn't stand in the way of the next one.
     fn try_tier(&mut self, tier: Tier, class: Class, action: Action) -> bool {
+        let hooks = HOOKS.iter().filter(|hook| hook.is_of(tier, class));
+        let hooks: Vec<&Hook> = hooks.filter(|hook| self.is_needed(hook)).collect();
         let Some(bench) = &mut self.bench else {
             return false;
         };
         let mut round = bench.round();
-        let hooks = HOOKS.iter().filter(|hook| hook.is_of(tier, class));
-        let hooks: Vec<&Hook> = hooks.filter(|hook| is_needed(&self.needs, hook)).collect();
         for hook in &hooks {
             try_hook(bench, &mut self.known, hook, action, &mut round);
         }
@@ -346,6 +354,13 @@ impl Trials {
             hooks.iter().for_each(|hook| bench.detach(hook));
         }
         verified
+    }
+
+    /// Whether a rule needs the hook, and the kernel has it or should.
+    fn is_needed(&self, hook: &Hook) -> bool {
+        let bench = self.bench.as_ref();
+        let there = bench.is_none_or(|bench| bench.has(hook));
+        is_needed(&self.needs, hook) && (there || !matches!(hook.role, Role::GuardWhereThere(_)))
     }
 
     fn verdict(&self, tier: Tier, class: Class, action: Action) -> Verdict {

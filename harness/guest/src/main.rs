@@ -21,7 +21,7 @@ use protocol::plan::GuestPlan;
 use protocol::record::Level;
 
 use proofs::acts::ways::actors;
-use proofs::acts::{act, at_once, attempt, hog, locks, many, map_caller, privation};
+use proofs::acts::{act, at_once, attempt, flood, hog, locks, many, map_caller, privation};
 use proofs::promises::every_way;
 
 use crate::channel::Channel;
@@ -39,6 +39,7 @@ fn main() -> ExitCode {
         Some("many") => return many::commit(&arguments[2..]),
         Some("exclaim") => return attempt::exclaim(),
         Some("call-map") => return map_caller::call(),
+        Some("flood") => return flood::flood(&arguments[2..]),
         Some("hog") => return hog::hog(&arguments[2..]),
         Some("time") => return bench::serve(&arguments[2..]),
         Some("lock") => return locks::hold(&arguments[2..]),

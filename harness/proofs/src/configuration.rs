@@ -229,6 +229,35 @@ pub(crate) const SMP_SIGNAL_VERIFYING: Configuration = Configuration {
         ],
     )
 };
+pub(crate) const SMP_ENFORCE_FLOODED: Configuration = shipped(
+    "smp-enforce-flooded",
+    Tier::Lsm,
+    &["--enforce", "--verify-interval=1"],
+);
+pub(crate) const SMP_MODRET_FLOODED: Configuration = Configuration {
+    seam: true,
+    ..shipped(
+        "smp-modret-flooded",
+        Tier::Modret,
+        &[
+            "--enforce",
+            "--enforce-fallback=modret",
+            "--verify-interval=1",
+        ],
+    )
+};
+pub(crate) const SMP_SIGNAL_FLOODED: Configuration = Configuration {
+    seam: true,
+    ..shipped(
+        "smp-signal-flooded",
+        Tier::Signal,
+        &[
+            "--enforce",
+            "--enforce-fallback=signal",
+            "--verify-interval=1",
+        ],
+    )
+};
 pub(crate) const LOCKDOWN_ENFORCE: Configuration =
     shipped("lockdown-enforce", Tier::Lsm, &["--enforce"]);
 pub(crate) const LOCKDOWN_ENFORCE_VERIFYING: Configuration = shipped(
@@ -428,6 +457,15 @@ impl Tier {
         }
     }
 
+    /// The one on two processors in which users flood it.
+    pub(crate) fn smp_flooded(self) -> &'static Configuration<'static> {
+        match self {
+            Self::Lsm => &SMP_ENFORCE_FLOODED,
+            Self::Modret => &SMP_MODRET_FLOODED,
+            Self::Signal => &SMP_SIGNAL_FLOODED,
+        }
+    }
+
     /// The one in which the agent has ten thousand rules, and doesn't verify again.
     pub(crate) fn many(self) -> &'static Configuration<'static> {
         match self {
@@ -503,6 +541,9 @@ pub const ALL: &[&Configuration] = &[
     &SMP_ENFORCE_VERIFYING,
     &SMP_MODRET_VERIFYING,
     &SMP_SIGNAL_VERIFYING,
+    &SMP_ENFORCE_FLOODED,
+    &SMP_MODRET_FLOODED,
+    &SMP_SIGNAL_FLOODED,
     &LOCKDOWN_ENFORCE,
     &LOCKDOWN_ENFORCE_VERIFYING,
     &LOCKDOWN_MODRET,

@@ -23,6 +23,8 @@ pub fn of(tier: Tier, folder_rules: bool) -> Vec<Limit> {
             Limit::CreatesDeniedName,
             Limit::LinksDeniedFile,
             Limit::ReplacesDeniedName,
+            Limit::RemovesDeniedFile,
+            Limit::ChangesDeniedFile,
         ]);
     }
     limits

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-pub use acts::Act;
+pub use acts::{Act, Failure};
 use resolve::ResolvedRule;
 
 use super::Moved;

@@ -60,6 +60,8 @@ pub struct KernelBtf {
     pub types: Btf,
     functions: HashMap<String, u32>,
     structs: HashMap<String, u32>,
+    /// Of the functions that have one.
+    dentry_arguments: HashMap<String, u32>,
 }
 
 impl KernelBtf {
@@ -82,6 +84,12 @@ impl KernelBtf {
         self.structs.get(name).copied()
     }
 
+    /// Which argument of a function is the first that points to a dentry, from 0; `None` if it has no
+    /// such argument, or there is no such function.
+    pub fn dentry_argument(&self, function: &str) -> Option<u32> {
+        self.dentry_arguments.get(function).copied()
+    }
+
     fn parse(source: &dyn Source, functions: &[String]) -> Result<Self> {
         let functions = functions.iter().map(String::as_str);
         let functions = functions.chain([ITERATOR, MAP_ITERATOR, RDONLY_CAST]);
@@ -92,6 +100,15 @@ impl KernelBtf {
             .into_iter()
             .partition(|wanted| wanted.kind == kind::FUNC);
         let ids: Vec<u32> = structs.iter().map(|wanted| wanted.id).collect();
+        let dentry = structs.iter().find(|wanted| wanted.name == "dentry");
+        let mut dentry_arguments = HashMap::new();
+        for function in &functions {
+            if let Some(dentry) = dentry
+                && let Some(place) = raw.pointer_argument(function.id, dentry.id)?
+            {
+                dentry_arguments.insert(function.name.clone(), place);
+            }
+        }
         let types = Btf::parse(&raw.reduce(&ids)?, Endianness::default())?;
         let numbers = |wanted: Vec<raw::Wanted>| {
             let numbers = wanted.into_iter().map(|wanted| (wanted.name, wanted.id));
@@ -101,6 +118,7 @@ impl KernelBtf {
             types,
             functions: numbers(functions),
             structs: numbers(structs),
+            dentry_arguments,
         })
     }
 }
@@ -157,6 +175,15 @@ mod tests {
             assert_eq!(found.function(&name), Some(number.unwrap()));
         }
         assert_eq!(found.functions.len(), 2);
+    }
+
+    #[test]
+    fn a_function_s_dentry_is_found_among_its_arguments() {
+        // Helpers of `bpf/`, which have a dentry as first, as second and as no argument.
+        let names = ["ask_upwards", "judge_closely"].map(str::to_owned);
+        let found = KernelBtf::parse(&&sample()[..], &names).unwrap();
+        assert_eq!(found.dentry_argument("ask_upwards"), Some(0));
+        assert_eq!(found.dentry_argument("judge_closely"), None);
     }
 
     #[test]

@@ -37,6 +37,8 @@ const MAGIC: u16 = 0xeb9f;
 pub(super) const COMMON: usize = 12;
 /// Bytes of one member of a struct or union: name, type, offset.
 pub(super) const MEMBER: usize = 12;
+/// Bytes of one parameter of a function: name, type.
+const PARAMETER: usize = 8;
 
 /// Where a BTF is read from.
 pub(super) trait Source {
@@ -214,6 +216,27 @@ impl<'a> Raw<'a> {
         let at = self.types.start + *start.context("a type number beyond the last")? as usize;
         let size = size_of_type(self.window.word(at + 4)?)?;
         Type::new(self.window.exactly(at, size)?)
+    }
+
+    /// Which argument of a function is the first that points to this struct, from 0.
+    pub(super) fn pointer_argument(&mut self, function: u32, to: u32) -> Result<Option<u32>> {
+        let prototype = word(&self.type_of(function)?.bytes, 8)?;
+        let prototype = self.type_of(prototype)?;
+        if prototype.kind != kind::FUNC_PROTO {
+            bail!("a function without a prototype");
+        }
+        for place in 0..prototype.parts {
+            let argument = word(&prototype.bytes, COMMON + place * PARAMETER + 4)?;
+            // 0 is void, which stands at the end of a list that is open.
+            if argument == 0 {
+                continue;
+            }
+            let argument = self.type_of(argument)?;
+            if argument.kind == kind::PTR && word(&argument.bytes, 8)? == to {
+                return Ok(Some(u32::try_from(place)?));
+            }
+        }
+        Ok(None)
     }
 
     pub(super) fn string(&self, offset: u32) -> Result<&[u8]> {

@@ -4,6 +4,7 @@
 //! The guest re-executes itself for each, since it may cost the process its life, and the
 //! account's `events` are all that the agent told of that process.
 
+use std::ffi::{CStr, CString};
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::AsFd as _;
@@ -16,7 +17,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use protocol::record::{Fate, Observation};
-use rustix::fs::{CWD, FileType, Mode, RenameFlags};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, RenameFlags, Timespec, Timestamps, XattrFlags};
 use serde_json::{Value, json};
 
 use crate::acts::act::{self, NOT_TRIED};
@@ -72,9 +73,30 @@ pub enum Verb {
     Exchange,
     /// Changes its mode.
     Chmod,
+    /// Gives it to the group `to`, of its owner's.
+    Chown,
+    /// Sets its times, to the beginning of all.
+    Utimes,
+    /// Empties it by its path.
+    TruncateByPath,
+    /// Gives it the extended attribute `to`.
+    Setxattr,
+    /// Takes the extended attribute `to` from it.
+    Removexattr,
+    /// Gives it an access control list.
+    SetAcl,
+    /// Takes its access control list away.
+    RemoveAcl,
+    /// Removes a file.
+    Unlink,
+    /// Removes a folder.
+    Rmdir,
 }
 
-const VERBS: [(Verb, &str); 19] = [
+/// The extended attribute that holds an access control list.
+const ACCESS_LIST: &CStr = c"system.posix_acl_access";
+
+const VERBS: [(Verb, &str); 28] = [
     (Verb::Read, "read"),
     (Verb::ReadIgnoringTerm, "read-ignoring-term"),
     (Verb::ReadAsUser, "read-as-user"),
@@ -94,6 +116,15 @@ const VERBS: [(Verb, &str); 19] = [
     (Verb::Rename, "rename"),
     (Verb::Exchange, "exchange"),
     (Verb::Chmod, "chmod"),
+    (Verb::Chown, "chown"),
+    (Verb::Utimes, "utimes"),
+    (Verb::TruncateByPath, "truncate-by-path"),
+    (Verb::Setxattr, "setxattr"),
+    (Verb::Removexattr, "removexattr"),
+    (Verb::SetAcl, "set-acl"),
+    (Verb::RemoveAcl, "remove-acl"),
+    (Verb::Unlink, "unlink"),
+    (Verb::Rmdir, "rmdir"),
 ];
 
 impl Verb {
@@ -189,11 +220,68 @@ fn carry_out(verb: Verb, path: &Path, to: &str) -> io::Result<Vec<u8>> {
         Verb::Link => fs::hard_link(path, to)?,
         Verb::Rename => fs::rename(path, to)?,
         Verb::Chmod => fs::set_permissions(path, Permissions::from_mode(0o640))?,
+        Verb::Chown => {
+            let group = to.parse().map_err(|_| io::ErrorKind::InvalidInput)?;
+            std::os::unix::fs::chown(path, None, Some(group))?;
+        }
+        Verb::Utimes => {
+            let beginning = Timespec {
+                tv_sec: 0,
+                tv_nsec: 0,
+            };
+            let times = Timestamps {
+                last_access: beginning,
+                last_modification: beginning,
+            };
+            rustix::fs::utimensat(CWD, path, &times, AtFlags::empty())?;
+        }
+        Verb::TruncateByPath => raw::truncate(&CString::new(path.as_os_str().as_bytes())?)?,
+        Verb::Setxattr => rustix::fs::setxattr(path, to, b"", XattrFlags::empty())?,
+        Verb::Removexattr => rustix::fs::removexattr(path, to)?,
+        Verb::SetAcl => give_list(path)?,
+        Verb::RemoveAcl => rustix::fs::removexattr(path, ACCESS_LIST)?,
+        Verb::Unlink => fs::remove_file(path)?,
+        Verb::Rmdir => fs::remove_dir(path)?,
         Verb::Exchange => {
             rustix::fs::renameat_with(CWD, path, CWD, to, RenameFlags::EXCHANGE)?;
         }
     }
     Ok(Vec::new())
+}
+
+/// Gives a file an access control list.
+///
+/// # Errors
+/// The kernel's.
+pub fn give_list(path: &Path) -> io::Result<()> {
+    let nothing = XattrFlags::empty();
+    Ok(rustix::fs::setxattr(
+        path,
+        ACCESS_LIST,
+        &access_list(),
+        nothing,
+    )?)
+}
+
+/// An access control list that lets one more user read, in the layout of the kernel's
+/// `include/uapi/linux/posix_acl_xattr.h`.
+fn access_list() -> Vec<u8> {
+    const VERSION: u32 = 2;
+    const NOBODY: u32 = u32::MAX;
+    let mut list = VERSION.to_le_bytes().to_vec();
+    // Owner, that user, group, mask and others.
+    for (tag, permissions, id) in [
+        (0x01_u16, 6_u16, NOBODY),
+        (0x02, 4, USER),
+        (0x04, 4, NOBODY),
+        (0x10, 4, NOBODY),
+        (0x20, 4, NOBODY),
+    ] {
+        list.extend(tag.to_le_bytes());
+        list.extend(permissions.to_le_bytes());
+        list.extend(id.to_le_bytes());
+    }
+    list
 }
 
 fn read(mut file: File) -> io::Result<Vec<u8>> {
@@ -371,7 +459,7 @@ mod tests {
             assert_eq!(verb.name(), name);
             assert_eq!(Verb::from_name(name), Some(verb));
         }
-        assert_eq!(Verb::from_name("unlink"), None);
+        assert_eq!(Verb::from_name("unlink-all"), None);
     }
 
     #[test]

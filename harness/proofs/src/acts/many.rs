@@ -111,7 +111,7 @@ pub fn awaits(document: &Value) -> bool {
 
 /// Puts what the agent told of the processes in the place of their pids: how many events of
 /// each outcome, and how many processes it told nothing of. Where the agent lost events, and says
-/// how many, also how many that accounts for, and the outcomes alone.
+/// how many, also how many that accounts for, the outcomes alone, and whether those are all tries.
 pub fn join<'a>(events: &[Value], observations: impl Iterator<Item = &'a mut Observation>) {
     for observation in observations {
         let Observation::Document { document } = observation else {
@@ -138,6 +138,9 @@ pub fn join<'a>(events: &[Value], observations: impl Iterator<Item = &'a mut Obs
             joined["lost"] = lost.into();
             joined["accounted"] = (told.values().sum::<u64>() + lost).into();
             joined["outcomes"] = told.keys().copied().collect();
+            if let Some(tries) = document["tries"].as_u64() {
+                joined["accounts_for_all"] = (joined["accounted"] == tries).into();
+            }
         }
         *document = joined;
     }
@@ -171,5 +174,22 @@ mod tests {
         let document = json!({"fates": {"EPERM": 1}, "told": {"denied": 2}, "untold": 0,
                               "lost": 5, "accounted": 7, "outcomes": ["denied"]});
         assert_eq!(seen, Observation::Document { document });
+    }
+
+    #[test]
+    fn all_tries_are_accounted_for_or_it_is_said_that_they_are_not() {
+        for (tries, all) in [(6, true), (7, false)] {
+            let mut seen = Observation::Document {
+                document: json!({"fates": [], "pids": [7], "lost": 5, "tries": tries}),
+            };
+            join(
+                &[json!({"tgid": 7, "outcome": "denied"})],
+                std::iter::once(&mut seen),
+            );
+            let Observation::Document { document } = seen else {
+                panic!("it stays a document");
+            };
+            assert_eq!(document["accounts_for_all"], all);
+        }
     }
 }

@@ -10,6 +10,7 @@ pub mod bpf_objects;
 pub mod cause;
 pub mod cgroup;
 pub mod filesystems;
+pub mod flood;
 pub(crate) mod handle;
 pub mod hog;
 pub(crate) mod ioctl;

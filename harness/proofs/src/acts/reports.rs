@@ -1,12 +1,12 @@
 //! The agent's report, each time that it is written anew.
 
 use std::fs::File;
-use std::io::Read;
+use std::mem::MaybeUninit;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use rustix::fs::inotify::{CreateFlags, WatchFlags, add_watch, init};
+use rustix::fs::inotify::{CreateFlags, Reader, WatchFlags, add_watch, init};
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::Value;
 
@@ -30,6 +30,8 @@ pub struct Reports<'a> {
     agent: &'a Running,
     inotify: File,
     limit: Duration,
+    /// How many were seen to come.
+    written: u64,
 }
 
 impl<'a> Reports<'a> {
@@ -42,6 +44,7 @@ impl<'a> Reports<'a> {
             agent,
             inotify: watch_for(agent.report_path())?,
             limit: agent.limit(),
+            written: 0,
         })
     }
 
@@ -62,9 +65,7 @@ impl<'a> Reports<'a> {
             if wait::either(&process, &self.inotify, self.limit, what)? {
                 return Ok(false);
             }
-            self.inotify
-                .read(&mut [0; 4096])
-                .context("reading that the report is new")?;
+            self.take()?;
             if self.agent.report()?["generated_at"] != first {
                 return Ok(true);
             }
@@ -82,9 +83,25 @@ impl<'a> Reports<'a> {
                 return Ok(report);
             }
             wait::readable(&self.inotify, self.limit, what)?;
-            // What the events say is known; they are only to be gone.
-            let read = self.inotify.read(&mut [0; 4096]);
-            read.context("reading that the report is new")?;
+            self.take()?;
+        }
+    }
+
+    /// How many reports came since it began to watch, as far as it looked.
+    pub fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Takes what tells of reports that came.
+    fn take(&mut self) -> Result<()> {
+        let mut bytes = [MaybeUninit::uninit(); 4096];
+        let mut reader = Reader::new(&self.inotify, &mut bytes);
+        loop {
+            reader.next().context("reading that the report is new")?;
+            self.written += 1;
+            if reader.is_buffer_empty() {
+                return Ok(());
+            }
         }
     }
 

@@ -51,8 +51,8 @@ pub(super) const OVERLAYFS: Promise = Promise {
     text: "It is so on overlayfs, each folder on a file system of its own: for a file that is only \
            in the lower folder, for one in the upper, and for one that the rule names in the lower \
            folder and that is opened through the overlay. One in the lower folder whose path in the \
-           overlay is denied stays so when it is copied up: by an exempt process that writes to it \
-           or by any that changes its mode, with its folder, and when the kernel has forgotten what \
+           overlay is denied to readers stays so when it is copied up: by an exempt process that \
+           writes to it or by any that changes its mode, with its folder, and when the kernel has forgotten what \
            it knew of it, even where it has another inode number then. One that the rule names in \
            the lower folder stays denied there, and no process that it is denied to has its content \
            copied up; what an exempt one had copied up isn't denied, and the report says \

@@ -17,6 +17,7 @@ mod evidence_dates_the_claim;
 mod exits_when_degraded;
 mod fails_closed;
 mod follows_identity;
+mod guards_files;
 mod guards_names;
 mod holds_at_once;
 mod holds_folder;
@@ -48,6 +49,7 @@ mod seam_only_lowers;
 mod shows_copies;
 mod spares_protected;
 mod splits_access;
+mod stands_floods;
 mod starts_against_users;
 mod stays_up;
 mod tells_of_this_machine;
@@ -69,6 +71,8 @@ pub const ALL: &[&Promise] = &[
     &follows_identity::PROMISE,
     &guards_names::PROMISE,
     &guards_names::LEAVES_NAMES_OPEN,
+    &guards_files::PROMISE,
+    &guards_files::LEAVES_FILES_OPEN,
     &holds_folder::PROMISE,
     &splits_access::PROMISE,
     &knows_reused_inode::PROMISE,
@@ -112,6 +116,7 @@ pub const ALL: &[&Promise] = &[
     &seam_is_faithful::PROMISE,
     &holds_on_two_processors::PROMISE,
     &holds_at_once::PROMISE,
+    &stands_floods::PROMISE,
     &holds_under_lockdown::PROMISE,
     &admits_unreadable_rules::PROMISE,
     &refuses_signal_under_lockdown::PROMISE,

@@ -98,6 +98,14 @@ impl Running {
         kill_process(Pid::from_child(&self.child), Signal::KILL).context("killing the agent")
     }
 
+    /// Asks it to stop, and doesn't wait for that.
+    ///
+    /// # Errors
+    /// It can't be asked.
+    pub fn terminate(&self) -> Result<()> {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).context("stopping the agent")
+    }
+
     /// Tells it that its terminal or session went away.
     ///
     /// # Errors

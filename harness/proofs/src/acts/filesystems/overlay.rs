@@ -76,13 +76,15 @@ impl Layers {
 
     /// Rules on the files that are to be copied up, each named after its file.
     pub(super) fn rules(&self) -> String {
-        let on = |name: &&str, folder: &Path| {
+        let on = |name: &&str, folder: &Path, access: &str| {
             let path = folder.join(name).display().to_string();
-            rule(name, &path, "read-write")
+            rule(name, &path, access)
         };
         let above = DENIED_ABOVE.iter().chain([&WITHOUT_HANDLE]);
-        let above = above.map(|name| on(name, &self.merged));
-        let beneath = DENIED_BENEATH.iter().map(|name| on(name, &self.lower));
+        // Whoever may change its mode has a file copied up; where writing is denied, nobody may.
+        let above = above.map(|name| on(name, &self.merged, "read"));
+        let beneath = DENIED_BENEATH.iter();
+        let beneath = beneath.map(|name| on(name, &self.lower, "read-write"));
         above.chain(beneath).collect()
     }
 }

@@ -15,7 +15,7 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, ExitStatus, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Error, Result, bail};
+use anyhow::{Context, Error, Result, bail, ensure};
 use protocol::record::{Act, Fate, Helper};
 use protocol::sabotage::World;
 use rustix::io::Errno;
@@ -28,6 +28,7 @@ use super::go::{Before, Failure, Go, Setting};
 use super::raw;
 use super::trees::{self, Look, Tree};
 use crate::acts::act::{self, NOT_TRIED};
+use crate::acts::attempt::{Attempt, Verb};
 use crate::acts::cause::NotHere;
 use crate::acts::cause::{self, Relayed};
 use crate::acts::cgroup::{self, Place};
@@ -254,7 +255,11 @@ fn go(way: &Go, tree: Tree, held: &[(Tree, File)], limit: Duration) -> Result<Ac
     let (mut told, notes) = pipe_with(PipeFlags::CLOEXEC).map(read_end)?;
     let file = (way.file)(tree);
     if way.before == Before::Removed {
-        std::fs::remove_file(tree.path(&file)).context("removing the file")?;
+        let path = tree.path(&file);
+        // From where no rule applies: to remove it is denied too.
+        let removal = Attempt::on(Verb::Unlink, path.as_ref()).exempt();
+        let fate = removal.fate(limit).context("removing the file")?;
+        ensure!(fate == "allowed", "removing {path}: {fate}");
     }
     let look = Look::at(tree, way.leaves.unwrap_or(&file));
     let sent = match way.before {

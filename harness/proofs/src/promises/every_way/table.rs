@@ -370,7 +370,7 @@ pub static WAYS: &[Way] =
         )
         .without_open()
         .free_to(Free::Leaves(Effect::Truncated))
-        .leaking("acts_other_than_open"),
+        .in_signal(InSignal::Unseen("changes_denied_file")),
         Way::new(
             "hardlink-out-of-folder",
             "a hard link outside of a denied folder, made before the agent started",
