@@ -139,6 +139,7 @@ pub fn join<'a>(events: &[Value], observations: impl Iterator<Item = &'a mut Obs
             joined["accounted"] = (told.values().sum::<u64>() + lost).into();
             joined["outcomes"] = told.keys().copied().collect();
             if let Some(tries) = document["tries"].as_u64() {
+                joined["tries"] = tries.into();
                 joined["accounts_for_all"] = (joined["accounted"] == tries).into();
             }
         }
