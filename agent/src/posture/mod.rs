@@ -117,11 +117,17 @@ pub enum Limit {
     ReplacesDeniedName,
     /// Where memory runs out, the kernel may kill the agent, and with it what it enforces.
     EndsWhenOutOfMemory,
+    /// A snapshot has a denied file as another one, which its owner may make; and a subvolume may be
+    /// made at a denied name.
+    SnapshotsOfDeniedFiles,
+    /// A file that a rule's path led to once, after as many others that are still there as are
+    /// remembered.
+    ForgetsFormerTargets,
 }
 
 impl Limit {
     /// Every limit.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::PassedOverWhenPreempted,
         Self::TruncatesBeforeKill,
         Self::CreatesBeforeKill,
@@ -137,6 +143,8 @@ impl Limit {
         Self::LinksDeniedFile,
         Self::ReplacesDeniedName,
         Self::EndsWhenOutOfMemory,
+        Self::SnapshotsOfDeniedFiles,
+        Self::ForgetsFormerTargets,
     ];
 
     /// The limit's name, as in the report.
@@ -157,6 +165,8 @@ impl Limit {
             Self::LinksDeniedFile => "links_denied_file",
             Self::ReplacesDeniedName => "replaces_denied_name",
             Self::EndsWhenOutOfMemory => "ends_when_out_of_memory",
+            Self::SnapshotsOfDeniedFiles => "snapshots_of_denied_files",
+            Self::ForgetsFormerTargets => "forgets_former_targets",
         }
     }
 }

@@ -20,6 +20,7 @@ use rustix::fs::{CWD, FileType, Mode, RenameFlags};
 use serde_json::{Value, json};
 
 use crate::acts::act::{self, NOT_TRIED};
+use crate::acts::anew;
 use crate::acts::cgroup::{self, Place};
 use crate::acts::handle::Handle;
 use crate::acts::wait;
@@ -27,6 +28,9 @@ use crate::acts::ways::raw;
 
 /// The content of a file whose execution prints something.
 pub const SCRIPT: &str = "#!/init exclaim\n";
+
+/// By which an attempt says that it opens for writing.
+pub const WRITING: &str = "write";
 
 /// Whom nothing is allowed to.
 const USER: u32 = 65_534;
@@ -72,9 +76,18 @@ pub enum Verb {
     Exchange,
     /// Changes its mode.
     Chmod,
+    /// Gives it another generation; opens it for that for reading, or for writing if `to` says so.
+    Regenerate,
+    /// Makes a subvolume of a btrfs.
+    Subvolume,
+    /// Makes a snapshot of one, `to`.
+    Snapshot,
+    /// Opens a file of procfs or sysfs, mounted anew in namespaces of the process's own, and copies it
+    /// to the output.
+    ReadMountedAnew,
 }
 
-const VERBS: [(Verb, &str); 19] = [
+const VERBS: [(Verb, &str); 23] = [
     (Verb::Read, "read"),
     (Verb::ReadIgnoringTerm, "read-ignoring-term"),
     (Verb::ReadAsUser, "read-as-user"),
@@ -94,6 +107,10 @@ const VERBS: [(Verb, &str); 19] = [
     (Verb::Rename, "rename"),
     (Verb::Exchange, "exchange"),
     (Verb::Chmod, "chmod"),
+    (Verb::Regenerate, "regenerate"),
+    (Verb::Subvolume, "subvolume"),
+    (Verb::Snapshot, "snapshot"),
+    (Verb::ReadMountedAnew, "read-mounted-anew"),
 ];
 
 impl Verb {
@@ -189,6 +206,10 @@ fn carry_out(verb: Verb, path: &Path, to: &str) -> io::Result<Vec<u8>> {
         Verb::Link => fs::hard_link(path, to)?,
         Verb::Rename => fs::rename(path, to)?,
         Verb::Chmod => fs::set_permissions(path, Permissions::from_mode(0o640))?,
+        Verb::Regenerate => anew::regenerate(path, to == WRITING)?,
+        Verb::Subvolume => anew::subvolume(path)?,
+        Verb::Snapshot => anew::snapshot(path, Path::new(to))?,
+        Verb::ReadMountedAnew => return anew::read(path),
         Verb::Exchange => {
             rustix::fs::renameat_with(CWD, path, CWD, to, RenameFlags::EXCHANGE)?;
         }

@@ -1,8 +1,10 @@
 //! The promises, one file each, and the order in which they are written and proven.
 
 mod accounts_for_lost_events;
+mod admits_mounted_anew;
 mod admits_passed_over;
 mod admits_refused_signal;
+mod admits_snapshots;
 mod admits_unreadable_rules;
 mod attach_is_not_enforcement;
 mod attaches_what_is_needed;
@@ -27,6 +29,7 @@ mod holds_out;
 mod holds_under_lockdown;
 mod keeps_its_report;
 mod keeps_its_words;
+mod knows_regenerated_inode;
 mod knows_reused_inode;
 mod leads_nothing_astray;
 mod leaves_nothing_behind;
@@ -40,6 +43,7 @@ mod outlives_used_up_memory;
 mod promotes;
 mod refuses_hook_that_returns_zero;
 mod refuses_signal_under_lockdown;
+mod remembers_former_targets;
 mod renews_evidence;
 mod runs_without_sys_resource;
 mod says_how_to_mend;
@@ -72,6 +76,9 @@ pub const ALL: &[&Promise] = &[
     &holds_folder::PROMISE,
     &splits_access::PROMISE,
     &knows_reused_inode::PROMISE,
+    &knows_regenerated_inode::PROMISE,
+    &remembers_former_targets::PROMISE,
+    &admits_snapshots::PROMISE,
     &denies_handle::PROMISE,
     &holds_many_rules::PROMISE,
     &accounts_for_lost_events::PROMISE,
@@ -92,6 +99,7 @@ pub const ALL: &[&Promise] = &[
     &tells_of_this_machine::PROMISE,
     &keeps_its_report::PROMISE,
     &keeps_its_words::PROMISE,
+    &admits_mounted_anew::PROMISE,
     &renews_evidence::PROMISE,
     &evidence_dates_the_claim::PROMISE,
     &dates_by_boot_clock::PROMISE,
