@@ -98,7 +98,7 @@ pub enum Limit {
     SparedProcesses,
     /// Descriptors opened before the rule held, inherited or received.
     AlreadyOpenFiles,
-    /// Acts that open nothing: stat, `O_PATH`, truncate by path, unlink, chmod.
+    /// Acts that open nothing: stat, `O_PATH`, truncate by path, unlink, chmod, connecting to a socket.
     ActsOtherThanOpen,
     /// A hard link that led out of a denied folder before the rule held.
     HardlinkOutOfFolder,

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use anyhow::{Context as _, Result};
+use rustix::fs::FileType;
 
 use super::former::Formers;
 use super::hold;
@@ -301,6 +302,10 @@ fn look(rule: &FileRule, ways: &mut Ways) -> Result<Looked> {
         Ok(target) if rule.folder && !target.is_folder() => Err(pending(
             "pending: the path is no folder, as its final slash says".to_owned(),
         )),
+        Ok(Target::File(leaf, _)) if leaf.kind == FileType::Socket => Err(pending(
+            "a socket is at the path, and nobody opens one: a rule on files denies no connecting to it"
+                .to_owned(),
+        )),
         Ok(target) if target.path() == Path::new("/") => Err(pending(
             "not followed: it leads to the root of all paths, so everything would be denied"
                 .to_owned(),
@@ -503,6 +508,17 @@ mod tests {
     fn without_the_kernel_s_word_no_rule_is_resolved() {
         let unknown = unknown(Path::new("/"), false);
         assert!(!unknown.target.unwrap_err().pending);
+    }
+
+    #[test]
+    fn a_socket_is_nothing_that_a_rule_on_files_is_enforced_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let _listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let resolved = resolve(&path, false);
+        let target = resolved.target.unwrap_err();
+        assert!(target.pending && target.reason.contains("a socket"));
+        assert_eq!(resolved.names.len(), 1);
     }
 
     #[test]

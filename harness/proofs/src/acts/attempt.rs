@@ -9,6 +9,7 @@ use std::io::{self, Read as _, Write as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
@@ -78,6 +79,8 @@ pub enum Verb {
     Chmod,
     /// Gives it another generation; opens it for that for reading, or for writing if `to` says so.
     Regenerate,
+    /// Connects to a socket.
+    Connect,
     /// Makes a subvolume of a btrfs.
     Subvolume,
     /// Makes a snapshot of one, `to`.
@@ -87,7 +90,7 @@ pub enum Verb {
     ReadMountedAnew,
 }
 
-const VERBS: [(Verb, &str); 23] = [
+const VERBS: [(Verb, &str); 24] = [
     (Verb::Read, "read"),
     (Verb::ReadIgnoringTerm, "read-ignoring-term"),
     (Verb::ReadAsUser, "read-as-user"),
@@ -108,6 +111,7 @@ const VERBS: [(Verb, &str); 23] = [
     (Verb::Exchange, "exchange"),
     (Verb::Chmod, "chmod"),
     (Verb::Regenerate, "regenerate"),
+    (Verb::Connect, "connect"),
     (Verb::Subvolume, "subvolume"),
     (Verb::Snapshot, "snapshot"),
     (Verb::ReadMountedAnew, "read-mounted-anew"),
@@ -207,6 +211,7 @@ fn carry_out(verb: Verb, path: &Path, to: &str) -> io::Result<Vec<u8>> {
         Verb::Rename => fs::rename(path, to)?,
         Verb::Chmod => fs::set_permissions(path, Permissions::from_mode(0o640))?,
         Verb::Regenerate => anew::regenerate(path, to == WRITING)?,
+        Verb::Connect => drop(UnixStream::connect(path)?),
         Verb::Subvolume => anew::subvolume(path)?,
         Verb::Snapshot => anew::snapshot(path, Path::new(to))?,
         Verb::ReadMountedAnew => return anew::read(path),

@@ -9,6 +9,7 @@ mod admits_unreadable_rules;
 mod attach_is_not_enforcement;
 mod attaches_what_is_needed;
 mod audit_fallback_when_asked;
+mod claims_no_socket;
 mod dates_by_boot_clock;
 mod denies_handle;
 mod denies_open;
@@ -99,6 +100,7 @@ pub const ALL: &[&Promise] = &[
     &tells_of_this_machine::PROMISE,
     &keeps_its_report::PROMISE,
     &keeps_its_words::PROMISE,
+    &claims_no_socket::PROMISE,
     &admits_mounted_anew::PROMISE,
     &renews_evidence::PROMISE,
     &evidence_dates_the_claim::PROMISE,
