@@ -151,16 +151,16 @@ impl Rules {
 
     /// What keeps the inodes in memory that the maps know the rules by.
     pub fn kept(&self) -> BTreeSet<Watch> {
-        let rules = self.rules.iter();
-        rules.flat_map(ResolvedRule::kept).collect()
+        let known = self.rules.iter().flat_map(ResolvedRule::known);
+        known.filter_map(|identity| identity.kept).collect()
     }
 
     /// What the rules and their targets leave to be done, by which a tier's limits go.
     pub fn leave(&self) -> limits::Leave {
-        let targets = || self.rules.iter().flat_map(|resolved| &resolved.target);
+        let mut known = self.rules.iter().flat_map(ResolvedRule::known);
         limits::Leave {
             folder_rules: self.has_folders(),
-            snapshots: targets().any(|target| filesystem::has_snapshots(target.filesystem)),
+            snapshots: known.any(|identity| filesystem::has_snapshots(identity.filesystem)),
             former_targets: self.rules.iter().any(|resolved| resolved.formers.forgot()),
         }
     }

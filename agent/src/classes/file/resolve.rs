@@ -19,7 +19,7 @@ use crate::classes::file::former;
 use crate::host::tree::Folder;
 use crate::host::way::{Lost, Place, Target, Way, Ways, is_shortage};
 use crate::kernel::abi::{InodeKey, NAME_INLINE_LEN};
-use crate::kernel::identity::{Identify, Identity, Watch};
+use crate::kernel::identity::{Identify, Identity};
 use crate::output::text;
 use crate::policy::FileRule;
 use crate::posture::gate::{Obstacle, RuleFacts};
@@ -58,11 +58,10 @@ impl ResolvedRule {
         }
     }
 
-    /// What keeps the inodes in memory that the maps know it by.
-    pub fn kept(&self) -> impl Iterator<Item = Watch> {
+    /// What the maps know it by: its target, the folders of its names, its former targets.
+    pub fn known(&self) -> impl Iterator<Item = &Identity> {
         let names = self.names.iter().map(|(folder, _)| folder);
-        let all = self.target.iter().chain(names).chain(self.formers.iter());
-        all.filter_map(|identity| identity.kept)
+        self.target.iter().chain(names).chain(self.formers.iter())
     }
 
     /// Whether neither an inode nor a folder is known for it.
@@ -373,6 +372,7 @@ mod tests {
     use std::os::unix::fs::{MetadataExt as _, symlink};
 
     use super::*;
+    use crate::kernel::identity::Watch;
     use crate::policy::Access;
 
     /// As far as `stat(2)` can tell, which is enough where the tests run.
