@@ -53,13 +53,13 @@ pub fn several_identities(of: u64) -> Option<String> {
     if let Some(name) = named(&MOUNTED_ANEW) {
         return Some(format!(
             "{name}: whoever mounts it anew, in namespaces of his own, has the same thing as another \
-             file, which isn't denied; the file is denied where the path leads to it"
+             file; the rule meets it only where the path leads"
         ));
     }
     let name = named(&SERVED)?;
     Some(format!(
-        "{name}: its server decides which file is which, and may show the same one as another, which \
-         isn't denied; the file is denied as far as it is known"
+        "{name}: its server decides which file is which, and may show the same one as another; the rule \
+         meets it only as far as it is known"
     ))
 }
 
@@ -67,8 +67,8 @@ pub fn several_identities(of: u64) -> Option<String> {
 #[must_use]
 pub fn several_spellings(of: u64) -> Option<&'static str> {
     [FAT, EXFAT, NTFS3, CIFS, SMB2].contains(&of).then_some(
-        "its file system takes names in capitals and in small letters for the same, and the name is \
-         denied in the rule's spelling alone",
+        "its file system takes names in capitals and in small letters for the same; the rule meets the \
+         name only in its own spelling",
     )
 }
 
