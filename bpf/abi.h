@@ -147,11 +147,15 @@ struct inode_rules {
 	/* On all that is beneath this folder. */
 	struct rule beneath;
 	/*
-	 * Where the folder's inode is in memory; the agent keeps it there. On an overlay of two
-	 * file systems another folder may have the same number, and isn't meant by `beneath`.
+	 * Where the inode is in memory, if the agent keeps it there, by a watch on it; else 0. On an
+	 * overlay of two file systems another folder may have the same number, and isn't meant by
+	 * `beneath`.
 	 */
 	__u64 address;
-	/* i_generation: another file that was given the same number isn't meant. */
+	/*
+	 * i_generation: another file that was given the same number isn't meant. Whoever owns a file
+	 * on some file systems can set it; the very inode that is kept in memory is meant all the same.
+	 */
 	__u32 generation;
 	/* Whether a name in this folder has a rule. */
 	__u32 has_names;

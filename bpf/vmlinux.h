@@ -71,6 +71,7 @@ struct inode {
 	struct super_block *i_sb;
 	unsigned long i_ino;
 	__u32 i_generation;
+	__u32 i_fsnotify_mask;
 };
 
 struct vfsmount {

@@ -5,6 +5,7 @@
 
 #include "../core/event.h"
 #include "../core/inode.h"
+#include "../core/read.h"
 #include "maps.h"
 
 /*
@@ -45,28 +46,53 @@ static __always_inline finding unplaced(enum match match)
 	return find(match, &none);
 }
 
-/* The rules on an inode; none where its number went to another file since. */
-static __always_inline struct inode_rules *rules_on(const struct inode_key *key, __u32 generation)
+/* Of i_fsnotify_mask: somebody watches the inode for its deletion, as the agent does what it keeps. */
+#define FS_DELETE_SELF 0x400
+/* Of a version, beside the generation: whether somebody does. */
+#define WATCHED ((__u64)FS_DELETE_SELF << 32)
+
+/*
+ * What tells an inode from an earlier one of the same number: its generation and, above that,
+ * whether it is watched. Without a branch, which a loop over folders would multiply.
+ */
+static __always_inline __u64 version_of(struct inode *inode, enum via via)
+{
+	__u64 version = READ(via, inode, i_generation);
+
+	if (bpf_core_field_exists(inode->i_fsnotify_mask))
+		version |= (__u64)READ(via, inode, i_fsnotify_mask) << 32 & WATCHED;
+	return version;
+}
+
+/*
+ * The rules on an inode; none where its number went to another file since. One whose generation was
+ * set anew is still the inode that the agent keeps in memory. A new file may have got the number and
+ * the memory of one that is gone, but not the watch on it, which ended with that one.
+ */
+static __always_inline struct inode_rules *rules_on(const struct inode_key *key, __u64 address,
+						    __u64 version)
 {
 	struct inode_rules *rules = bpf_map_lookup_elem(&rules_by_inode, key);
 
-	return rules && rules->generation == generation ? rules : NULL;
+	if (!rules || rules->generation == (__u32)version)
+		return rules;
+	return version & WATCHED && rules->address == address ? rules : NULL;
 }
 
 /* The rule on the file itself. */
-__noinline finding exact_rule(__u64 ino, __u32 dev, __u64 address, __u32 generation, __u32 access)
+__noinline finding exact_rule(__u64 ino, __u32 dev, __u64 address, __u64 version, __u32 access)
 {
 	struct inode_key key = inode_key(ino, dev, address);
-	struct inode_rules *rules = rules_on(&key, generation);
+	struct inode_rules *rules = rules_on(&key, address, version);
 
 	return rules && rules->exact.access & access ? find(MATCH_INODE, &rules->exact) : NO_RULE;
 }
 
 /* The rule on all that is beneath this folder. */
-__noinline finding rule_beneath(__u64 ino, __u32 dev, __u64 address, __u32 generation, __u32 access)
+__noinline finding rule_beneath(__u64 ino, __u32 dev, __u64 address, __u64 version, __u32 access)
 {
 	struct inode_key key = inode_key(ino, dev, address);
-	struct inode_rules *rules = rules_on(&key, generation);
+	struct inode_rules *rules = rules_on(&key, address, version);
 
 	if (!rules || rules->address != address || !(rules->beneath.access & access))
 		return NO_RULE;
@@ -74,10 +100,10 @@ __noinline finding rule_beneath(__u64 ino, __u32 dev, __u64 address, __u32 gener
 }
 
 /* Whether a name in this folder has a rule. */
-__noinline int has_names(__u64 ino, __u32 dev, __u64 address, __u32 generation)
+__noinline int has_names(__u64 ino, __u32 dev, __u64 address, __u64 version)
 {
 	struct inode_key key = inode_key(ino, dev, address);
-	struct inode_rules *rules = rules_on(&key, generation);
+	struct inode_rules *rules = rules_on(&key, address, version);
 
 	return rules && rules->has_names;
 }

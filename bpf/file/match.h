@@ -126,8 +126,8 @@ static __always_inline bool match_open(struct file *file, struct verdict *v, str
 	v->inode.dev = o.dev;
 	v->access = access_of(file, via);
 	if (exact)
-		found = exact_rule(o.ino, o.dev, number_of(o.inode),
-				   READ(via, o.inode, i_generation), v->access);
+		found = exact_rule(o.ino, o.dev, number_of(o.inode), version_of(o.inode, via),
+				   v->access);
 	if (found == NO_RULE && name)
 		found = name_rule(o.dentry, o.folder, o.folder_ino, o.dev, v->access, via);
 	if (found == NO_RULE && has_folder_rules && o.placed)
@@ -150,8 +150,8 @@ static __always_inline bool match_exact(struct dentry *dentry, __u32 access, str
 	v->inode.ino = inode->i_ino;
 	v->inode.dev = inode->i_sb->s_dev;
 	return perhaps(filter_mask, v->inode.ino, v->inode.dev) &&
-	       hits(exact_rule(v->inode.ino, v->inode.dev, number_of(inode), inode->i_generation,
-			       access),
+	       hits(exact_rule(v->inode.ino, v->inode.dev, number_of(inode),
+			       version_of(inode, VIA_BTF), access),
 		    hit);
 }
 

@@ -66,7 +66,7 @@ static __always_inline finding name_rule(struct dentry *dentry, struct inode *fo
 {
 	__u64 address = number_of(folder);
 
-	if (!has_names(ino, dev, address, READ(via, folder, i_generation)))
+	if (!has_names(ino, dev, address, version_of(folder, via)))
 		return NO_RULE;
 	if (via == VIA_BTF && dentry->d_name.len < NAME_INLINE_LEN)
 		return name_rule_in_dentry(dentry, ino, dev, address, access);

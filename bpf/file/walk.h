@@ -60,9 +60,9 @@ __noinline finding look_at_folder(__u64 address, __u64 superblock, __u32 access)
 	inode = FROM_READ(&place, dentry, d_parent, d_inode);
 	if (perhaps_beneath(filter_mask, (__u64)inode)) {
 		__u64 ino = BPF_CORE_READ(inode, i_ino);
-		__u32 generation = BPF_CORE_READ(inode, i_generation);
-		finding found = rule_beneath(ino, BPF_CORE_READ(sb, s_dev), (__u64)inode,
-					     generation, access);
+		__u64 version = version_of(inode, VIA_PROBE);
+		finding found = rule_beneath(ino, BPF_CORE_READ(sb, s_dev), (__u64)inode, version,
+					     access);
 
 		if (found != NO_RULE)
 			return found;
@@ -92,7 +92,7 @@ static __noinline finding ask_upwards(struct dentry *dentry, struct super_block 
 		struct inode *inode = dentry->d_inode;
 		struct dentry *parent = dentry->d_parent;
 		finding found = rule_beneath(inode->i_ino, dev, number_of(inode),
-					     inode->i_generation, access);
+					     version_of(inode, VIA_BTF), access);
 
 		if (found != NO_RULE)
 			return found;

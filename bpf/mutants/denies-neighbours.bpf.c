@@ -10,7 +10,7 @@ static __noinline int is_meant(struct file *file)
 	if (BPF_CORE_READ(dentry, d_inode) != BPF_CORE_READ(file, f_inode))
 		return 0;
 	return has_names(BPF_CORE_READ(folder, i_ino), BPF_CORE_READ(folder, i_sb, s_dev),
-			 (__u64)folder, BPF_CORE_READ(folder, i_generation));
+			 (__u64)folder, version_of(folder, VIA_PROBE));
 }
 
 #include "unnamed.h"

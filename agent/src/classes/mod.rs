@@ -18,7 +18,7 @@ use serde::Serialize;
 
 use crate::kernel::abi::{self, RawEvent};
 use crate::kernel::filter::{self, Filter, Subject};
-use crate::kernel::identity::Identify;
+use crate::kernel::identity::{Identify, Watch};
 use crate::kernel::loader::{self, Fit};
 use crate::kernel::maps::find;
 use crate::kernel::readback::Exempted;
@@ -114,6 +114,11 @@ impl Rules {
         }
     }
 
+    /// What keeps the inodes in memory that the maps know the rules by.
+    pub fn kept(&self) -> BTreeSet<Watch> {
+        self.file.kept()
+    }
+
     /// A rule's id and what it names, by its number in the maps.
     pub fn name(&self, number: u32) -> Option<(String, String)> {
         self.file.name(number)
@@ -122,7 +127,7 @@ impl Rules {
     /// What a tier doesn't stop of a class's acts.
     pub fn limits(&self, class: Class, tier: Tier) -> Vec<Limit> {
         match class {
-            Class::File => file::limits::of(tier, self.file.has_folders()),
+            Class::File => file::limits::of(tier, self.file.leave()),
         }
     }
 

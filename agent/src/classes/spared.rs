@@ -66,7 +66,7 @@ pub fn look(
     }
     let files: Vec<&File> = found.iter().map(Target::file).collect();
     if let (false, Some(kernel)) = (files.is_empty(), kernel) {
-        let identities = kernel.identify(&files)?;
+        let identities = kernel.identify_for_good(&files)?;
         spared.protected = identities.iter().map(|found| found.inode).collect();
     }
     Ok((spared, missing))

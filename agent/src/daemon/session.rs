@@ -161,7 +161,13 @@ impl Session {
         contents.spared = spared;
         self.trials
             .fill(contents)
-            .context("failed to fill the maps")
+            .context("failed to fill the maps")?;
+        // No map knows an inode by its address any more that isn't among these.
+        let kept = self.rules.kept();
+        if let Some(kernel) = self.trials.kernel() {
+            kernel.release_all_but(&kept);
+        }
+        Ok(())
     }
 
     /// Writes the report, whose validity runs from the oldest evidence and not from now. `unprinted`

@@ -119,6 +119,8 @@ pub struct Leaf {
     pub owner: u32,
     /// How many names it has.
     pub names: u32,
+    /// What it is.
+    pub kind: FileType,
 }
 
 /// What stands under a name.
@@ -218,10 +220,11 @@ impl Tree {
                 path: folder.path.join(name),
             }))),
             FileType::Symlink => self.link(&file, owner),
-            _ => Ok(Stands::File(Leaf {
+            kind => Ok(Stands::File(Leaf {
                 file: file.into(),
                 owner,
                 names: found.stx_nlink,
+                kind,
             })),
         }
     }

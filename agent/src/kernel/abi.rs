@@ -109,7 +109,7 @@ pub struct InodeRules {
     pub exact: Rule,
     /// On all that is beneath this folder.
     pub beneath: Rule,
-    /// Where the folder's inode is in the kernel's memory; 0 without a rule beneath it.
+    /// Where the inode is in the kernel's memory; 0 if the agent doesn't keep it there.
     pub address: u64,
     /// `i_generation`
     pub generation: u32,

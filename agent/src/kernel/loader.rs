@@ -4,7 +4,7 @@
 //! In: the BPF object, the kernel's BTF, names of programs with what each attaches to. Out:
 //! attached programs, or the kernel's reason in words. Dropping [`Programs`] detaches all.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
@@ -21,7 +21,7 @@ use aya_obj::generated::{BPF_CALL, BPF_F_MMAPABLE, BPF_JMP, BPF_PSEUDO_KFUNC_CAL
 use super::abi::{PLACE_OF_RDONLY_CAST, PLACES_OF_STRUCTS, RawExempted};
 use super::btf::{ITERATOR, KernelBtf, MAP_ITERATOR, RDONLY_CAST, lsm_function};
 use super::filter;
-use super::identity::{self, Identify, Identity, Pins};
+use super::identity::{self, Identify, Identity, Pins, Watch};
 use super::memlock;
 use super::occupants;
 use super::readback::Exempted;
@@ -108,7 +108,10 @@ pub struct Programs {
     iterator: Option<Attached>,
     /// The same.
     map_iterator: Option<Attached>,
+    /// Of what is identified for good.
     pins: Pins,
+    /// Of what is kept until it is released.
+    kept: Pins,
     memory_readable: bool,
     spent: Spent,
 }
@@ -192,6 +195,7 @@ impl Programs {
             iterator: None,
             map_iterator: None,
             pins: Pins::new()?,
+            kept: Pins::new()?,
             memory_readable,
             spent: Spent::default(),
         };
@@ -379,14 +383,39 @@ impl Identify for Programs {
             let attached = self.load_and_link("identify", Target::Iterator(number));
             self.iterator = Some(attached?);
         }
+        // All of the files are open by now, so none of their inodes takes the place of another from here
+        // on.
+        self.kept.drop_ended();
         let iterator = self.iterator.as_ref().context("no iterator")?;
         let records = bpf_call::iterate(&iterator.link);
         let records = records.context("failed to read the iterator over descriptors")?;
-        identity::of(&records, files, &self.pins)
+        identity::of(&records, files)
     }
 
-    fn keep(&mut self, file: &File) -> Result<()> {
-        self.pins.pin(file)
+    fn identify_for_good(&mut self, files: &[&File]) -> Result<Vec<Identity>> {
+        let mut identities = self.identify(files)?;
+        for (file, identity) in files.iter().zip(&mut identities) {
+            if identity.inode.address != 0 {
+                identity.kept = Some(self.pins.pin(file)?);
+            }
+        }
+        Ok(identities)
+    }
+
+    fn keep(&mut self, file: &File) -> Result<Watch> {
+        self.kept.pin(file)
+    }
+
+    fn keep_if_room(&mut self, file: &File) -> Option<Watch> {
+        self.kept.pin_if_room(file)
+    }
+
+    fn exists(&self, kept: Watch) -> bool {
+        self.kept.exists(kept)
+    }
+
+    fn release_all_but(&mut self, needed: &BTreeSet<Watch>) {
+        self.kept.keep_only(needed);
     }
 }
 

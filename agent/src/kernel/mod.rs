@@ -3,6 +3,7 @@
 pub mod abi;
 pub mod bpf_call;
 pub mod btf;
+pub mod filesystem;
 pub mod filter;
 pub mod identity;
 pub mod loader;

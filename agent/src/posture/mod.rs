@@ -99,7 +99,7 @@ pub enum Limit {
     /// Descriptors opened before the rule held, inherited or received.
     AlreadyOpenFiles,
     /// Acts that open nothing and change nothing but flags: stat, `O_PATH`, reading extended
-    /// attributes, and what `ioctl(2)` sets.
+    /// attributes, what `ioctl(2)` sets, connecting to a socket.
     ActsOtherThanOpen,
     /// A hard link that led out of a denied folder before the rule held.
     HardlinkOutOfFolder,
@@ -123,11 +123,17 @@ pub enum Limit {
     ChangesDeniedFile,
     /// Where memory runs out, the kernel may kill the agent, and with it what it enforces.
     EndsWhenOutOfMemory,
+    /// A snapshot has a denied file as another one, which its owner may make; and a subvolume may be
+    /// made at a denied name.
+    SnapshotsOfDeniedFiles,
+    /// A file that a rule's path led to once, after as many others that are still there as are
+    /// remembered.
+    ForgetsFormerTargets,
 }
 
 impl Limit {
     /// Every limit.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::PassedOverWhenPreempted,
         Self::TruncatesBeforeKill,
         Self::CreatesBeforeKill,
@@ -145,6 +151,8 @@ impl Limit {
         Self::RemovesDeniedFile,
         Self::ChangesDeniedFile,
         Self::EndsWhenOutOfMemory,
+        Self::SnapshotsOfDeniedFiles,
+        Self::ForgetsFormerTargets,
     ];
 
     /// The limit's name, as in the report.
@@ -167,6 +175,8 @@ impl Limit {
             Self::RemovesDeniedFile => "removes_denied_file",
             Self::ChangesDeniedFile => "changes_denied_file",
             Self::EndsWhenOutOfMemory => "ends_when_out_of_memory",
+            Self::SnapshotsOfDeniedFiles => "snapshots_of_denied_files",
+            Self::ForgetsFormerTargets => "forgets_former_targets",
         }
     }
 }

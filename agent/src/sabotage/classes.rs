@@ -31,6 +31,23 @@ pub mod file {
 
     pub use real::file::*;
 
+    pub mod former {
+        //! What paths led to before.
+
+        use super::{Mutant, real, sabotage};
+
+        pub use real::file::former::*;
+
+        /// As many as the real one, or one.
+        #[must_use]
+        pub fn room(rules: usize) -> usize {
+            match sabotage::is(Mutant::RemembersOneFormer) {
+                true => 1,
+                false => real::file::former::room(rules),
+            }
+        }
+    }
+
     pub mod contents {
         //! What the maps hold.
 

@@ -93,6 +93,8 @@ mutants! {
     ComparesPathsOnly = "compares-paths-only",
     /// Whoever owns a folder is taken for root.
     TrustsEveryFolder = "trusts-every-folder",
+    /// Of what a rule's path led to before, only one file is remembered.
+    RemembersOneFormer = "remembers-one-former",
     /// Readiness is told, and the rules wait for the next verification.
     ReadyBeforeRules = "ready-before-rules",
     /// While the agent verifies, no rule is in force.

@@ -154,8 +154,10 @@ pub fn run(options: &SabotageOptions, root: &Path) -> Result<ExitCode> {
     if options.sweep {
         return sweep(options, root, &manifest, &kernels);
     }
-    let at_hand = AtHand::get(&options.run, root, &manifest, &kernels, &BTreeSet::new())?
-        .with_all_kernels()?;
+    let proofs = mutants.iter().flat_map(sabotage::plan::proofs);
+    let filesystems: BTreeSet<_> = proofs.filter_map(|proof| proof.filesystem).collect();
+    let at_hand =
+        AtHand::get(&options.run, root, &manifest, &kernels, &filesystems)?.with_all_kernels()?;
     let choice = at_hand.accelerator(options.run.accel)?;
     let pace = options.run.pace(choice.accelerator, &Boot::ALL);
     let jobs = jobs(&at_hand, options, pace, |kernel| {

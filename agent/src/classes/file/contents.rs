@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use super::maps::{Contents, Name, PathBytes};
 use super::resolve::ResolvedRule;
 use crate::kernel::abi::{ACCESS_READ, ACCESS_WRITE, Rule};
+use crate::kernel::identity::Identity;
 use crate::policy::Access;
 use crate::posture::Action;
 
@@ -37,19 +38,27 @@ pub fn of(rules: &[ResolvedRule], action: Action) -> Contents {
     // Former targets come last. A former target's inode number may belong to a present target by
     // now; then the present target keeps the key.
     for (number, resolved) in (0..).zip(rules) {
-        let Some(former) = resolved.former else {
-            continue;
-        };
-        if contents.inodes.contains_key(&former.inode) {
-            continue;
-        }
-        let rule = in_map(number, resolved, action);
-        contents.inode(&former).exact = rule;
-        if resolved.rule.folder {
-            *contents.beneath(&former) = rule;
+        for former in resolved.formers.iter() {
+            if is_another_s(&contents, former) {
+                continue;
+            }
+            let rule = in_map(number, resolved, action);
+            merge(&mut contents.inode(former).exact, rule);
+            if resolved.rule.folder {
+                merge(contents.beneath(former), rule);
+            }
         }
     }
     contents
+}
+
+/// Whether the key of a former target belongs to another file by now.
+fn is_another_s(contents: &Contents, former: &Identity) -> bool {
+    let known = contents.inodes.get(&former.inode);
+    known.is_some_and(|known| {
+        let is_kept = former.kept.is_some() && known.address == former.address;
+        known.generation != former.generation && !is_kept
+    })
 }
 
 fn in_map(number: u32, resolved: &ResolvedRule, action: Action) -> Rule {
@@ -85,9 +94,10 @@ mod tests {
     use std::ffi::OsString;
     use std::path::Path;
 
+    use super::super::former::Formers;
     use super::*;
     use crate::kernel::abi::InodeKey;
-    use crate::kernel::identity::Identity;
+    use crate::kernel::identity::Watch;
     use crate::policy::FileRule;
     use crate::posture::gate::Obstacle;
 
@@ -97,6 +107,8 @@ mod tests {
             generation: 7,
             address: 0x1000 + ino,
             superblock: 0x100,
+            filesystem: 0,
+            kept: None,
         }
     }
 
@@ -114,7 +126,7 @@ mod tests {
                 access,
             },
             target: target.map(identity).ok_or_else(pending),
-            former: None,
+            formers: Formers::default(),
             mount_beneath: None,
             names: folder
                 .map(|ino| (identity(ino), name))
@@ -141,7 +153,7 @@ mod tests {
     #[test]
     fn a_file_that_was_renamed_away_stays_denied_unless_its_number_is_another_s() {
         let mut gone = rule("/a/b", Access::Read, None, Some(1));
-        gone.former = Some(identity(2));
+        gone.formers.add(identity(2), 1);
         let contents = of(&[gone], Action::Deny);
         assert_eq!(
             contents.inodes[&identity(2).inode].exact.access,
@@ -149,13 +161,56 @@ mod tests {
         );
 
         let mut gone = rule("/a/b", Access::Read, None, Some(1));
-        gone.former = Some(Identity {
+        let former = Identity {
             generation: 6,
             ..identity(2)
-        });
+        };
+        gone.formers.add(former, 1);
         let there = rule("/a/c", Access::Write, Some(2), Some(1));
         let known = of(&[gone, there], Action::Deny).inodes[&identity(2).inode];
         assert_eq!((known.generation, known.exact.access), (7, ACCESS_WRITE));
+    }
+
+    #[test]
+    fn a_file_is_known_by_its_address_where_it_is_kept_in_memory() {
+        let kept = Identity {
+            kept: Some(Watch(1)),
+            ..identity(2)
+        };
+        let mut there = rule("/a/c", Access::Write, Some(2), Some(1));
+        there.target = Ok(kept);
+        // The same file, before its owner gave it another generation.
+        let mut gone = rule("/a/b", Access::Read, None, Some(1));
+        let former = Identity {
+            generation: 6,
+            ..kept
+        };
+        gone.formers.add(former, 1);
+        let known = of(&[gone, there], Action::Deny).inodes[&identity(2).inode];
+        assert_eq!(known.exact.access, ACCESS_READ | ACCESS_WRITE);
+        assert_eq!(known.address, 0x1002);
+        assert_eq!(
+            of(
+                &[rule("/a/b", Access::Read, Some(2), Some(1))],
+                Action::Deny
+            )
+            .inodes[&identity(2).inode]
+                .address,
+            0
+        );
+    }
+
+    #[test]
+    fn every_former_target_stays_denied() {
+        let mut gone = rule("/a/b", Access::Read, None, Some(1));
+        for former in [2, 3, 4] {
+            gone.formers.add(identity(former), 8);
+        }
+        let contents = of(&[gone], Action::Deny);
+        for former in [2, 3, 4] {
+            let known = contents.inodes[&identity(former).inode];
+            assert_eq!(known.exact.access, ACCESS_READ);
+        }
     }
 
     #[test]

@@ -100,7 +100,7 @@ impl Decoys {
             opened.push(identity::open(&self.path(*decoy)).context("failed to open a decoy")?);
         }
         let opened: Vec<&File> = opened.iter().collect();
-        let mut found = kernel.identify(&opened)?.into_iter();
+        let mut found = kernel.identify_for_good(&opened)?.into_iter();
         self.found_folder = found.next();
         self.found = files.into_iter().zip(found).collect();
         Ok(())

@@ -2,16 +2,33 @@
 
 use crate::posture::{Limit, Tier};
 
-/// The limits of a tier for files; `folder_rules` if the policy has any.
-pub fn of(tier: Tier, folder_rules: bool) -> Vec<Limit> {
+/// What rules and their targets leave to be done.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Leave {
+    /// Whether there are rules on folders.
+    pub folder_rules: bool,
+    /// Whether a rule is on a file of which users may make snapshots.
+    pub snapshots: bool,
+    /// Whether a rule led to more files than are remembered.
+    pub former_targets: bool,
+}
+
+/// The limits of a tier for files.
+pub fn of(tier: Tier, leave: Leave) -> Vec<Limit> {
     // `CopiedUpByOverlay` always: no system call tells whether a file is in a lower layer.
     let mut limits = vec![
         Limit::AlreadyOpenFiles,
         Limit::ActsOtherThanOpen,
         Limit::CopiedUpByOverlay,
     ];
-    if folder_rules {
+    if leave.folder_rules {
         limits.push(Limit::HardlinkOutOfFolder);
+    }
+    if leave.snapshots {
+        limits.push(Limit::SnapshotsOfDeniedFiles);
+    }
+    if leave.former_targets {
+        limits.push(Limit::ForgetsFormerTargets);
     }
     if tier == Tier::Signal {
         limits.extend([
@@ -36,7 +53,7 @@ mod tests {
 
     #[test]
     fn the_signal_tier_says_what_happens_before_the_kill() {
-        let limits = of(Tier::Signal, false);
+        let limits = of(Tier::Signal, Leave::default());
         assert!(limits.contains(&Limit::TruncatesBeforeKill));
         assert!(limits.contains(&Limit::SharedFdTableLeak));
         assert!(!limits.contains(&Limit::HardlinkOutOfFolder));
@@ -44,15 +61,33 @@ mod tests {
 
     #[test]
     fn a_link_that_led_out_of_a_folder_is_a_limit_of_folder_rules_in_every_tier() {
+        let folder_rules = Leave {
+            folder_rules: true,
+            ..Leave::default()
+        };
         for tier in Tier::ALL {
-            assert!(of(tier, true).contains(&Limit::HardlinkOutOfFolder));
+            assert!(of(tier, folder_rules).contains(&Limit::HardlinkOutOfFolder));
         }
         let denying = [
             Limit::AlreadyOpenFiles,
             Limit::ActsOtherThanOpen,
             Limit::CopiedUpByOverlay,
         ];
-        assert_eq!(of(Tier::Lsm, false), denying);
-        assert_eq!(of(Tier::Modret, false), denying);
+        assert_eq!(of(Tier::Lsm, Leave::default()), denying);
+        assert_eq!(of(Tier::Modret, Leave::default()), denying);
+    }
+
+    #[test]
+    fn what_the_targets_leave_to_be_done_is_a_limit_in_every_tier() {
+        let leave = Leave {
+            folder_rules: false,
+            snapshots: true,
+            former_targets: true,
+        };
+        for tier in Tier::ALL {
+            let limits = of(tier, leave);
+            assert!(limits.contains(&Limit::SnapshotsOfDeniedFiles));
+            assert!(limits.contains(&Limit::ForgetsFormerTargets));
+        }
     }
 }

@@ -119,6 +119,9 @@ impl Contents {
     pub fn inode(&mut self, identity: &Identity) -> &mut InodeRules {
         let rules = self.inodes.entry(identity.inode).or_default();
         rules.generation = identity.generation;
+        if identity.kept.is_some() {
+            rules.address = identity.address;
+        }
         rules
     }
 

@@ -5,6 +5,8 @@ mod acts;
 pub mod contents;
 pub mod decoys;
 pub mod event;
+pub mod former;
+mod hold;
 pub mod limits;
 pub mod maps;
 pub mod resolve;
@@ -20,8 +22,11 @@ use resolve::ResolvedRule;
 use super::Moved;
 use super::need::Need;
 use crate::classes::file::contents::of as contents_of;
+use crate::classes::file::former::room;
 use crate::classes::file::resolve::resolve;
-use crate::kernel::identity::Identify;
+use crate::kernel::filesystem;
+use crate::kernel::identity::{Identify, Watch};
+use crate::output::{log, text};
 use crate::policy::FileRule;
 use crate::posture::Action;
 use crate::posture::gate::RuleFacts;
@@ -79,7 +84,23 @@ impl Rules {
         let which: Vec<usize> = paths
             .filter_map(|(number, concerned)| concerned.then_some(number))
             .collect();
+        let forgetful = |rules: &[ResolvedRule]| -> BTreeSet<usize> {
+            let forgot = rules.iter().map(|resolved| resolved.formers.forgot());
+            let forgot = forgot.enumerate().filter(|(_, forgot)| *forgot);
+            forgot.map(|(number, _)| number).collect()
+        };
+        let before = forgetful(&self.rules);
         let moved = resolve(&mut self.rules, &which, mounts, kernel)?;
+        for number in forgetful(&self.rules).difference(&before) {
+            let rule = &self.rules[*number].rule;
+            log::warn(format_args!(
+                "rule {}: {} led to more files that may still be there than are remembered ({}); what \
+                 it led to since may be opened where it is now",
+                rule.id,
+                text::path(Path::new(&rule.path)),
+                room(self.rules.len())
+            ));
+        }
         self.by_path |= self.rules.iter().any(ResolvedRule::is_known_by_path_alone);
         let moved = moved.into_iter().map(|number| {
             let resolved = &self.rules[number];
@@ -128,7 +149,24 @@ impl Rules {
         Some((resolved.rule.id.clone(), resolved.rule.path.clone()))
     }
 
-    /// How many subjects the filter must have room for.
+    /// What keeps the inodes in memory that the maps know the rules by.
+    pub fn kept(&self) -> BTreeSet<Watch> {
+        let known = self.rules.iter().flat_map(ResolvedRule::known);
+        known.filter_map(|identity| identity.kept).collect()
+    }
+
+    /// What the rules and their targets leave to be done, by which a tier's limits go.
+    pub fn leave(&self) -> limits::Leave {
+        let mut known = self.rules.iter().flat_map(ResolvedRule::known);
+        limits::Leave {
+            folder_rules: self.has_folders(),
+            snapshots: known.any(|identity| filesystem::has_snapshots(identity.filesystem)),
+            former_targets: self.rules.iter().any(|resolved| resolved.formers.forgot()),
+        }
+    }
+
+    /// How many subjects the filter must have room for. Hardly a rule has more than one former target;
+    /// where many do, the filter says "perhaps" a little more often.
     pub fn subjects(&self) -> usize {
         // The target and the former one, and the folders that it is in as written and canonical.
         4 * self.rules.len() + decoys::Decoys::RULES
@@ -138,7 +176,7 @@ impl Rules {
     pub fn entries(&self) -> BTreeMap<&'static str, usize> {
         let (rules, decoys) = (self.rules.len(), decoys::Decoys::RULES);
         BTreeMap::from([
-            ("rules_by_inode", 4 * rules + decoys),
+            ("rules_by_inode", (3 + room(rules)) * rules + decoys),
             ("rules_by_name", 2 * rules + decoys),
             ("rules_by_path", rules + decoys),
         ])

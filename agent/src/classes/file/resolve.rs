@@ -11,7 +11,11 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use anyhow::{Context as _, Result};
+use rustix::fs::FileType;
 
+use super::former::Formers;
+use super::hold;
+use crate::classes::file::former;
 use crate::host::tree::Folder;
 use crate::host::way::{Lost, Place, Target, Way, Ways, is_shortage};
 use crate::kernel::abi::{InodeKey, NAME_INLINE_LEN};
@@ -35,8 +39,8 @@ pub struct ResolvedRule {
     /// Where the path stands, as written and, where links lead elsewhere, canonical: the
     /// folder and the name in it. Empty if there is no such folder.
     pub names: Vec<(Identity, OsString)>,
-    /// What the path led to before: a file that was renamed away is still the denied one.
-    pub former: Option<Identity>,
+    /// What the path led to before.
+    pub formers: Formers,
     /// Where lockdown keeps programs from reading the kernel's memory: a mount point beneath the
     /// rule's folder, if there is one.
     pub mount_beneath: Option<PathBuf>,
@@ -49,15 +53,15 @@ impl ResolvedRule {
             rule,
             target: Err(untold()),
             names: Vec::new(),
-            former: None,
+            formers: Formers::default(),
             mount_beneath: None,
         }
     }
 
-    /// By what the hooks know the target now.
-    pub fn identity(&self) -> Option<(InodeKey, u32)> {
-        let target = self.target.as_ref().ok()?;
-        Some((target.inode, target.generation))
+    /// What the maps know it by: its target, the folders of its names, its former targets.
+    pub fn known(&self) -> impl Iterator<Item = &Identity> {
+        let names = self.names.iter().map(|(folder, _)| folder);
+        self.target.iter().chain(names).chain(self.formers.iter())
     }
 
     /// Whether neither an inode nor a folder is known for it.
@@ -66,15 +70,27 @@ impl ResolvedRule {
     }
 
     /// Takes what the path leads to now, and remembers what it led to before, if that is something
-    /// else.
-    fn update(&mut self, target: Result<Identity, Obstacle>, names: Vec<(Identity, OsString)>) {
-        let before = self.identity();
-        let former = self.target.as_ref().ok().copied();
-        self.target = target;
+    /// else; says whether it is. `room` is for how many former targets there is room.
+    fn update(
+        &mut self,
+        target: Result<Identity, Obstacle>,
+        names: Vec<(Identity, OsString)>,
+        room: usize,
+    ) -> bool {
+        let before = std::mem::replace(&mut self.target, target);
         self.names = names;
-        if let (Some(former), true) = (former, before != self.identity()) {
-            self.former = Some(former);
+        let moved = match (&before, &self.target) {
+            (Ok(before), Ok(now)) => !before.is_same_as(now),
+            (Err(_), Err(_)) => false,
+            (Ok(_), Err(_)) | (Err(_), Ok(_)) => true,
+        };
+        if let Ok(now) = &self.target {
+            self.formers.found(now);
         }
+        if let (Ok(before), true) = (before, moved) {
+            self.formers.add(before, room);
+        }
+        moved
     }
 
     /// The rule, as the gate sees it. `memory_readable` as lockdown leaves it.
@@ -85,7 +101,7 @@ impl ResolvedRule {
                 obstacles.insert(tier, obstacle.clone());
             }
         }
-        if let Err(obstacle) = &self.target {
+        if let Some(obstacle) = self.obstacle() {
             for tier in Tier::ALL {
                 obstacles.entry(tier).or_insert_with(|| obstacle.clone());
             }
@@ -95,6 +111,18 @@ impl ResolvedRule {
             class: Class::File,
             obstacles,
         }
+    }
+
+    /// Why it isn't claimed in any tier. Who owns a folder on the way decides on it, so it keeps no
+    /// agent from starting.
+    fn obstacle(&self) -> Option<Obstacle> {
+        let target = match &self.target {
+            Ok(target) => target,
+            Err(obstacle) => return Some(obstacle.clone()),
+        };
+        let reason = hold::why_not(target, self.names.iter().map(|(folder, _)| folder))?;
+        let pending = true;
+        Some(Obstacle { reason, pending })
     }
 
     /// What the rule needs that programs can't read under lockdown.
@@ -162,6 +190,7 @@ fn pass(
 ) -> Result<Vec<usize>> {
     let mut ways = Ways::new().context("failed to open the root of all paths")?;
     let mut moved = Vec::new();
+    let room = former::room(rules.len());
     for batch in which.chunks(BATCH) {
         let looked: Vec<(usize, Looked)> = batch
             .iter()
@@ -177,15 +206,9 @@ fn pass(
         let files = folders.all.iter().map(|folder| &folder.file);
         let files: Vec<&File> = files.chain(targets.map(Target::file)).collect();
         let mut identities = kernel.identify(&files)?.into_iter();
-        let folders = folders.identified(&mut identities);
+        let folders = folders.identified(&mut identities, kernel)?;
         for (number, looked) in looked {
             let resolved = &mut rules[number];
-            let mut kept = Ok(());
-            if let (true, Ok(target)) = (resolved.rule.folder, &looked.target) {
-                // The hooks tell a folder from another of its number by its inode's address.
-                kept = kernel.keep(target.file());
-            }
-            let before = resolved.identity();
             resolved.mount_beneath = match (resolved.rule.folder, mounts, &looked.target) {
                 (true, Some(mounts), Ok(target)) => beneath(target.path(), mounts),
                 (true, Some(mounts), Err(_)) => beneath(Path::new(&resolved.rule.path), mounts),
@@ -193,20 +216,22 @@ fn pass(
             };
             let names = names(looked.places, &folders);
             let target = match looked.target {
-                Ok(_) => Ok(identities
-                    .next()
-                    .context("a file that the kernel told nothing of")?),
+                Ok(target) => {
+                    let mut identity = identities
+                        .next()
+                        .context("a file that the kernel told nothing of")?;
+                    let (file, is_folder) = (target.file(), resolved.rule.folder);
+                    let before = resolved.target.as_ref().ok();
+                    let kept = hold::keep_target(&mut identity, file, is_folder, before, kernel);
+                    kept.map(|()| identity).map_err(|error| Obstacle {
+                        reason: format!("{error:#}"),
+                        pending: true,
+                    })
+                }
                 Err(obstacle) => Err(obstacle),
             };
-            let target = match kept {
-                Ok(()) => target,
-                Err(error) => Err(Obstacle {
-                    reason: format!("{error:#}"),
-                    pending: true,
-                }),
-            };
-            resolved.update(target, names);
-            if before != resolved.identity() {
+            resolved.formers.drop_gone(|watch| kernel.exists(watch));
+            if resolved.update(target, names, room) {
                 moved.push(number);
             }
         }
@@ -276,6 +301,10 @@ fn look(rule: &FileRule, ways: &mut Ways) -> Result<Looked> {
         Ok(target) if rule.folder && !target.is_folder() => Err(pending(
             "pending: the path is no folder, as its final slash says".to_owned(),
         )),
+        Ok(Target::File(leaf, _)) if leaf.kind == FileType::Socket => Err(pending(
+            "a socket is at the path, and nobody opens one: a rule on files denies no connecting to it"
+                .to_owned(),
+        )),
         Ok(target) if target.path() == Path::new("/") => Err(pending(
             "not followed: it leads to the root of all paths, so everything would be denied"
                 .to_owned(),
@@ -305,14 +334,18 @@ impl Folders {
         }
     }
 
-    /// What they are to the hooks; the identities stand in their order.
+    /// What they are to the hooks, kept in memory where need be; the identities stand in their order.
     fn identified(
         self,
         identities: &mut impl Iterator<Item = Identity>,
-    ) -> HashMap<*const Folder, (Rc<Folder>, Identity)> {
+        kernel: &mut dyn Identify,
+    ) -> Result<HashMap<*const Folder, (Rc<Folder>, Identity)>> {
         let all = self.all.into_iter().zip(identities);
-        all.map(|(folder, identity)| (Rc::as_ptr(&folder), (folder, identity)))
-            .collect()
+        all.map(|(folder, mut identity)| {
+            hold::keep_folder(&mut identity, &folder.file, kernel)?;
+            Ok((Rc::as_ptr(&folder), (folder, identity)))
+        })
+        .collect()
     }
 }
 
@@ -339,6 +372,7 @@ mod tests {
     use std::os::unix::fs::{MetadataExt as _, symlink};
 
     use super::*;
+    use crate::kernel::identity::Watch;
     use crate::policy::Access;
 
     /// As far as `stat(2)` can tell, which is enough where the tests run.
@@ -353,14 +387,30 @@ mod tests {
                     generation: 0,
                     address: metadata.dev() << 32 | metadata.ino(),
                     superblock: metadata.dev(),
+                    filesystem: 0,
+                    kept: None,
                 })
             };
             files.iter().map(identity).collect()
         }
 
-        fn keep(&mut self, _: &File) -> Result<()> {
-            Ok(())
+        fn identify_for_good(&mut self, files: &[&File]) -> Result<Vec<Identity>> {
+            self.identify(files)
         }
+
+        fn keep(&mut self, file: &File) -> Result<Watch> {
+            Ok(Watch(i32::try_from(file.metadata()?.ino() & 0xffff)?))
+        }
+
+        fn keep_if_room(&mut self, file: &File) -> Option<Watch> {
+            self.keep(file).ok()
+        }
+
+        fn exists(&self, _: Watch) -> bool {
+            true
+        }
+
+        fn release_all_but(&mut self, _: &BTreeSet<Watch>) {}
     }
 
     fn unknown(path: &Path, folder: bool) -> ResolvedRule {
@@ -461,7 +511,18 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_went_away_is_remembered_until_another_goes_away() {
+    fn a_socket_is_nothing_that_a_rule_on_files_is_enforced_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let _listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let resolved = resolve(&path, false);
+        let target = resolved.target.unwrap_err();
+        assert!(target.pending && target.reason.contains("a socket"));
+        assert_eq!(resolved.names.len(), 1);
+    }
+
+    #[test]
+    fn files_that_went_away_are_remembered() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         let mut rules = [unknown(&path, false)];
@@ -473,8 +534,21 @@ mod tests {
         fs::rename(&path, folder.path().join("away")).unwrap();
         assert_eq!(look(), [0]);
         assert!(look().is_empty());
-        assert_eq!(rules[0].former.unwrap().inode.ino, first);
         assert!(rules[0].target.as_ref().unwrap_err().pending);
+        let formers = |rules: &[ResolvedRule; 1]| -> Vec<u64> {
+            let formers = rules[0].formers.iter();
+            formers.map(|former| former.inode.ino).collect()
+        };
+        assert_eq!(formers(&rules), [first]);
+        fs::write(&path, "").unwrap();
+        let second = ino(&path);
+        super::resolve(&mut rules, &[0], None, &mut Stat).unwrap();
+        fs::rename(&path, folder.path().join("away too")).unwrap();
+        super::resolve(&mut rules, &[0], None, &mut Stat).unwrap();
+        assert_eq!(formers(&rules), [first, second]);
+        fs::rename(folder.path().join("away"), &path).unwrap();
+        super::resolve(&mut rules, &[0], None, &mut Stat).unwrap();
+        assert_eq!(formers(&rules), [second]);
     }
 
     #[test]

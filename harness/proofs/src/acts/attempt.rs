@@ -10,6 +10,7 @@ use std::io::{self, Read as _, Write as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
@@ -21,6 +22,7 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, RenameFlags, Timespec, Timestamps
 use serde_json::{Value, json};
 
 use crate::acts::act::{self, NOT_TRIED};
+use crate::acts::anew;
 use crate::acts::cgroup::{self, Place};
 use crate::acts::handle::Handle;
 use crate::acts::wait;
@@ -28,6 +30,9 @@ use crate::acts::ways::raw;
 
 /// The content of a file whose execution prints something.
 pub const SCRIPT: &str = "#!/init exclaim\n";
+
+/// By which an attempt says that it opens for writing.
+pub const WRITING: &str = "write";
 
 /// Whom nothing is allowed to.
 const USER: u32 = 65_534;
@@ -91,12 +96,23 @@ pub enum Verb {
     Unlink,
     /// Removes a folder.
     Rmdir,
+    /// Gives it another generation; opens it for that for reading, or for writing if `to` says so.
+    Regenerate,
+    /// Connects to a socket.
+    Connect,
+    /// Makes a subvolume of a btrfs.
+    Subvolume,
+    /// Makes a snapshot of one, `to`.
+    Snapshot,
+    /// Opens a file of procfs or sysfs, mounted anew in namespaces of the process's own, and copies it
+    /// to the output.
+    ReadMountedAnew,
 }
 
 /// The extended attribute that holds an access control list.
 const ACCESS_LIST: &CStr = c"system.posix_acl_access";
 
-const VERBS: [(Verb, &str); 28] = [
+const VERBS: [(Verb, &str); 33] = [
     (Verb::Read, "read"),
     (Verb::ReadIgnoringTerm, "read-ignoring-term"),
     (Verb::ReadAsUser, "read-as-user"),
@@ -125,6 +141,11 @@ const VERBS: [(Verb, &str); 28] = [
     (Verb::RemoveAcl, "remove-acl"),
     (Verb::Unlink, "unlink"),
     (Verb::Rmdir, "rmdir"),
+    (Verb::Regenerate, "regenerate"),
+    (Verb::Connect, "connect"),
+    (Verb::Subvolume, "subvolume"),
+    (Verb::Snapshot, "snapshot"),
+    (Verb::ReadMountedAnew, "read-mounted-anew"),
 ];
 
 impl Verb {
@@ -242,6 +263,11 @@ fn carry_out(verb: Verb, path: &Path, to: &str) -> io::Result<Vec<u8>> {
         Verb::RemoveAcl => rustix::fs::removexattr(path, ACCESS_LIST)?,
         Verb::Unlink => fs::remove_file(path)?,
         Verb::Rmdir => fs::remove_dir(path)?,
+        Verb::Regenerate => anew::regenerate(path, to == WRITING)?,
+        Verb::Connect => drop(UnixStream::connect(path)?),
+        Verb::Subvolume => anew::subvolume(path)?,
+        Verb::Snapshot => anew::snapshot(path, Path::new(to))?,
+        Verb::ReadMountedAnew => return anew::read(path),
         Verb::Exchange => {
             rustix::fs::renameat_with(CWD, path, CWD, to, RenameFlags::EXCHANGE)?;
         }

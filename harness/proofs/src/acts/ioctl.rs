@@ -1,4 +1,4 @@
-//! The few things that the kernel does only by `ioctl(2)`: loop devices and subvolumes.
+//! The few things that the kernel does only by `ioctl(2)`: loop devices, subvolumes, generations.
 
 use std::fs::File;
 use std::os::fd::AsRawFd;
@@ -14,6 +14,10 @@ const LOOP_CTL_GET_FREE: u32 = 0x4C82;
 const LOOP_SET_FD: u32 = 0x4C00;
 /// From the kernel's `linux/btrfs.h`: `_IOW(0x94, 14, struct btrfs_ioctl_vol_args)`.
 const BTRFS_IOC_SUBVOL_CREATE: u32 = 0x5000_940E;
+/// The same: `_IOW(0x94, 1, struct btrfs_ioctl_vol_args)`.
+const BTRFS_IOC_SNAP_CREATE: u32 = 0x5000_9401;
+/// From the kernel's `linux/fs.h`: `_IOW('v', 2, long)`.
+const FS_IOC_SETVERSION: u32 = 0x4008_7602;
 
 /// `struct btrfs_ioctl_vol_args`.
 #[repr(C)]
@@ -47,8 +51,20 @@ pub fn loop_device(file: &File) -> Result<PathBuf> {
 /// # Errors
 /// The name is too long, or the kernel refuses.
 pub fn make_subvolume(folder: &File, name: &str) -> Result<()> {
+    with_subvolume(folder, BTRFS_IOC_SUBVOL_CREATE, name, 0)
+}
+
+/// Makes a snapshot of a subvolume in a folder of its btrfs.
+///
+/// # Errors
+/// The name is too long, or the kernel refuses.
+pub fn make_snapshot(of: &File, folder: &File, name: &str) -> Result<()> {
+    with_subvolume(folder, BTRFS_IOC_SNAP_CREATE, name, of.as_raw_fd().into())
+}
+
+fn with_subvolume(folder: &File, request: u32, name: &str, fd: i64) -> Result<()> {
     let mut arguments = SubvolumeArguments {
-        fd: 0,
+        fd,
         name: [0; 4088],
     };
     // One byte has to stay zero behind it.
@@ -57,14 +73,24 @@ pub fn make_subvolume(folder: &File, name: &str) -> Result<()> {
     }
     arguments.name[..name.len()].copy_from_slice(name.as_bytes());
     // SAFETY: the kernel reads the arguments, which live through the call, and has their layout.
-    let made = unsafe {
+    let made = unsafe { libc::ioctl(folder.as_raw_fd(), request as _, &raw const arguments) };
+    succeeded(made)
+}
+
+/// Gives a file another generation.
+///
+/// # Errors
+/// Its file system has no such thing, or the kernel refuses.
+pub fn set_generation(file: &File, generation: u32) -> Result<()> {
+    // SAFETY: the kernel reads the generation, which lives through the call.
+    let set = unsafe {
         libc::ioctl(
-            folder.as_raw_fd(),
-            BTRFS_IOC_SUBVOL_CREATE as _,
-            &raw const arguments,
+            file.as_raw_fd(),
+            FS_IOC_SETVERSION as _,
+            &raw const generation,
         )
     };
-    succeeded(made)
+    succeeded(set)
 }
 
 fn succeeded(result: libc::c_int) -> Result<()> {

@@ -3,6 +3,7 @@
 pub mod act;
 pub mod agent;
 pub(crate) mod agents_maps;
+pub(crate) mod anew;
 pub mod arms;
 pub mod at_once;
 pub mod attempt;

@@ -15,8 +15,7 @@ pub(super) const PROMISE: Promise = Promise {
     text: "Whoever owns a folder on the way to a rule's path leads the rule to nothing of somebody \
            else's: not by a link to it or to where it is to be made, by one through `/proc`, nor by \
            a second name of it. Such a rule is listed as unenforced, with what isn't followed, and \
-           what it was on before, one file back, stays denied; links in a circle unsettle nothing \
-           else either. His own link to what is his own is followed.",
+           what it was on before stays denied; links in a circle unsettle nothing else either. His own link to what is his own is followed.",
     proofs,
     comparison: None,
 };

@@ -1,12 +1,15 @@
 //! The promises, one file each, and the order in which they are written and proven.
 
 mod accounts_for_lost_events;
+mod admits_mounted_anew;
 mod admits_passed_over;
 mod admits_refused_signal;
+mod admits_snapshots;
 mod admits_unreadable_rules;
 mod attach_is_not_enforcement;
 mod attaches_what_is_needed;
 mod audit_fallback_when_asked;
+mod claims_no_socket;
 mod dates_by_boot_clock;
 mod denies_handle;
 mod denies_open;
@@ -28,6 +31,7 @@ mod holds_out;
 mod holds_under_lockdown;
 mod keeps_its_report;
 mod keeps_its_words;
+mod knows_regenerated_inode;
 mod knows_reused_inode;
 mod leads_nothing_astray;
 mod leaves_nothing_behind;
@@ -41,6 +45,7 @@ mod outlives_used_up_memory;
 mod promotes;
 mod refuses_hook_that_returns_zero;
 mod refuses_signal_under_lockdown;
+mod remembers_former_targets;
 mod renews_evidence;
 mod runs_without_sys_resource;
 mod says_how_to_mend;
@@ -76,6 +81,9 @@ pub const ALL: &[&Promise] = &[
     &holds_folder::PROMISE,
     &splits_access::PROMISE,
     &knows_reused_inode::PROMISE,
+    &knows_regenerated_inode::PROMISE,
+    &remembers_former_targets::PROMISE,
+    &admits_snapshots::PROMISE,
     &denies_handle::PROMISE,
     &holds_many_rules::PROMISE,
     &accounts_for_lost_events::PROMISE,
@@ -96,6 +104,8 @@ pub const ALL: &[&Promise] = &[
     &tells_of_this_machine::PROMISE,
     &keeps_its_report::PROMISE,
     &keeps_its_words::PROMISE,
+    &claims_no_socket::PROMISE,
+    &admits_mounted_anew::PROMISE,
     &renews_evidence::PROMISE,
     &evidence_dates_the_claim::PROMISE,
     &dates_by_boot_clock::PROMISE,
