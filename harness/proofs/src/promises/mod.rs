@@ -22,6 +22,7 @@ mod guards_names;
 mod holds_at_once;
 mod holds_folder;
 mod holds_many_rules;
+mod holds_mounted;
 mod holds_on;
 mod holds_on_two_processors;
 mod holds_out;
@@ -74,6 +75,7 @@ pub const ALL: &[&Promise] = &[
     &guards_files::PROMISE,
     &guards_files::LEAVES_FILES_OPEN,
     &holds_folder::PROMISE,
+    &holds_mounted::PROMISE,
     &splits_access::PROMISE,
     &knows_reused_inode::PROMISE,
     &denies_handle::PROMISE,
