@@ -21,6 +21,7 @@ mod guards_files;
 mod guards_names;
 mod holds_at_once;
 mod holds_folder;
+mod holds_laid_over;
 mod holds_many_rules;
 mod holds_mounted;
 mod holds_on;
@@ -76,6 +77,7 @@ pub const ALL: &[&Promise] = &[
     &guards_files::LEAVES_FILES_OPEN,
     &holds_folder::PROMISE,
     &holds_mounted::PROMISE,
+    &holds_laid_over::PROMISE,
     &splits_access::PROMISE,
     &knows_reused_inode::PROMISE,
     &denies_handle::PROMISE,
