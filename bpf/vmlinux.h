@@ -51,6 +51,14 @@ union shortname_store {
 	unsigned char string[40];
 };
 
+struct hlist_node {
+	struct hlist_node *next;
+};
+
+struct hlist_head {
+	struct hlist_node *first;
+};
+
 struct dentry {
 	struct dentry *d_parent;
 	struct qstr d_name;
@@ -59,6 +67,10 @@ struct dentry {
 	unsigned char d_iname[32];
 	union shortname_store d_shortname;
 	struct super_block *d_sb;
+	/* Only read before 6.7; later kernels may have it elsewhere. */
+	union {
+		struct hlist_node d_alias;
+	} d_u;
 };
 
 struct super_block {
@@ -72,6 +84,7 @@ struct inode {
 	unsigned long i_ino;
 	__u32 i_generation;
 	__u32 i_fsnotify_mask;
+	struct hlist_head i_dentry;
 };
 
 struct vfsmount {

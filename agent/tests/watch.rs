@@ -476,3 +476,42 @@ fn mounts() {
     });
     assert!(Path::exists(&file[0]));
 }
+
+#[test]
+fn mounts_beneath_a_folder_and_others_of_the_same_are_told() {
+    in_namespaces("mounts_beneath");
+}
+
+#[test]
+fn mounts_beneath() {
+    if !within_namespaces() {
+        return;
+    }
+    let lab = Lab::new();
+    lab.folder("a/b/c");
+    lab.folder("elsewhere");
+    lab.folder("another");
+    let folder = [lab.path("a")];
+    let expected = BTreeSet::from(folder.clone());
+    let run = |program: &str, arguments: &[&str]| {
+        let mut command = std::process::Command::new(program);
+        let status = command.current_dir(&lab.root).args(arguments).status();
+        assert!(status.unwrap().success());
+    };
+    within_a_minute(async {
+        let mut watcher = Watcher::new().unwrap();
+        set(&mut watcher, &folder);
+        for (program, arguments) in [
+            ("mount", &["-t", "tmpfs", "none", "a/b/c"][..]),
+            ("mount", &["--bind", "a/b/c", "elsewhere"]),
+            ("umount", &["elsewhere"]),
+            ("umount", &["a/b/c"]),
+        ] {
+            run("mount", &["-t", "tmpfs", "none", "another"]);
+            run(program, arguments);
+            includes(watcher.changed().await.unwrap(), &expected);
+            set(&mut watcher, &folder);
+            run("umount", &["another"]);
+        }
+    });
+}

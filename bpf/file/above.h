@@ -30,6 +30,25 @@ static __always_inline finding rule_above(struct dentry *dentry,
 	return found;
 }
 
+/*
+ * The same for a file of an overlay's layer where the open has the overlay's dentry, as before 6.7:
+ * the folders in which the layer has the file, by one of its names. Under lockdown that dentry can't
+ * be found.
+ */
+__noinline finding rule_above_layer(__u64 address, __u64 superblock, __u32 access)
+{
+	struct inode *inode = (void *)address;
+	__u64 alias;
+
+	/* Some kernels verify a global function that nobody calls, and would refuse this one. */
+	if (!memory_readable || !bpf_core_field_exists(((struct dentry *)0)->d_u.d_alias))
+		return NO_RULE;
+	alias = (__u64)BPF_CORE_READ(inode, i_dentry.first);
+	if (!alias)
+		return NO_RULE;
+	return walk_by_address(alias - OFFSET_OF(struct dentry, d_u.d_alias), superblock, access);
+}
+
 /* Whether there could be one. */
 static __always_inline bool could_have_rule_above(struct dentry *dentry,
 						  struct super_block *sb, struct vfsmount *mount)

@@ -22,8 +22,8 @@ struct opened {
 	/*
 	 * Whether the dentry is this file's own. On many kernels one open on an overlay reaches the
 	 * hook twice: for the overlay's file, then for the layer's, which has the overlay's dentry.
-	 * The first has checked the path, so the second checks only the inode; else one open would
-	 * make two events.
+	 * The first has checked the path, so the second checks only the inode and the folders that
+	 * the layer has it in; else one open would make two events.
 	 */
 	bool placed;
 };
@@ -104,8 +104,11 @@ static __always_inline bool could_match_open(const struct file *file)
 
 	if (perhaps_beside(mask, ino, inode) || perhaps_beside(mask, folder_ino, inode))
 		return true;
-	return has_folder_rules && dentry->d_inode == inode &&
-	       could_have_rule_above(dentry, dentry->d_sb, file->f_path.mnt);
+	if (!has_folder_rules)
+		return false;
+	if (dentry->d_inode != inode)
+		return memory_readable && has_folder_rule_on(number_of(inode->i_sb));
+	return could_have_rule_above(dentry, dentry->d_sb, file->f_path.mnt);
 }
 
 /* The rule that an open meets; `v` gets what was opened and for what. */
@@ -120,7 +123,7 @@ static __always_inline bool match_open(struct file *file, struct verdict *v, str
 		return false;
 	exact = perhaps(filter_mask, o.ino, o.dev);
 	name = o.placed && perhaps(filter_mask, o.folder_ino, o.dev);
-	if (!exact && !name && !(has_folder_rules && o.placed))
+	if (!exact && !name && !has_folder_rules)
 		return false;
 	v->inode.ino = o.ino;
 	v->inode.dev = o.dev;
@@ -132,6 +135,9 @@ static __always_inline bool match_open(struct file *file, struct verdict *v, str
 		found = name_rule(o.dentry, o.folder, o.folder_ino, o.dev, v->access, via);
 	if (found == NO_RULE && has_folder_rules && o.placed)
 		found = rule_above(o.dentry, o.sb, o.mount, v->access, via);
+	if (found == NO_RULE && has_folder_rules && !o.placed &&
+	    has_folder_rule_on(number_of(o.sb)))
+		found = rule_above_layer(number_of(o.inode), number_of(o.sb), v->access);
 	return hits(found, hit);
 }
 

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use serde::Serialize;
 
+use crate::host::Mount;
 use crate::kernel::abi::{self, RawEvent};
 use crate::kernel::filter::{self, Filter, Subject};
 use crate::kernel::identity::{Identify, Watch};
@@ -70,15 +71,15 @@ impl Rules {
         self.file.paths()
     }
 
-    /// Looks at the targets of the rules on these paths; which lead elsewhere now. `mounts` are the
-    /// mount points, where lockdown makes them matter.
+    /// Looks at the targets of the rules on these paths, and at what is mounted beneath folders; which
+    /// lead elsewhere now. `mounts` reads the mount table, where rules on folders are among them.
     ///
     /// # Errors
-    /// The kernel didn't say what a file is.
+    /// The kernel didn't say what a file is, or what is mounted.
     pub fn resolve(
         &mut self,
         concerned: &dyn Fn(&Path) -> bool,
-        mounts: Option<&[PathBuf]>,
+        mounts: &dyn Fn() -> Result<Vec<Mount>>,
         kernel: &mut dyn Identify,
     ) -> Result<Vec<Moved>> {
         self.file.resolve(concerned, mounts, kernel)
@@ -122,6 +123,11 @@ impl Rules {
     /// A rule's id and what it names, by its number in the maps.
     pub fn name(&self, number: u32) -> Option<(String, String)> {
         self.file.name(number)
+    }
+
+    /// What can be had by another mount than the one beneath a rule's folder, a line a rule.
+    pub fn loose_mounts(&self) -> impl Iterator<Item = String> {
+        self.file.loose_mounts()
     }
 
     /// What a tier doesn't stop of a class's acts.

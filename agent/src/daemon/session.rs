@@ -3,8 +3,8 @@
 //! In: what was asked, the policy, the machine. Out: a decision that the report on disk
 //! repeats, and the event ring. [`super::run`] drives it.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -34,6 +34,10 @@ use crate::report::hooks;
 use crate::verify::losses::Losses;
 use crate::verify::trials::{self, Claims, Trials};
 
+/// Of how many rules at once the log tells that what is mounted beneath them can be had by another
+/// mount.
+const LOOSE_TOLD: usize = 20;
+
 /// The agent at work.
 pub struct Session {
     asked: Asked,
@@ -45,6 +49,8 @@ pub struct Session {
     claimed: (State, Claims),
     /// Exempt cgroups and protected executables that don't exist now, as told in the log.
     missing: Vec<String>,
+    /// What is mounted beneath rules' folders and can be had by another mount, as told in the log.
+    loose: HashSet<String>,
     /// What got past a rule since the last verification.
     losses: Losses,
     /// What the last verification found altered in the maps.
@@ -114,6 +120,7 @@ impl Session {
             decision,
             claimed,
             missing: Vec::new(),
+            loose: HashSet::new(),
             losses: Losses::default(),
             altered: Alterations::default(),
             found: Alterations::default(),
@@ -157,6 +164,7 @@ impl Session {
             }
         }
         self.missing = missing;
+        self.tell_loose();
         let mut contents = self.rules.contents(action);
         contents.spared = spared;
         self.trials
@@ -168,6 +176,20 @@ impl Session {
             kernel.release_all_but(&kept);
         }
         Ok(())
+    }
+
+    /// Tells the log what can be had by another mount, when it comes to be so.
+    fn tell_loose(&mut self) {
+        let loose: HashSet<String> = self.rules.loose_mounts().collect();
+        let mut new: Vec<&String> = loose.difference(&self.loose).collect();
+        new.sort_unstable();
+        for line in new.iter().take(LOOSE_TOLD) {
+            log::warn(line);
+        }
+        if let Some(rest @ 1..) = new.len().checked_sub(LOOSE_TOLD) {
+            log::warn(format_args!("so it is with {rest} more rules"));
+        }
+        self.loose = loose;
     }
 
     /// Writes the report, whose validity runs from the oldest evidence and not from now. `unprinted`
@@ -358,18 +380,8 @@ fn resolve(
     trials: &mut Trials,
     concerned: &dyn Fn(&Path) -> bool,
 ) -> Result<Vec<crate::classes::Moved>> {
-    let mounts = match trials.memory_readable() {
-        true => None,
-        false => Some(
-            host::mounts()?
-                .into_iter()
-                .map(|mount| mount.point)
-                .collect(),
-        ),
-    };
-    let mounts: Option<Vec<PathBuf>> = mounts;
     match trials.kernel() {
-        Some(kernel) => rules.resolve(concerned, mounts.as_deref(), kernel),
+        Some(kernel) => rules.resolve(concerned, &host::mounts, kernel),
         None => Ok(Vec::new()),
     }
 }

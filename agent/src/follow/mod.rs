@@ -5,7 +5,8 @@
 //! [`crate::classes::file::resolve`] to find out.
 //!
 //! For each path, the `plan` has every name that its lookup goes on with, through every
-//! link; `inotify` watches the folders that hold these names, and `mounts` the mount table.
+//! link; `inotify` watches the folders that hold these names, and `mounts` the mount table, also for
+//! what is mounted beneath a folder that a path ends in.
 //! Noise in a watched folder, under other names, wakes nobody further up.
 //!
 //! The order that misses nothing: [`Watcher::changed`] returns → [`Watcher::set`] with all
@@ -115,8 +116,13 @@ impl Watcher {
                     let points = points.context("failed to wait for mounts")?;
                     match points {
                         Some(points) => {
-                            for point in points {
-                                self.pending.some(self.plan.at(&point));
+                            for point in &points.differing {
+                                self.pending.some(self.plan.at(point));
+                            }
+                            // A rule on a folder holds what is mounted beneath it, as long as that
+                            // is shown nowhere else.
+                            for point in &points.akin {
+                                self.pending.some(self.plan.above(point));
                             }
                         }
                         None => self.pending.all(),

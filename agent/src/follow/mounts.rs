@@ -1,7 +1,8 @@
 //! The edge to the mount table: where it changed.
 //!
 //! In: the table, each time that the kernel says it is another. Out: the mount points that
-//! come, go or are another's, or that nobody can tell.
+//! come, go or are another's, and those that show something of the same file systems; or that nobody
+//! can tell.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -15,6 +16,15 @@ use tokio::io::unix::AsyncFd;
 use crate::host::{self, Mount};
 
 const TABLE: &str = "/proc/self/mountinfo";
+
+/// Where a change of the table matters.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Points {
+    /// Where a mount came, went or is another.
+    pub(super) differing: Vec<PathBuf>,
+    /// Where a file system is mounted, before or after, that was shown elsewhere too or is by now.
+    pub(super) akin: Vec<PathBuf>,
+}
 
 /// The mount table in a tokio runtime.
 pub(super) struct Mounts {
@@ -37,9 +47,9 @@ impl Mounts {
         })
     }
 
-    /// Waits until the table changes. The mount points that did; `None` if that can't be
-    /// told. Nothing is lost if the wait is given up.
-    pub(super) async fn changed(&mut self) -> io::Result<Option<Vec<PathBuf>>> {
+    /// Waits until the table changes. Where that matters; `None` if it can't be told. Nothing is lost
+    /// if the wait is given up.
+    pub(super) async fn changed(&mut self) -> io::Result<Option<Points>> {
         self.table.ready(Interest::PRIORITY).await?.clear_ready();
         // After the mark is gone: a change during the reading sets it again.
         let Ok(now) = host::mounts() else {
@@ -54,10 +64,20 @@ impl Mounts {
 
 /// Where two tables differ. If nowhere, although there was a change, it can't be told: what
 /// was unmounted and mounted anew may have the numbers of before.
-fn points(before: &HashSet<Mount>, now: &HashSet<Mount>) -> Option<Vec<PathBuf>> {
-    let differing = before.symmetric_difference(now);
-    let points: Vec<PathBuf> = differing.map(|mount| mount.point.clone()).collect();
-    (!points.is_empty()).then_some(points)
+fn points(before: &HashSet<Mount>, now: &HashSet<Mount>) -> Option<Points> {
+    let differing = || before.symmetric_difference(now);
+    let devices: HashSet<(u32, u32)> = differing().map(|mount| mount.device).collect();
+    let is_akin = |mount: &&Mount| devices.contains(&mount.device);
+    let akin: HashSet<&PathBuf> = before
+        .union(now)
+        .filter(is_akin)
+        .map(|mount| &mount.point)
+        .collect();
+    let points = Points {
+        differing: differing().map(|mount| mount.point.clone()).collect(),
+        akin: akin.into_iter().cloned().collect(),
+    };
+    (!points.differing.is_empty()).then_some(points)
 }
 
 #[cfg(test)]
@@ -82,9 +102,26 @@ mod tests {
         let before = HashSet::from([mount(1, 1, "/"), mount(2, 2, "/a"), mount(3, 3, "/b")]);
         let now = HashSet::from([mount(1, 1, "/"), mount(3, 4, "/b"), mount(5, 5, "/c")]);
         let mut points = points(&before, &now).unwrap();
-        points.sort();
-        points.dedup();
-        assert_eq!(points, ["/a", "/b", "/c"].map(Path::new));
+        points.differing.sort();
+        points.differing.dedup();
+        assert_eq!(points.differing, ["/a", "/b", "/c"].map(Path::new));
+    }
+
+    #[test]
+    fn all_that_shows_the_same_file_system_is_akin() {
+        let before = HashSet::from([mount(1, 1, "/"), mount(2, 2, "/a"), mount(3, 3, "/b")]);
+        let now = HashSet::from([
+            mount(1, 1, "/"),
+            mount(2, 2, "/a"),
+            mount(3, 3, "/b"),
+            mount(4, 2, "/c"),
+        ]);
+        for (before, now) in [(&before, &now), (&now, &before)] {
+            let mut points = points(before, now).unwrap();
+            points.akin.sort();
+            assert_eq!(points.differing, [Path::new("/c")]);
+            assert_eq!(points.akin, ["/a", "/c"].map(Path::new));
+        }
     }
 
     #[test]

@@ -42,6 +42,8 @@ pub(super) struct Plan {
     paths: Vec<PathBuf>,
     folders: Vec<Folder>,
     by_path: HashMap<PathBuf, usize>,
+    /// The paths that end in a folder, as indices, by where it stands without links.
+    ends: HashMap<PathBuf, Vec<usize>>,
     /// Several, where one folder can be reached under several names: the kernel gives an
     /// inode one watch.
     by_watch: HashMap<i32, Vec<usize>>,
@@ -101,6 +103,15 @@ impl Plan {
         self.paths(step.into_iter())
     }
 
+    /// The paths that end in a folder which `place`, a path without links, lies beneath.
+    pub(super) fn above(&self, place: &Path) -> Vec<&Path> {
+        let folders = place.ancestors().skip(1);
+        let ends = folders.filter_map(|folder| self.ends.get(folder));
+        ends.flatten()
+            .map(|index| self.paths[*index].as_path())
+            .collect()
+    }
+
     fn paths<'a>(&'a self, steps: impl Iterator<Item = &'a Step>) -> Vec<&'a Path> {
         steps
             .flat_map(|step| &step.paths)
@@ -135,6 +146,10 @@ impl Plan {
             }
             match &step.look {
                 Look::Missing | Look::File => return,
+                Look::Folder if ahead.is_empty() => {
+                    self.ends.entry(at).or_default().push(index);
+                    return;
+                }
                 Look::Folder => {}
                 Look::Link(target) => {
                     links += 1;
@@ -389,6 +404,30 @@ mod tests {
         assert_eq!(plan.at(Path::new("/b")), paths[1..]);
         assert_eq!(plan.at(Path::new("/")), paths);
         assert_eq!(plan.at(Path::new("/c/d")), [] as [&Path; 0]);
+    }
+
+    #[test]
+    fn what_lies_beneath_a_folder_is_told_for_the_paths_that_end_there() {
+        let mut model = model(&[
+            ("/a", Look::Folder),
+            ("/a/b", Look::Folder),
+            ("/a/b/file", Look::File),
+            ("/link", link("a/b")),
+        ]);
+        let paths = ["/a", "/link", "/a/b", "/a/b/file", "/a/gone"].map(Path::new);
+        let plan = Plan::new(paths.into_iter(), &mut model);
+        for (place, told) in [
+            ("/", &[][..]),
+            ("/a", &[]),
+            ("/a/x", &["/a"]),
+            ("/a/b", &["/a"]),
+            ("/a/b/x/y", &["/link", "/a/b", "/a"]),
+            ("/a/b/file", &["/link", "/a/b", "/a"]),
+            ("/a-b/x", &[]),
+        ] {
+            let told: Vec<&Path> = told.iter().map(Path::new).collect();
+            assert_eq!(plan.above(Path::new(place)), told, "{place}");
+        }
     }
 
     const NAMES: [&str; 4] = ["a", "b", "c", "d"];

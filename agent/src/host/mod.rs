@@ -9,6 +9,7 @@ pub mod folder;
 pub mod lsm;
 pub mod machine;
 pub mod moment;
+pub mod shown;
 pub mod status;
 pub mod tree;
 pub mod way;

@@ -12,12 +12,12 @@ use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Statx, StatxFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Statx, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
 
 use crate::host;
@@ -107,7 +107,8 @@ pub struct Folder {
     pub realm: Realm,
     /// Its owner.
     pub owner: u32,
-    mount: u64,
+    /// The mount that it was reached by.
+    pub mount: u64,
 }
 
 /// What isn't a folder, open with `O_PATH`.
@@ -283,6 +284,16 @@ impl Folder {
     }
 }
 
+/// The mount that an open file was reached by, if the file is what that mount shows and not in it.
+///
+/// # Errors
+/// The kernel's.
+pub fn mount_shown(file: &File) -> io::Result<Option<u64>> {
+    let stat = stat(file)?;
+    let is_root = stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT);
+    Ok(is_root.then_some(stat.stx_mnt_id))
+}
+
 /// What a link of procfs's own says that is a path: these are short, and lead to other entries of
 /// /proc. All others there are those of `/proc/PID`.
 fn is_of_text(to: &Path) -> bool {
@@ -299,7 +310,7 @@ fn is_on_procfs(file: &OwnedFd) -> io::Result<bool> {
 }
 
 /// Of what is open, as far as it is known without asking a file system that may not answer.
-fn stat(file: &OwnedFd) -> io::Result<Statx> {
+fn stat(file: impl AsFd) -> io::Result<Statx> {
     let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC | AtFlags::NO_AUTOMOUNT;
     let wanted = StatxFlags::BASIC_STATS | StatxFlags::MNT_ID;
     Ok(rustix::fs::statx(file, "", flags, wanted)?)

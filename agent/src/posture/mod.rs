@@ -103,6 +103,9 @@ pub enum Limit {
     ActsOtherThanOpen,
     /// A hard link that led out of a denied folder before the rule held.
     HardlinkOutOfFolder,
+    /// What is mounted beneath a denied folder and is shown elsewhere too, or can be mounted anew,
+    /// can be had by another mount.
+    MountOutOfFolder,
     /// An overlay's copy of a denied file of its lower folder, where the rule is on that folder,
     /// or where it was made of the file's second name.
     CopiedUpByOverlay,
@@ -133,7 +136,7 @@ pub enum Limit {
 
 impl Limit {
     /// Every limit.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::PassedOverWhenPreempted,
         Self::TruncatesBeforeKill,
         Self::CreatesBeforeKill,
@@ -144,6 +147,7 @@ impl Limit {
         Self::AlreadyOpenFiles,
         Self::ActsOtherThanOpen,
         Self::HardlinkOutOfFolder,
+        Self::MountOutOfFolder,
         Self::CopiedUpByOverlay,
         Self::CreatesDeniedName,
         Self::LinksDeniedFile,
@@ -167,6 +171,7 @@ impl Limit {
             Self::AlreadyOpenFiles => "already_open_files",
             Self::ActsOtherThanOpen => "acts_other_than_open",
             Self::HardlinkOutOfFolder => "hardlink_out_of_folder",
+            Self::MountOutOfFolder => "mount_out_of_folder",
             Self::CopiedUpByOverlay => "copied_up_by_overlay",
             Self::PassedOverWhenPreempted => "passed_over_when_preempted",
             Self::CreatesDeniedName => "creates_denied_name",

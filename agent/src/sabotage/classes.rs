@@ -70,10 +70,34 @@ pub mod file {
         }
     }
 
+    pub mod mounted {
+        //! What is mounted beneath folders.
+
+        use anyhow::Result;
+
+        use super::{Mutant, real, sabotage};
+        use crate::host::Mount;
+        use crate::kernel::identity::Identify;
+        use real::file::resolve::ResolvedRule;
+
+        pub use real::file::mounted::*;
+
+        /// What can be had by another mount, and nothing that is held.
+        pub fn hold(
+            rules: &mut [ResolvedRule],
+            mounts: &[Mount],
+            kernel: &mut dyn Identify,
+        ) -> Result<Vec<usize>> {
+            let changed = real::file::mounted::hold(rules, mounts, kernel)?;
+            if sabotage::is(Mutant::HoldsNothingMounted) {
+                rules.iter_mut().for_each(|rule| rule.mounted.held.clear());
+            }
+            Ok(changed)
+        }
+    }
+
     pub mod resolve {
         //! What paths lead to.
-
-        use std::path::PathBuf;
 
         use anyhow::Result;
 
@@ -86,10 +110,9 @@ pub mod file {
         pub fn resolve(
             rules: &mut [ResolvedRule],
             which: &[usize],
-            mounts: Option<&[PathBuf]>,
             kernel: &mut dyn Identify,
         ) -> Result<Vec<usize>> {
-            let moved = real::file::resolve::resolve(rules, which, mounts, kernel)?;
+            let moved = real::file::resolve::resolve(rules, which, kernel)?;
             if sabotage::is(Mutant::ComparesPathsOnly) {
                 rules.iter_mut().for_each(|rule| rule.names.clear());
             }

@@ -91,6 +91,8 @@ mutants! {
     ForgetsPathRules = "forgets-path-rules",
     /// A rule goes by its path's spelling alone.
     ComparesPathsOnly = "compares-paths-only",
+    /// What is mounted beneath a folder is held by no other mount than that.
+    HoldsNothingMounted = "holds-nothing-mounted",
     /// Whoever owns a folder is taken for root.
     TrustsEveryFolder = "trusts-every-folder",
     /// Of what a rule's path led to before, only one file is remembered.

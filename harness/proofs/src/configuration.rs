@@ -152,6 +152,19 @@ pub(crate) const SIGNAL_IDENTITY: Configuration = shipped(
     Tier::Signal,
     &["--enforce", "--enforce-fallback=signal"],
 );
+// What is mounted in the folder of any other proof's rule would show in the limits that they report.
+pub(crate) const ENFORCE_MOUNTS: Configuration =
+    shipped("enforce-mounts", Tier::Lsm, &["--enforce"]);
+pub(crate) const MODRET_MOUNTS: Configuration = shipped(
+    "modret-mounts",
+    Tier::Modret,
+    &["--enforce", "--enforce-fallback=modret"],
+);
+pub(crate) const SIGNAL_MOUNTS: Configuration = shipped(
+    "signal-mounts",
+    Tier::Signal,
+    &["--enforce", "--enforce-fallback=signal"],
+);
 pub(crate) const SIGNAL_TERM: Configuration = shipped(
     "signal-term",
     Tier::Signal,
@@ -265,6 +278,8 @@ pub(crate) const LOCKDOWN_ENFORCE_VERIFYING: Configuration = shipped(
     Tier::Lsm,
     &["--enforce", "--verify-interval=0.2"],
 );
+pub(crate) const LOCKDOWN_ENFORCE_MOUNTS: Configuration =
+    shipped("lockdown-enforce-mounts", Tier::Lsm, &["--enforce"]);
 pub(crate) const LOCKDOWN_MODRET: Configuration = Configuration {
     seam: true,
     ..shipped(
@@ -430,6 +445,15 @@ impl Tier {
         }
     }
 
+    /// The one in which it is proven what a rule means for what is mounted.
+    pub(crate) fn mounts(self) -> &'static Configuration<'static> {
+        match self {
+            Self::Lsm => &ENFORCE_MOUNTS,
+            Self::Modret => &MODRET_MOUNTS,
+            Self::Signal => &SIGNAL_MOUNTS,
+        }
+    }
+
     /// The one in which rules are on other file systems.
     pub(crate) fn filesystems(self) -> &'static Configuration<'static> {
         match self {
@@ -532,6 +556,9 @@ pub const ALL: &[&Configuration] = &[
     &ENFORCE_IDENTITY,
     &MODRET_IDENTITY,
     &SIGNAL_IDENTITY,
+    &ENFORCE_MOUNTS,
+    &MODRET_MOUNTS,
+    &SIGNAL_MOUNTS,
     &SIGNAL_TERM,
     &REJECTS_GUARD,
     &REJECTS_LSM,
@@ -546,6 +573,7 @@ pub const ALL: &[&Configuration] = &[
     &SMP_SIGNAL_FLOODED,
     &LOCKDOWN_ENFORCE,
     &LOCKDOWN_ENFORCE_VERIFYING,
+    &LOCKDOWN_ENFORCE_MOUNTS,
     &LOCKDOWN_MODRET,
     &LOCKDOWN_SIGNAL,
     &LOCKDOWN_ENFORCE_UNREADABLE,

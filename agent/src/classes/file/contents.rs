@@ -12,7 +12,8 @@ use crate::policy::Access;
 use crate::posture::Action;
 
 /// Numbers the rules in their order, and files each under all that is known of its target:
-/// its inode, its name in its folder, or, while there isn't even a folder, its path.
+/// its inode, its name in its folder, or, while there isn't even a folder, its path; and under what is
+/// mounted beneath a folder.
 pub fn of(rules: &[ResolvedRule], action: Action) -> Contents {
     let mut contents = Contents::new(action);
     for (number, resolved) in (0..).zip(rules) {
@@ -21,6 +22,12 @@ pub fn of(rules: &[ResolvedRule], action: Action) -> Contents {
             merge(&mut contents.inode(identity).exact, rule);
             if resolved.rule.folder {
                 merge(contents.beneath(identity), rule);
+            }
+        }
+        for held in &resolved.mounted.held {
+            merge(&mut contents.inode(&held.identity).exact, rule);
+            if held.is_folder {
+                merge(contents.beneath(&held.identity), rule);
             }
         }
         for (folder, name) in &resolved.names {
@@ -95,6 +102,7 @@ mod tests {
     use std::path::Path;
 
     use super::super::former::Formers;
+    use super::super::mounted::{Held, Mounted};
     use super::*;
     use crate::kernel::abi::InodeKey;
     use crate::kernel::identity::Watch;
@@ -127,7 +135,8 @@ mod tests {
             },
             target: target.map(identity).ok_or_else(pending),
             formers: Formers::default(),
-            mount_beneath: None,
+            stands: None,
+            mounted: Mounted::default(),
             names: folder
                 .map(|ino| (identity(ino), name))
                 .into_iter()
@@ -246,5 +255,35 @@ mod tests {
         assert_eq!(known.beneath.access, ACCESS_READ | ACCESS_WRITE);
         assert_eq!((known.address, known.generation), (0x1002, 7));
         assert_eq!(contents.superblocks, [0x100]);
+    }
+
+    #[test]
+    fn what_is_mounted_beneath_a_folder_is_a_target_of_its_rule() {
+        let mut folder = rule("/a/b", Access::Read, Some(2), Some(1));
+        folder.rule.folder = true;
+        let elsewhere = |ino| Identity {
+            superblock: 0x200,
+            ..identity(ino)
+        };
+        folder.mounted.held = [(3, true), (4, false)]
+            .map(|(ino, is_folder)| Held {
+                identity: elsewhere(ino),
+                is_folder,
+            })
+            .into();
+        // Two rules that meet there.
+        let mut above = rule("/a", Access::Write, Some(5), None);
+        above.rule.folder = true;
+        above.mounted = folder.mounted.clone();
+        let contents = of(&[folder, above], Action::Deny);
+        let known = contents.inodes[&identity(3).inode];
+        assert_eq!((known.exact, known.address), (known.beneath, 0x1003));
+        assert_eq!(
+            (known.beneath.id, known.beneath.access),
+            (0, ACCESS_READ | ACCESS_WRITE)
+        );
+        let known = contents.inodes[&identity(4).inode];
+        assert_eq!((known.exact.id, known.beneath.access), (0, 0));
+        assert_eq!(contents.superblocks, [0x100, 0x200]);
     }
 }

@@ -2,11 +2,23 @@
 
 use crate::posture::{Limit, Tier};
 
+/// What the policy has of rules on folders.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub enum FolderRules {
+    /// None.
+    #[default]
+    None,
+    /// Some, which hold all that is mounted beneath their folders.
+    HoldMounts,
+    /// Some, and what is mounted beneath one's folder can be had by another mount.
+    LooseMounts,
+}
+
 /// What rules and their targets leave to be done.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Leave {
-    /// Whether there are rules on folders.
-    pub folder_rules: bool,
+    /// Of rules on folders.
+    pub folder_rules: FolderRules,
     /// Whether a rule is on a file of which users may make snapshots.
     pub snapshots: bool,
     /// Whether a rule led to more files than are remembered.
@@ -21,8 +33,11 @@ pub fn of(tier: Tier, leave: Leave) -> Vec<Limit> {
         Limit::ActsOtherThanOpen,
         Limit::CopiedUpByOverlay,
     ];
-    if leave.folder_rules {
+    if leave.folder_rules != FolderRules::None {
         limits.push(Limit::HardlinkOutOfFolder);
+    }
+    if leave.folder_rules == FolderRules::LooseMounts {
+        limits.push(Limit::MountOutOfFolder);
     }
     if leave.snapshots {
         limits.push(Limit::SnapshotsOfDeniedFiles);
@@ -61,12 +76,19 @@ mod tests {
 
     #[test]
     fn a_link_that_led_out_of_a_folder_is_a_limit_of_folder_rules_in_every_tier() {
-        let folder_rules = Leave {
-            folder_rules: true,
-            ..Leave::default()
-        };
         for tier in Tier::ALL {
-            assert!(of(tier, folder_rules).contains(&Limit::HardlinkOutOfFolder));
+            for (folder_rules, is_loose) in [
+                (FolderRules::HoldMounts, false),
+                (FolderRules::LooseMounts, true),
+            ] {
+                let leave = Leave {
+                    folder_rules,
+                    ..Leave::default()
+                };
+                let limits = of(tier, leave);
+                assert!(limits.contains(&Limit::HardlinkOutOfFolder));
+                assert_eq!(limits.contains(&Limit::MountOutOfFolder), is_loose);
+            }
         }
         let denying = [
             Limit::AlreadyOpenFiles,
@@ -80,7 +102,7 @@ mod tests {
     #[test]
     fn what_the_targets_leave_to_be_done_is_a_limit_in_every_tier() {
         let leave = Leave {
-            folder_rules: false,
+            folder_rules: FolderRules::None,
             snapshots: true,
             former_targets: true,
         };

@@ -9,21 +9,25 @@ pub mod former;
 mod hold;
 pub mod limits;
 pub mod maps;
+pub mod mounted;
 pub mod resolve;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Result;
 
 pub use acts::{Act, Failure};
+use limits::FolderRules;
 use resolve::ResolvedRule;
 
 use super::Moved;
 use super::need::Need;
 use crate::classes::file::contents::of as contents_of;
 use crate::classes::file::former::room;
+use crate::classes::file::mounted::hold;
 use crate::classes::file::resolve::resolve;
+use crate::host::Mount;
 use crate::kernel::filesystem;
 use crate::kernel::identity::{Identify, Watch};
 use crate::output::{log, text};
@@ -70,14 +74,43 @@ impl Rules {
         self.rules.iter().any(|resolved| resolved.rule.folder)
     }
 
-    /// Looks at the targets of the rules on these paths; which lead elsewhere now.
+    /// What the policy has of rules on folders, as far as limits hang on it.
+    fn folder_rules(&self) -> FolderRules {
+        let mut rules = self.rules.iter();
+        match rules.any(|resolved| resolved.mounted.loose.is_some()) {
+            true => FolderRules::LooseMounts,
+            false if self.has_folders() => FolderRules::HoldMounts,
+            false => FolderRules::None,
+        }
+    }
+
+    /// What can be had by another mount than the one beneath a rule's folder, a line a rule.
+    pub fn loose_mounts(&self) -> impl Iterator<Item = String> {
+        self.rules.iter().filter_map(|resolved| {
+            let loose = resolved.mounted.loose.as_ref()?;
+            let others = match loose.others {
+                0 => String::new(),
+                others => format!(" ({others} more mounts beneath it are such)"),
+            };
+            Some(format!(
+                "rule {}: what is mounted on {} {}: it is denied there, and can be had by another \
+                 mount{others}",
+                resolved.rule.id,
+                text::path(&loose.point),
+                loose.why
+            ))
+        })
+    }
+
+    /// Looks at the targets of the rules on these paths, and, where rules on folders are among them,
+    /// at what is mounted beneath all folders; which lead elsewhere now.
     ///
     /// # Errors
-    /// The kernel didn't say what a file is.
+    /// The kernel didn't say what a file is, or what is mounted.
     pub fn resolve(
         &mut self,
         concerned: &dyn Fn(&Path) -> bool,
-        mounts: Option<&[PathBuf]>,
+        mounts: &dyn Fn() -> Result<Vec<Mount>>,
         kernel: &mut dyn Identify,
     ) -> Result<Vec<Moved>> {
         let paths = self.paths().map(concerned).enumerate();
@@ -90,7 +123,8 @@ impl Rules {
             forgot.map(|(number, _)| number).collect()
         };
         let before = forgetful(&self.rules);
-        let moved = resolve(&mut self.rules, &which, mounts, kernel)?;
+        let moved = resolve(&mut self.rules, &which, kernel)?;
+        let mut moved: BTreeSet<usize> = moved.into_iter().collect();
         for number in forgetful(&self.rules).difference(&before) {
             let rule = &self.rules[*number].rule;
             log::warn(format_args!(
@@ -100,6 +134,10 @@ impl Rules {
                 text::path(Path::new(&rule.path)),
                 room(self.rules.len())
             ));
+        }
+        if which.iter().any(|number| self.rules[*number].rule.folder) {
+            // After the folders: what is mounted in between wakes the watcher.
+            moved.extend(hold(&mut self.rules, &mounts()?, kernel)?);
         }
         self.by_path |= self.rules.iter().any(ResolvedRule::is_known_by_path_alone);
         let moved = moved.into_iter().map(|number| {
@@ -159,7 +197,7 @@ impl Rules {
     pub fn leave(&self) -> limits::Leave {
         let mut known = self.rules.iter().flat_map(ResolvedRule::known);
         limits::Leave {
-            folder_rules: self.has_folders(),
+            folder_rules: self.folder_rules(),
             snapshots: known.any(|identity| filesystem::has_snapshots(identity.filesystem)),
             former_targets: self.rules.iter().any(|resolved| resolved.formers.forgot()),
         }
@@ -168,15 +206,27 @@ impl Rules {
     /// How many subjects the filter must have room for. Hardly a rule has more than one former target;
     /// where many do, the filter says "perhaps" a little more often.
     pub fn subjects(&self) -> usize {
-        // The target and the former one, and the folders that it is in as written and canonical.
-        4 * self.rules.len() + decoys::Decoys::RULES
+        // The target and the former one, and the folders that it is in as written and canonical. Of
+        // what is mounted, its inode, all beneath it, and its file system.
+        4 * self.rules.len() + decoys::Decoys::RULES + 3 * self.most_mounted()
+    }
+
+    /// How much that is mounted beneath folders there must be room for.
+    fn most_mounted(&self) -> usize {
+        match self.has_folders() {
+            true => mounted::MOST,
+            false => 0,
+        }
     }
 
     /// How large the maps must be, whatever the paths come to lead to.
     pub fn entries(&self) -> BTreeMap<&'static str, usize> {
         let (rules, decoys) = (self.rules.len(), decoys::Decoys::RULES);
         BTreeMap::from([
-            ("rules_by_inode", (3 + room(rules)) * rules + decoys),
+            (
+                "rules_by_inode",
+                (3 + room(rules)) * rules + decoys + self.most_mounted(),
+            ),
             ("rules_by_name", 2 * rules + decoys),
             ("rules_by_path", rules + decoys),
         ])

@@ -15,6 +15,7 @@ use rustix::fs::FileType;
 
 use super::former::Formers;
 use super::hold;
+use super::mounted::Mounted;
 use crate::classes::file::former;
 use crate::host::tree::Folder;
 use crate::host::way::{Lost, Place, Target, Way, Ways, is_shortage};
@@ -41,9 +42,19 @@ pub struct ResolvedRule {
     pub names: Vec<(Identity, OsString)>,
     /// What the path led to before.
     pub formers: Formers,
-    /// Where lockdown keeps programs from reading the kernel's memory: a mount point beneath the
-    /// rule's folder, if there is one.
-    pub mount_beneath: Option<PathBuf>,
+    /// Where the target of a rule on a folder stands.
+    pub stands: Option<StandsAt>,
+    /// What is mounted beneath that folder, as [`super::mounted::hold`] found it.
+    pub mounted: Mounted,
+}
+
+/// Where a folder stands in the tree of all paths.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StandsAt {
+    /// A path without links.
+    pub path: PathBuf,
+    /// The mount that it was reached by.
+    pub mount: u64,
 }
 
 impl ResolvedRule {
@@ -54,14 +65,17 @@ impl ResolvedRule {
             target: Err(untold()),
             names: Vec::new(),
             formers: Formers::default(),
-            mount_beneath: None,
+            stands: None,
+            mounted: Mounted::default(),
         }
     }
 
-    /// What the maps know it by: its target, the folders of its names, its former targets.
+    /// What the maps know it by: its target, the folders of its names, its former targets, and what is
+    /// mounted beneath it.
     pub fn known(&self) -> impl Iterator<Item = &Identity> {
         let names = self.names.iter().map(|(folder, _)| folder);
-        self.target.iter().chain(names).chain(self.formers.iter())
+        let known = self.target.iter().chain(names).chain(self.formers.iter());
+        known.chain(self.mounted.held.iter().map(|held| &held.identity))
     }
 
     /// Whether neither an inode nor a folder is known for it.
@@ -129,17 +143,19 @@ impl ResolvedRule {
     fn unreadable(&self) -> Option<Obstacle> {
         let long = self.names.iter().map(|(_, name)| name.len());
         let long = long.filter(|len| *len >= NAME_INLINE_LEN).max();
-        let reason = match (long, &self.mount_beneath) {
+        let mounted = self.mounted.loose.as_ref().filter(|loose| !loose.is_held);
+        let reason = match (long, mounted) {
             (Some(len), _) => format!(
                 "lockdown: its name has {len} bytes, and programs can read no name of more than {} \
                  there",
                 NAME_INLINE_LEN - 1
             ),
-            (None, Some(point)) => format!(
-                "lockdown: a file system is mounted beneath it, on {}, and programs can't read \
-                 there what a file system is mounted on; unmount it, or name what is in it by \
-                 rules of their own",
-                text::path(point)
+            (None, Some(loose)) => format!(
+                "lockdown: what is mounted beneath it, on {}, {}, and programs can't read there \
+                 what a file system is mounted on; unmount it, or name what is in it by rules of \
+                 their own",
+                text::path(&loose.point),
+                loose.why
             ),
             (None, None) => return None,
         };
@@ -157,17 +173,16 @@ fn untold() -> Obstacle {
 }
 
 /// Resolves these of the rules against the files as they are now, and says which lead elsewhere
-/// than before. `mounts` are the mount points, where lockdown makes them matter.
+/// than before. What is mounted beneath folders is for [`super::mounted::hold`] to find out.
 ///
 /// # Errors
 /// The kernel didn't say what a file is.
 pub fn resolve(
     rules: &mut [ResolvedRule],
     which: &[usize],
-    mounts: Option<&[PathBuf]>,
     kernel: &mut dyn Identify,
 ) -> Result<Vec<usize>> {
-    let mut moved = pass(rules, which, mounts, kernel)?;
+    let mut moved = pass(rules, which, kernel)?;
     // Of two under one key, one that wasn't looked at now may be gone.
     let stale: BTreeSet<usize> = twins(rules)
         .into_iter()
@@ -176,7 +191,7 @@ pub fn resolve(
         .collect();
     if !stale.is_empty() {
         let stale: Vec<usize> = stale.into_iter().collect();
-        moved.extend(pass(rules, &stale, mounts, kernel)?);
+        moved.extend(pass(rules, &stale, kernel)?);
     }
     mark_twins(rules);
     Ok(moved)
@@ -185,7 +200,6 @@ pub fn resolve(
 fn pass(
     rules: &mut [ResolvedRule],
     which: &[usize],
-    mounts: Option<&[PathBuf]>,
     kernel: &mut dyn Identify,
 ) -> Result<Vec<usize>> {
     let mut ways = Ways::new().context("failed to open the root of all paths")?;
@@ -209,9 +223,11 @@ fn pass(
         let folders = folders.identified(&mut identities, kernel)?;
         for (number, looked) in looked {
             let resolved = &mut rules[number];
-            resolved.mount_beneath = match (resolved.rule.folder, mounts, &looked.target) {
-                (true, Some(mounts), Ok(target)) => beneath(target.path(), mounts),
-                (true, Some(mounts), Err(_)) => beneath(Path::new(&resolved.rule.path), mounts),
+            resolved.stands = match &looked.target {
+                Ok(Target::Folder(folder)) if resolved.rule.folder => Some(StandsAt {
+                    path: folder.path.clone(),
+                    mount: folder.mount,
+                }),
                 _ => None,
             };
             let names = names(looked.places, &folders);
@@ -237,13 +253,6 @@ fn pass(
         }
     }
     Ok(moved)
-}
-
-/// A mount point beneath a folder.
-fn beneath(folder: &Path, mounts: &[PathBuf]) -> Option<PathBuf> {
-    let mut mounts = mounts.iter();
-    let within = mounts.find(|point| point.starts_with(folder) && *point != folder);
-    within.cloned()
 }
 
 /// Rules whose targets are different files under the same key, each with the first that has it.
@@ -371,6 +380,7 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::{MetadataExt as _, symlink};
 
+    use super::super::mounted::Loose;
     use super::*;
     use crate::kernel::identity::Watch;
     use crate::policy::Access;
@@ -424,7 +434,7 @@ mod tests {
 
     fn resolve(path: &Path, folder: bool) -> ResolvedRule {
         let mut rules = [unknown(path, folder)];
-        super::resolve(&mut rules, &[0], None, &mut Stat).unwrap();
+        super::resolve(&mut rules, &[0], &mut Stat).unwrap();
         let [resolved] = rules;
         resolved
     }
@@ -526,7 +536,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         let mut rules = [unknown(&path, false)];
-        let mut look = || super::resolve(&mut rules, &[0], None, &mut Stat).unwrap();
+        let mut look = || super::resolve(&mut rules, &[0], &mut Stat).unwrap();
         fs::write(&path, "").unwrap();
         let first = ino(&path);
         assert_eq!(look(), [0]);
@@ -542,12 +552,12 @@ mod tests {
         assert_eq!(formers(&rules), [first]);
         fs::write(&path, "").unwrap();
         let second = ino(&path);
-        super::resolve(&mut rules, &[0], None, &mut Stat).unwrap();
+        super::resolve(&mut rules, &[0], &mut Stat).unwrap();
         fs::rename(&path, folder.path().join("away too")).unwrap();
-        super::resolve(&mut rules, &[0], None, &mut Stat).unwrap();
+        super::resolve(&mut rules, &[0], &mut Stat).unwrap();
         assert_eq!(formers(&rules), [first, second]);
         fs::rename(folder.path().join("away"), &path).unwrap();
-        super::resolve(&mut rules, &[0], None, &mut Stat).unwrap();
+        super::resolve(&mut rules, &[0], &mut Stat).unwrap();
         assert_eq!(formers(&rules), [second]);
     }
 
@@ -572,15 +582,21 @@ mod tests {
             assert_eq!(obstacle.pending, !told);
         }
 
-        let mounts = [root.join("folder/mounted"), root.join("folder2/mounted")];
-        for (name, told) in [("folder", true), ("folder2", true), ("folder3", false)] {
-            let path = root.join(name);
-            fs::create_dir(&path).unwrap();
-            let mut rules = [unknown(&path, true)];
-            super::resolve(&mut rules, &[0], Some(&mounts), &mut Stat).unwrap();
-            let facts = rules[0].facts(false);
-            assert_eq!(facts.obstacles.contains_key(&Tier::Modret), told, "{name}");
-            assert!(rules[0].facts(true).obstacles.is_empty());
+        for (loose, told) in [(None, false), (Some(true), false), (Some(false), true)] {
+            let mut rule = resolve(&root, true);
+            rule.mounted.loose = loose.map(|is_held| Loose {
+                point: root.join("mounted"),
+                why: "is shown outside of the folder too".to_owned(),
+                is_held,
+                others: 0,
+            });
+            let facts = rule.facts(false);
+            let obstacle = facts.obstacles.get(&Tier::Modret);
+            assert_eq!(obstacle.is_some(), told, "{loose:?}");
+            if let Some(obstacle) = obstacle {
+                assert!(obstacle.reason.contains("/mounted, is shown outside"));
+            }
+            assert!(rule.facts(true).obstacles.is_empty());
         }
     }
 }

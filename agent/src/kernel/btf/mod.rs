@@ -23,7 +23,7 @@ use raw::{Raw, Source, kind};
 const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 
 /// The structs and unions of `bpf/vmlinux.h` whose fields are relocated.
-const STRUCTS: [&str; 19] = [
+const STRUCTS: [&str; 21] = [
     "bpf_array",
     "bpf_iter__bpf_map",
     "bpf_iter__task_file",
@@ -33,6 +33,8 @@ const STRUCTS: [&str; 19] = [
     "cred",
     "dentry",
     "file",
+    "hlist_head",
+    "hlist_node",
     "inode",
     "kernfs_node",
     "mm_struct",

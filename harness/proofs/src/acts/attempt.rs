@@ -19,6 +19,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use protocol::record::{Fate, Observation};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, RenameFlags, Timespec, Timestamps, XattrFlags};
+use rustix::io::Errno;
+use rustix::mount::mount_bind_recursive;
 use serde_json::{Value, json};
 
 use crate::acts::act::{self, NOT_TRIED};
@@ -160,9 +162,9 @@ impl Verb {
     }
 }
 
-/// The child's side: `attempt CGROUP_DIR VERB PATH TO USER`.
+/// The child's side: `attempt CGROUP_DIR VERB PATH TO USER SHOWN PLACE`.
 pub fn commit(arguments: &[String]) -> ExitCode {
-    let [cgroup, verb, path, to, user] = arguments else {
+    let [cgroup, verb, path, to, user, shown, place] = arguments else {
         return ExitCode::from(NOT_TRIED);
     };
     let (Some(verb), Ok(user)) = (Verb::from_name(verb), user.parse()) else {
@@ -173,6 +175,9 @@ pub fn commit(arguments: &[String]) -> ExitCode {
     }
     if user != ROOT && raw::become_user(user).is_err() {
         return ExitCode::from(NOT_TRIED + 4);
+    }
+    if !shown.is_empty() && show(Path::new(shown), Path::new(place)).is_err() {
+        return ExitCode::from(NOT_TRIED + 5);
     }
     let error = match carry_out(verb, Path::new(path), to) {
         Ok(bytes) => match io::stdout().write_all(&bytes) {
@@ -191,6 +196,13 @@ pub fn commit(arguments: &[String]) -> ExitCode {
 pub fn exclaim() -> ExitCode {
     println!("executed");
     ExitCode::SUCCESS
+}
+
+/// Shows a folder, with what is mounted beneath it, or a file in another place too, in namespaces of
+/// one's own, as any user can.
+fn show(shown: &Path, place: &Path) -> Result<(), Errno> {
+    raw::own_user_and_mount_namespace()?;
+    mount_bind_recursive(shown, place)
 }
 
 /// Does it, and gives what there was to read.
@@ -331,6 +343,8 @@ pub struct Attempt<'a> {
     pub place: Place,
     /// By which user.
     pub user: u32,
+    /// In user and mount namespaces of one's own in which the first of these is mounted on the second.
+    pub showing: Option<(&'a Path, &'a Path)>,
 }
 
 /// The user that an attempt is by unless it says otherwise.
@@ -347,6 +361,7 @@ impl<'a> Attempt<'a> {
             to,
             place,
             user: ROOT,
+            showing: None,
         }
     }
 
@@ -368,6 +383,13 @@ impl<'a> Attempt<'a> {
         Self { user, ..self }
     }
 
+    /// The same in user and mount namespaces of one's own, in which a folder or a file is shown in
+    /// another place too.
+    pub fn showing(self, shown: &'a Path, place: &'a Path) -> Self {
+        let showing = Some((shown, place));
+        Self { showing, ..self }
+    }
+
     /// The same from an exempt place.
     pub fn exempt(self) -> Self {
         let place = Place::Exempt;
@@ -379,11 +401,13 @@ impl<'a> Attempt<'a> {
     /// # Errors
     /// The process couldn't be started, or didn't end within the limit.
     pub fn make(&self, limit: Duration) -> Result<Value> {
+        let (shown, place) = self.showing.unwrap_or((Path::new(""), Path::new("")));
         let mut child = Command::new(self.program)
             .args(["attempt".as_ref(), self.place.dir().as_os_str()])
             .arg(self.verb.name())
             .args([self.path, self.to])
             .arg(self.user.to_string())
+            .args([shown, place])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()

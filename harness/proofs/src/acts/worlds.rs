@@ -4,6 +4,7 @@
 //! limit of 0 until [`Lost`] is dropped.
 
 use std::fs;
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use protocol::sabotage::World;
@@ -12,6 +13,18 @@ use crate::acts::ways::raw::Refusal;
 
 /// How many user namespaces there may be.
 pub const MAX_USER_NAMESPACES: &str = "/proc/sys/user/max_user_namespaces";
+
+/// Why there are no user namespaces to be had here, if so.
+pub fn lacks_user_namespaces() -> Option<&'static str> {
+    if !Path::new("/proc/self/ns/user").exists() {
+        return Some("the kernel has no user namespaces (CONFIG_USER_NS)");
+    }
+    let allowed = fs::read_to_string(MAX_USER_NAMESPACES).unwrap_or_default();
+    (allowed.trim() == "0").then_some(
+        "the kernel's user namespaces (CONFIG_USER_NS) are switched off by \
+         user.max_user_namespaces=0",
+    )
+}
 
 /// What is lost until this is dropped.
 pub struct Lost {

@@ -1,6 +1,6 @@
 //! Where the kernel is locked down, a rule that needs what no BPF program may read there is listed
 //! as not enforced, with that reason: one on a file whose name is too long to stand in the dentry
-//! itself, and one on a folder in which another file system is mounted. With
+//! itself, and one on a folder in which a file system is mounted that is shown elsewhere too. With
 //! `--enforce-gate-mode=audit-fallback` the other rules are enforced; fail-closed, the agent
 //! refuses.
 
@@ -20,8 +20,8 @@ pub(super) const PROMISE: Promise = Promise {
     id: "admits-unreadable-rules",
     text: "A rule that needs what can't be read there is listed as not enforced, and the reason \
            names the lockdown: a rule on a file whose name is too long to stand in the dentry itself \
-           (one of 60 bytes is tried), and a rule on a folder in which another file system is \
-           mounted. With `--enforce-gate-mode=audit-fallback` the other rules are enforced all the \
+           (one of 60 bytes is tried), and a rule on a folder in which a file system is mounted that \
+           is shown elsewhere too. With `--enforce-gate-mode=audit-fallback` the other rules are enforced all the \
            same; fail-closed, the agent refuses, and leaves no BPF program or link behind.",
     proofs,
     comparison: None,
@@ -57,7 +57,7 @@ fn proofs() -> Vec<Proof> {
 }
 
 /// The rules that need what can't be read there: on a name too long to stand in the dentry
-/// itself, and on a folder in which another file system is mounted.
+/// itself, and on a folder in which a file system is mounted that is shown elsewhere too.
 fn names_unreadable() -> [Clause; 3] {
     let word = "lockdown";
     [
@@ -73,7 +73,7 @@ pub(super) mod acts {
     use std::path::Path;
 
     use anyhow::{Context, Result};
-    use rustix::mount::{MountFlags, mount};
+    use rustix::mount::{MountFlags, mount, mount_bind};
 
     use crate::acts::lab::{During, Lab, Seen};
     use crate::acts::{Acts, rule};
@@ -127,6 +127,10 @@ pub(super) mod acts {
         fs::create_dir_all(&mounted).with_context(|| format!("making {}", mounted.display()))?;
         mount("tmpfs", &mounted, "tmpfs", MountFlags::empty(), None)
             .with_context(|| format!("mounting tmpfs on {}", mounted.display()))?;
+        let shown = ground.join("shown");
+        fs::create_dir_all(&shown).with_context(|| format!("making {}", shown.display()))?;
+        mount_bind(&mounted, &shown)
+            .with_context(|| format!("showing it on {}", shown.display()))?;
         fs::write(&long, LONG_NAME).with_context(|| format!("writing {}", long.display()))?;
         Ok([
             rule("long-name", &long.display().to_string(), "read-write"),

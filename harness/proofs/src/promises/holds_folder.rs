@@ -14,7 +14,7 @@ pub(super) const PROMISE: Promise = Promise {
     id: "holds-folder",
     text: "A rule on a folder denies listing it and opening all beneath it: 200 levels deep, in a \
            subfolder made later, through a bind mount elsewhere, on another file system mounted in \
-           it. Where names are guarded, nothing is created in it, and nothing is renamed or linked \
+           it, even one that is shown elsewhere too. Where names are guarded, nothing is created in it, and nothing is renamed or linked \
            out of it, nor the folder itself moved. A folder whose name starts the same, a file 200 \
            levels deep elsewhere, and a pipe opened anew, are untouched; 300 levels deep on a file \
            system that has such a folder, where nobody can say what it is beneath, a file is denied \
@@ -41,7 +41,8 @@ fn proofs() -> Vec<Proof> {
     Tier::ALL.map(proof).into()
 }
 
-/// With `across_mounts`, another file system is mounted in the folder.
+/// With `across_mounts`, another file system is mounted in the folder, and elsewhere too: it is held by
+/// what it is mounted on alone.
 pub(super) fn arms(tier: Tier, across_mounts: bool) -> Vec<PlannedArm> {
     let mut reads = vec![
         "beneath",
@@ -69,10 +70,11 @@ pub(super) fn arms(tier: Tier, across_mounts: bool) -> Vec<PlannedArm> {
         ("link-out", "link", "folder"),
     ];
     let all = [&reads[..], &others, &moves.map(|act| act.0)].concat();
-    let mut arms = vec![
-        all_allowed("before", &all),
-        tier.report(&["hardlink_out_of_folder"], &[]),
-    ];
+    let limits: &[&str] = match across_mounts {
+        true => &["hardlink_out_of_folder", "mount_out_of_folder"],
+        false => &["hardlink_out_of_folder"],
+    };
+    let mut arms = vec![all_allowed("before", &all), tier.report(limits, &[])];
     arms.extend(reads.into_iter().map(|read| match read {
         // The rule is on the folder itself too.
         "list" => tier.unread(read, "folder", "inode"),
@@ -122,9 +124,9 @@ pub(super) mod acts {
     #[derive(Debug)]
     pub struct HoldsFolder {
         pub tier: Tier,
-        /// Whether another file system is mounted in the folder. Where the kernel is locked down,
-        /// no program can read on what one is mounted; `admits-unreadable-rules` is about a rule
-        /// that needs it.
+        /// Whether another file system is mounted in the folder, and elsewhere too. Where the kernel
+        /// is locked down, no program can read on what one is mounted; `admits-unreadable-rules` is
+        /// about a rule that needs it.
         pub across_mounts: bool,
     }
 
@@ -233,7 +235,7 @@ pub(super) mod acts {
             if !ground.exists() {
                 return Ok(());
             }
-            for mounted in ["bound", "folder/mounted"] {
+            for mounted in ["bound", "shown", "folder/mounted"] {
                 match unmount(self.path(mounted), UnmountFlags::DETACH) {
                     // Not mounted, or not even there.
                     Ok(()) | Err(Errno::INVAL | Errno::NOENT) => {}
@@ -277,7 +279,9 @@ pub(super) mod acts {
             }
             let mounted = self.path("folder/mounted");
             fs::create_dir(&mounted)?;
-            mount("tmpfs", mounted, "tmpfs", MountFlags::empty(), None)?;
+            mount("tmpfs", &mounted, "tmpfs", MountFlags::empty(), None)?;
+            fs::create_dir(self.path("shown"))?;
+            mount_bind(mounted, self.path("shown"))?;
             self.write("folder/mounted/file")
         }
 

@@ -6,7 +6,7 @@ use crate::promise::{Promise, Proof, Section, acts};
 use protocol::plan::{Clause, PlannedArm};
 
 use super::{
-    denies_open, follows_identity, guards_names, holds_folder, notices_altered_rule,
+    denies_open, follows_identity, guards_names, holds_folder, holds_mounted, notices_altered_rule,
     renews_evidence,
 };
 use crate::arms::{denied_open, equals};
@@ -20,11 +20,12 @@ use crate::tier::Tier;
 pub(super) const PROMISE: Promise = Promise {
     section: Section::Lockdown,
     id: "holds-under-lockdown",
-    text: "There too, `denies-open`, `follows-identity`, `guards-names` and `holds-folder` hold, the \
-           last for a folder in which no other file system is mounted. What a mount namespace other \
-           than the agent's has mounted there isn't held, and no report can say so. In `ENFORCE` \
-           `renews-evidence` and `notices-altered-rule` do too. The lines of `ENFORCE_MODRET` are \
-           through the seam.",
+    text: "There too, `denies-open`, `follows-identity`, `guards-names` and `holds-folder` hold, and \
+           in `ENFORCE` `holds-what-is-mounted`, `renews-evidence` and `notices-altered-rule`; those \
+           on folders but for what is mounted in one and is shown elsewhere too, with which the rule \
+           isn't enforced. What is mounted while the agent is up is held from when it has looked, and \
+           by nothing until then; what a mount namespace other than the agent's has mounted there \
+           isn't held, and no report can say so. The lines of `ENFORCE_MODRET` are through the seam.",
     proofs,
     comparison: None,
 };
@@ -36,6 +37,7 @@ fn proofs() -> Vec<Proof> {
     ]
     .into_iter()
     .flatten()
+    .chain([holds_mounted::under_lockdown()])
     .chain(while_verifying())
     .collect()
 }

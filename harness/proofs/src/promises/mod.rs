@@ -24,7 +24,9 @@ mod guards_files;
 mod guards_names;
 mod holds_at_once;
 mod holds_folder;
+mod holds_laid_over;
 mod holds_many_rules;
+mod holds_mounted;
 mod holds_on;
 mod holds_on_two_processors;
 mod holds_out;
@@ -79,6 +81,8 @@ pub const ALL: &[&Promise] = &[
     &guards_files::PROMISE,
     &guards_files::LEAVES_FILES_OPEN,
     &holds_folder::PROMISE,
+    &holds_mounted::PROMISE,
+    &holds_laid_over::PROMISE,
     &splits_access::PROMISE,
     &knows_reused_inode::PROMISE,
     &knows_regenerated_inode::PROMISE,

@@ -312,22 +312,14 @@ fn go(way: &Go, tree: Tree, held: &[(Tree, File)], limit: Duration) -> Result<Ac
 
 /// The error of a fork as one that says what the kernel was built without, if it is that.
 fn not_here_without_namespaces(before: Before, error: Error) -> Error {
-    let is_there = |name: &str| Path::new("/proc/self/ns").join(name).exists();
-    let allowed = || std::fs::read_to_string(worlds::MAX_USER_NAMESPACES).unwrap_or_default();
     let why = match before {
-        Before::PidNamespace if !is_there("pid") => {
-            "the kernel has no pid namespaces (CONFIG_PID_NS)"
+        Before::PidNamespace if !Path::new("/proc/self/ns/pid").exists() => {
+            Some("the kernel has no pid namespaces (CONFIG_PID_NS)")
         }
-        Before::UserNamespace if !is_there("user") => {
-            "the kernel has no user namespaces (CONFIG_USER_NS)"
-        }
-        Before::UserNamespace if allowed().trim() == "0" => {
-            "the kernel's user namespaces (CONFIG_USER_NS) are switched off by \
-             user.max_user_namespaces=0"
-        }
-        _ => return error,
+        Before::UserNamespace => worlds::lacks_user_namespaces(),
+        _ => None,
     };
-    NotHere(why.to_owned()).into()
+    why.map_or(error, |why| NotHere(why.to_owned()).into())
 }
 
 fn relayed(why: String, errno: Option<i32>) -> Error {

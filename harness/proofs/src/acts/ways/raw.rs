@@ -204,6 +204,13 @@ pub fn own_mount_namespace() -> Result<(), Errno> {
     unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNS) }
 }
 
+/// Gives this process, which mustn't have threads, a user namespace of its own, and a mount namespace
+/// that it may change.
+pub fn own_user_and_mount_namespace() -> Result<(), Errno> {
+    // SAFETY: only sharing the table of descriptors is what others here could rely on.
+    unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWUSER | UnshareFlags::NEWNS) }
+}
+
 /// A path where a 32-bit call can point to.
 pub struct LowPath(u32);
 
