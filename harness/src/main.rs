@@ -34,7 +34,7 @@ enum Command {
     /// List, fetch or update the kernels
     #[command(subcommand)]
     Kernels(kernels::KernelsCommand),
-    /// Hold GUARANTEES.md against the proofs, or show what a run found of each promise
+    /// Hold GUARANTEES.md and SECURITY.md against the proofs, or show what a run found of each promise
     Guarantees(guarantees::GuaranteesArgs),
     /// Build what goes into the guest, for `matrix --prebuilt`
     Build(build::BuildArgs),

@@ -1,20 +1,63 @@
-//! `GUARANTEES.md` is the one that the promises make.
+//! `GUARANTEES.md` is the one that the promises make, and `SECURITY.md` rests on them.
 
 use std::fs;
 use std::path::Path;
 
+use harness::cli::guarantees::{GuaranteesArgs, run};
+use harness::exit::ExitCode;
 use harness::kernels::manifest::Manifest;
 use harness::report::guarantees::{difference, on_no_kernel};
 use proofs::contract;
 
+fn at_the_top(name: &str) -> Option<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name);
+    fs::read_to_string(path).ok()
+}
+
 fn text() -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../GUARANTEES.md");
-    fs::read_to_string(path).expect("GUARANTEES.md stands at the top")
+    at_the_top("GUARANTEES.md").expect("GUARANTEES.md stands at the top")
+}
+
+#[test]
+fn what_the_security_policy_promises_is_shown_by_a_proof() {
+    let security = at_the_top("SECURITY.md");
+    assert_eq!(contract::security::violations(security.as_deref()), [""; 0]);
 }
 
 #[test]
 fn the_document_promises_what_is_proven_and_nothing_else() {
     assert_eq!(difference(&text(), &contract::document()), None);
+}
+
+#[test]
+fn the_command_fails_where_the_security_policy_is_missing_or_rests_on_nothing() {
+    let root = tempfile::tempdir().expect("a folder");
+    for name in ["GUARANTEES.md", "kernels.toml"] {
+        let text = at_the_top(name).expect(name);
+        fs::write(root.path().join(name), text).expect(name);
+    }
+    let run = || run(&GuaranteesArgs::default(), root.path());
+    let missing = run().expect_err("no SECURITY.md");
+    assert_eq!(missing.code, ExitCode::Failed);
+    assert!(missing.to_string().contains("SECURITY.md is missing"));
+    let security = at_the_top("SECURITY.md").expect("SECURITY.md stands at the top");
+    for (from, to, told) in [
+        (
+            "(`denies-open`)",
+            "(`denies-all`)",
+            "is called `denies-all`",
+        ),
+        (" (`holds-folder`).", ".", "nothing shows that"),
+    ] {
+        let altered = security.replacen(from, to, 1);
+        assert_ne!(altered, security, "{from}");
+        fs::write(root.path().join("SECURITY.md"), altered).expect("it can be written");
+        let failure = run().expect_err(told);
+        assert_eq!(failure.code, ExitCode::Failed);
+        assert!(failure.to_string().contains(told), "{failure}");
+    }
+    fs::write(root.path().join("SECURITY.md"), security).expect("it can be written");
+    assert_eq!(run().expect("as written"), ExitCode::AsDeclared);
 }
 
 #[test]

@@ -1,11 +1,13 @@
-//! `cargo xtask guarantees`: whether `GUARANTEES.md` says what the proofs show, and what a run
-//! showed of it.
+//! `cargo xtask guarantees`: whether `GUARANTEES.md` says what the proofs show, whether what
+//! `SECURITY.md` promises rests on them, and what a run showed.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
 use clap::Args;
+use proofs::contract::security;
 use walkdir::WalkDir;
 
 use crate::exit::{ExitCode, Failure, Result};
@@ -27,11 +29,12 @@ pub struct GuaranteesArgs {
     pub results: Option<PathBuf>,
 }
 
-/// Holds `GUARANTEES.md` of the checkout at `root` against the promises, or writes it from them, and
-/// shows a run's results by promise if asked to.
+/// Holds `GUARANTEES.md` of the checkout at `root` against the promises, or writes it from them, holds
+/// `SECURITY.md` against them, and shows a run's results by promise if asked to.
 ///
 /// # Errors
-/// The two differ; a file can't be read or written.
+/// One of the two isn't what the promises say, or `SECURITY.md` is missing; a file can't be read or
+/// written.
 pub fn run(args: &GuaranteesArgs, root: &Path) -> Result<ExitCode> {
     let path = root.join("GUARANTEES.md");
     let written = proofs::contract::document();
@@ -44,9 +47,10 @@ pub fn run(args: &GuaranteesArgs, root: &Path) -> Result<ExitCode> {
     let kernels = Manifest::load(&root.join("kernels.toml"))?.kernels;
     let mut findings: Vec<String> = difference(&text, &written).into_iter().collect();
     findings.extend(on_no_kernel(&kernels));
+    findings.extend(security::violations(security(root)?.as_deref()));
     if !findings.is_empty() {
         let told = anyhow!(
-            "GUARANTEES.md isn't what the proofs show:\n{}",
+            "what is promised isn't what the proofs show:\n{}",
             findings.join("\n")
         );
         return Err(Failure::new(ExitCode::Failed, told));
@@ -67,12 +71,25 @@ pub fn run(args: &GuaranteesArgs, root: &Path) -> Result<ExitCode> {
             let proofs: usize = promises.map(|promise| shown(promise).len()).sum();
             tell::out(&format!(
                 "GUARANTEES.md: {} promises, as written; {proofs} proofs, each planned on a \
-                 kernel\n",
+                 kernel; SECURITY.md rests on them\n",
                 proofs::ALL.len(),
             ))?;
         }
     }
     Ok(ExitCode::AsDeclared)
+}
+
+/// The text of `SECURITY.md`, if it is there.
+fn security(root: &Path) -> Result<Option<String>> {
+    let path = root.join("SECURITY.md");
+    match fs::read_to_string(&path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => {
+            let told = anyhow!(error).context(format!("reading {}", path.display()));
+            Err(Failure::usage(told))
+        }
+    }
 }
 
 /// Every `results.json` in the folder and beneath: a run of a workflow has one a kernel.
