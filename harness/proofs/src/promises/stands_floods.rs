@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::arms::{allowed, arm, differs, document, equals};
 use crate::boot::Boot;
-use crate::sabotage::Mutant;
+use crate::sabotage::{Mutant, Sweeps};
 use crate::tier::Tier;
 
 pub(super) const PROMISE: Promise = Promise {
@@ -28,9 +28,10 @@ fn proofs() -> Vec<Proof> {
     let proof = |tier: Tier| {
         let id = format!("smp-{}-{}", tier.name(), PROMISE.id);
         let acts = acts!(acts::StandsFloods(tier));
-        let proof = Proof::new(id, Boot::Smp, tier.smp_flooded(), acts, arms(tier));
+        let proof = Proof::new(id, Boot::Smp, tier.smp_flooded(), acts, arms(tier))
+            .swept(Sweeps::STOPS_ALONE);
         match tier {
-            Tier::Lsm => proof.catches(&[TELLS_ALL]),
+            Tier::Lsm => proof.catches(&[FORGETS]),
             Tier::Modret | Tier::Signal => proof,
         }
     };
@@ -63,11 +64,11 @@ fn arms(tier: Tier) -> Vec<PlannedArm> {
     ]
 }
 
-const TELLS_ALL: Mutant = Mutant::new(
-    "tells-of-every-repeat",
-    "each act of a flood is told of, as far as there is room",
-    "meanwhile",
-    "/repeats_counted: expected true",
+const FORGETS: Mutant = Mutant::new(
+    "forgets-repeats",
+    "repeats in a flood are neither told of nor counted",
+    "flood",
+    "/accounts_for_all: expected true",
 );
 
 #[cfg(feature = "acts")]
