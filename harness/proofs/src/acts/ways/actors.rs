@@ -245,6 +245,19 @@ fn hold() -> Result<Vec<(Tree, File)>> {
         .collect()
 }
 
+/// Removes a file, where that is denied too from where no rule applies. Only there another process is
+/// started, for which this one opens a file.
+fn remove(path: &Path, limit: Duration) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.raw_os_error() == Some(libc::EPERM) => {}
+        removed => return removed.context("removing the file"),
+    }
+    let removal = Attempt::on(Verb::Unlink, path).exempt();
+    let fate = removal.fate(limit).context("removing the file")?;
+    ensure!(fate == "allowed", "removing {}: {fate}", path.display());
+    Ok(())
+}
+
 /// Goes a way in a process of its own, and tells what came of it.
 fn go(way: &Go, tree: Tree, held: &[(Tree, File)], limit: Duration) -> Result<Act> {
     let (_, held) = held
@@ -255,11 +268,7 @@ fn go(way: &Go, tree: Tree, held: &[(Tree, File)], limit: Duration) -> Result<Ac
     let (mut told, notes) = pipe_with(PipeFlags::CLOEXEC).map(read_end)?;
     let file = (way.file)(tree);
     if way.before == Before::Removed {
-        let path = tree.path(&file);
-        // From where no rule applies: to remove it is denied too.
-        let removal = Attempt::on(Verb::Unlink, path.as_ref()).exempt();
-        let fate = removal.fate(limit).context("removing the file")?;
-        ensure!(fate == "allowed", "removing {path}: {fate}");
+        remove(tree.path(&file).as_ref(), limit)?;
     }
     let look = Look::at(tree, way.leaves.unwrap_or(&file));
     let sent = match way.before {
